@@ -1,0 +1,109 @@
+"""Activations for training: shuffled blocks of them, and the calibration set that scale and means come from.
+
+A batch is a pure function of (stream seed, step): block b is the contexts [b * C, (b + 1) * C) of the source, its
+activations at non-special positions are shuffled by a generator seeded with (stream seed, b), and step s takes the rows
+of its place in the block. Any position is therefore rebuilt by one block of forwards.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pipeline.config import TrainConfig
+from pipeline.language_model import LanguageModel
+from pipeline.tokens.contexts import Contexts
+from pipeline.tokens.sources import ContextSource, permutation
+
+
+@dataclass(frozen=True)
+class StreamShape:
+    """How contexts, blocks and batches fit together."""
+
+    context: int
+    lm_batch: int
+    batch: int
+    contexts_per_block: int
+
+    @classmethod
+    def of(cls, train: TrainConfig, context: int) -> "StreamShape":
+        """The smallest whole number of forwards that fills `train.block` activations (BOS is not one)."""
+        forwards = -(-train.block // ((context - 1) * train.lm_batch))
+        return cls(context, train.lm_batch, train.batch, forwards * train.lm_batch)
+
+    @property
+    def steps_per_block(self) -> int:
+        return self.contexts_per_block * (self.context - 1) // self.batch
+
+    def block_of(self, step: int) -> int:
+        return step // self.steps_per_block
+
+    def contexts_read(self, steps: int) -> int:
+        """Contexts that training for so many steps reads."""
+        return (1 + self.block_of(steps - 1)) * self.contexts_per_block
+
+
+@dataclass(frozen=True)
+class Block:
+    """Activations of one block at each hook, unscaled, in context order, and the order that batches take them in."""
+
+    index: int
+    shape: StreamShape
+    activations: dict[str, Float[Tensor, "rows d_in"]]
+    order: Int[Tensor, " rows"]
+
+    def batch(self, hook_name: str, step: int) -> Float[Tensor, "batch d_in"]:
+        start = (step - self.index * self.shape.steps_per_block) * self.shape.batch
+        return self.activations[hook_name].index_select(0, self.order[start : start + self.shape.batch])
+
+
+def read_block(
+    language_model: LanguageModel, source: ContextSource, shape: StreamShape, hooks: Sequence[str], index: int, seed: int
+) -> Block:
+    """Run the language model over one block of contexts."""
+    contexts = source.read(index * shape.contexts_per_block, shape.contexts_per_block)
+    activations = harvest(language_model, contexts, hooks, shape.lm_batch)
+    rows = len(next(iter(activations.values())))
+    order = permutation(rows, (seed << 32) + index)
+    # Special tokens inside contexts leave fewer rows than the block has places: the first of the order come again.
+    places = torch.arange(shape.steps_per_block * shape.batch) % rows
+    return Block(index, shape, activations, order[places].to(language_model.device))
+
+
+def harvest(
+    language_model: LanguageModel, contexts: Contexts, hooks: Sequence[str], lm_batch: int
+) -> dict[str, Float[Tensor, "rows d_in"]]:
+    """Activations at all non-special positions; every forward has the same shape."""
+    parts: dict[str, list[Tensor]] = {hook: [] for hook in hooks}
+    for start in range(0, len(contexts), lm_batch):
+        batch = contexts[slice(start, start + lm_batch)]
+        wanted = ~batch.special.to(language_model.device)
+        for hook, activation in language_model.activations(batch.tokens, hooks).items():
+            parts[hook].append(activation[wanted])
+    return {hook: torch.cat(tensors) for hook, tensors in parts.items()}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A fixed sample of training activations at one hook, and what is estimated from it."""
+
+    activations: Float[Tensor, "rows d_in"]
+    mean: Float[Tensor, " d_in"]
+    mean_square: float  # of the norm, E||x||^2
+
+    def scale(self, kind: str) -> float:
+        """The factor s on inputs: E||s x||^2 = d_in, or 1."""
+        return (self.activations.shape[1] / self.mean_square) ** 0.5 if kind == "sqrt_d_in" else 1.0
+
+
+def calibrate(activations: Float[Tensor, "rows d_in"]) -> Calibration:
+    """Means in float64, so that they depend neither on the order nor on the number of rows summed at once."""
+    exact = activations.double()
+    return Calibration(activations, exact.mean(0).float(), exact.square().sum(1).mean().item())
+
+
+def calibration_size(train: TrainConfig, context: int) -> int:
+    """Contexts in the calibration set: whole forwards."""
+    return -(-train.calibration // ((context - 1) * train.lm_batch)) * train.lm_batch

@@ -1,0 +1,13 @@
+"""Errors that are the user's to mend, or a run's own: each is one line that says what is wrong and what would be right."""
+
+
+class UserError(Exception):
+    """A setting, file or hook that cannot work; shown as one line, without a traceback."""
+
+
+class TrainingDiverged(Exception):
+    """The loss of a run stopped being finite; the run leaves a failure record and its pack goes on."""
+
+
+class Interrupted(Exception):
+    """The user pressed Ctrl-C (or the process was told to stop): checkpoints are written, the same command resumes."""

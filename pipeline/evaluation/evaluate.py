@@ -1,0 +1,42 @@
+"""Evaluation of all runs of a pack in one pass over the held-out contexts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.evaluation.metrics import metrics
+from pipeline.evaluation.references import References, batches, summed
+from pipeline.evaluation.sums import EvaluationSums
+from pipeline.language_model import LanguageModel
+from pipeline.sae.base import SAE
+from pipeline.tokens.contexts import Contexts
+
+
+@torch.no_grad()
+def evaluate(
+    language_model: LanguageModel, contexts: Contexts, batch: int, saes: Mapping[str, tuple[str, SAE]]
+) -> dict[str, dict[str, Tensor]]:
+    """Sums of every SAE; one clean forward serves all of them, and each has one spliced forward a batch.
+
+    Args:
+        saes: hook name and SAE (on unscaled activations) of each run.
+    """
+    sums = {name: EvaluationSums(sae, len(contexts)) for name, (_, sae) in saes.items()}
+    hooks = sorted({hook for hook, _ in saes.values()})
+    for rows, part in batches(contexts, batch):
+        activations = language_model.activations(part.tokens, hooks)
+        where = ~part.special.to(language_model.device)
+        for name, (hook, _) in saes.items():
+            reconstruction = sums[name].add(rows, activations[hook], part.special)
+            losses = language_model.spliced(part.tokens, hook, reconstruction, where)
+            sums[name].put_cross_entropy(rows, summed(losses, part.special))
+    return {name: total.tensors() for name, total in sums.items()}
+
+
+def metrics_of(sums: dict[str, Tensor], reference: References, hook: str) -> dict[str, Any]:
+    """Metrics of one run against the references of its hook."""
+    clean, zero, mean = reference.ce_clean, reference.ce_zero[hook], reference.ce_mean[hook]
+    predictions = int(reference.predictions.sum())
+    return metrics(sums, predictions, clean.sum().item(), zero.sum().item(), mean.sum().item())

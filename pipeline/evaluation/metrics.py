@@ -1,0 +1,76 @@
+"""Metrics from sums: ratios of pooled sums, never means of ratios; nothing is clipped."""
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+DENSITY_EDGES = torch.linspace(-6, 0, 25, dtype=torch.float64)
+"""Edges of the feature-density histogram, log10 of the share of tokens on which a feature fires."""
+
+
+def ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else math.nan
+
+
+def loss_recovered(ce_clean: float, ce_sae: float, ce_ablated: float) -> float:
+    """Equation 5: 1 when splicing costs nothing, 0 when it costs what ablation costs; may lie outside [0, 1]."""
+    return ratio(ce_ablated - ce_sae, ce_ablated - ce_clean)
+
+
+def gammas(x_x: float, xhat_xhat: float, x_xhat: float, error: float) -> dict[str, float]:
+    """Relative reconstruction bias, below 1 when features shrink, in three forms (section 4.2, footnote 9).
+
+    gamma is the paper's (version 2): argmin over g of E||x_hat / g - x||^2. gamma_dot is E[x_hat . x] / E||x||^2, and
+    gamma_rms sqrt(E||x_hat||^2 / (E||x||^2 - E||x - x_hat||^2)); both were proposed in the discussion of version 1.
+    """
+    explained = ratio(xhat_xhat, x_x - error)
+    return {
+        "gamma": ratio(xhat_xhat, x_xhat),
+        "gamma_dot": ratio(x_xhat, x_x),
+        "gamma_rms": math.sqrt(explained) if explained >= 0 else math.nan,
+    }
+
+
+def density(feature_counts: Int[Tensor, " d_sae"], tokens: int) -> dict[str, Any]:
+    """Alive: fired on at least one of the held-out tokens; and the histogram of firing frequencies."""
+    frequency = feature_counts.double() / tokens
+    alive = frequency > 0
+    histogram = torch.histogram(frequency[alive].log10().clamp(min=-6), DENSITY_EDGES)
+    return {
+        "alive_fraction": alive.double().mean().item(),
+        "dead_fraction": 1 - alive.double().mean().item(),
+        "density_log10_edges": DENSITY_EDGES.tolist(),
+        "density_counts": [int(n) for n in histogram.hist],
+    }
+
+
+def metrics(
+    sums: dict[str, Tensor], predictions: int, ce_clean: float, ce_zero: float, ce_mean: float
+) -> dict[str, Any]:
+    """All metrics of one run.
+
+    Args:
+        sums: as `EvaluationSums.tensors` gives them.
+        predictions: how many predictions the cross-entropies, pooled sums in nats, were summed over.
+    """
+    pooled = {name: tensor.sum().item() for name, tensor in sums.items() if name not in {"feature_counts", "x_sum"}}
+    tokens = pooled["tokens"]
+    x_sum: Float[Tensor, " d_in"] = sums["x_sum"]
+    variance = pooled["x_x"] - x_sum.square().sum().item() / tokens
+    clean, sae, zero, mean = (value / predictions for value in (ce_clean, pooled["ce_sae"], ce_zero, ce_mean))
+    return {
+        "l0": pooled["l0"] / tokens,
+        "loss_recovered": loss_recovered(clean, sae, zero),
+        "loss_recovered_mean_ablation": loss_recovered(clean, sae, mean),
+        "ce_clean": clean, "ce_sae": sae, "ce_zero": zero, "ce_mean": mean,
+        **gammas(pooled["x_x"], pooled["xhat_xhat"], pooled["x_xhat"], pooled["error"]),
+        "fvu": ratio(pooled["error"], variance),
+        "cosine": pooled["cosine"] / tokens,
+        "norm_ratio": pooled["norm_ratio"] / tokens,
+        **density(sums["feature_counts"], int(tokens)),
+        "evaluation_tokens": int(tokens),
+        "evaluation_predictions": predictions,
+    }  # fmt: skip

@@ -1,0 +1,62 @@
+"""Sums over one run's evaluation: per sequence, in float64, so that every interval can be computed later."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from pipeline.sae.base import SAE
+
+PER_SEQUENCE = ("tokens", "l0", "x_x", "xhat_xhat", "x_xhat", "error", "cosine", "norm_ratio", "ce_sae")
+"""Columns of a run's sequences: counts and sums over the non-special tokens of each context.
+
+x_x is the sum of ||x||^2, xhat_xhat of ||x_hat||^2, x_xhat of x . x_hat, error of ||x - x_hat||^2.
+"""
+
+
+class EvaluationSums:
+    """Accumulates one SAE's sums batch by batch."""
+
+    def __init__(self, sae: SAE, sequences: int) -> None:
+        self.sae = sae
+        self.per_sequence = {name: torch.zeros(sequences, dtype=torch.float64) for name in PER_SEQUENCE}
+        self.fired = torch.zeros(sae.d_sae, dtype=torch.int64)
+        self.x_sum = torch.zeros(sae.d_in, dtype=torch.float64)
+
+    @torch.no_grad()
+    def add(
+        self, rows: slice, x: Float[Tensor, "batch pos d_in"], special: Bool[Tensor, "batch pos"]
+    ) -> Float[Tensor, "batch pos d_in"]:
+        """Encode and decode one batch of contexts; returns the reconstruction, for splicing."""
+        counted = ~special.to(x.device)
+        f = self.sae.encode(x.flatten(0, 1))
+        x_hat = self.sae.decode(f).view(x.shape)
+        active = (f > 0).view(*x.shape[:2], -1) & counted[..., None]
+        self.fired += active.sum((0, 1)).cpu()
+        exact, exact_hat = x.double(), x_hat.double()
+        self.x_sum += (exact * counted[..., None]).sum((0, 1)).cpu()
+        self._put(rows, counted, _per_token(exact, exact_hat) | {"l0": active.sum(2).double()})
+        return x_hat
+
+    def _put(self, rows: slice, counted: Bool[Tensor, "batch pos"], values: dict[str, Float[Tensor, "batch pos"]]) -> None:
+        self.per_sequence["tokens"][rows] = counted.double().sum(1).cpu()
+        for name, value in values.items():
+            self.per_sequence[name][rows] = torch.where(counted, value, 0.0).sum(1).cpu()
+
+    def put_cross_entropy(self, rows: slice, sums: Float[Tensor, " batch"]) -> None:
+        self.per_sequence["ce_sae"][rows] = sums
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What sequences.safetensors holds."""
+        feature_counts: Int[Tensor, " d_sae"] = self.fired
+        return self.per_sequence | {"feature_counts": feature_counts, "x_sum": self.x_sum}
+
+
+def _per_token(
+    x: Float[Tensor, "batch pos d_in"], x_hat: Float[Tensor, "batch pos d_in"]
+) -> dict[str, Float[Tensor, "batch pos"]]:
+    x_x, xhat_xhat, x_xhat = (x * x).sum(2), (x_hat * x_hat).sum(2), (x * x_hat).sum(2)
+    norm, norm_hat = x_x.sqrt(), xhat_xhat.sqrt()
+    return {
+        "x_x": x_x, "xhat_xhat": xhat_xhat, "x_xhat": x_xhat, "error": (x_hat - x).square().sum(2),
+        "cosine": torch.where(norm_hat > 0, x_xhat / (norm * norm_hat), 0.0), "norm_ratio": norm_hat / norm,
+    }  # fmt: skip

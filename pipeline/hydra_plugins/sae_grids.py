@@ -1,0 +1,101 @@
+"""Hydra plugins: `hydra/sweeper=grids` declares a sweep as a union of grids, `hydra/launcher=local` trains it in packs.
+
+Hydra scans this module at every start: whatever is slow to import is imported late. It may not use
+`from __future__ import annotations` (Hydra executes it before it is a module).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+@dataclass
+class GridsSweeperConf:
+    """`params` is multiplied into every one of `grids`; values are scalars, lists, or Hydra's own sweep syntax."""
+
+    _target_: str = "hydra_plugins.sae_grids.GridsSweeper"
+    max_batch_size: int | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    grids: list[Any] = field(default_factory=list)
+
+
+class GridsSweeper(BasicSweeper):
+    """All runs of a union of grids, each once; a key on the command line replaces that key in every grid."""
+
+    def __init__(self, max_batch_size: int | None, params: Any, grids: Any) -> None:
+        super().__init__(max_batch_size, {})
+        self.common: dict[str, Any] = _plain(params) or {}
+        self.grids: list[dict[str, Any]] = _plain(grids) or [{}]
+
+    def sweep(self, arguments: list[str]) -> Any:
+        assert self.config is not None and self.launcher is not None and self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        given = parser.parse_overrides(arguments)
+        jobs: dict[tuple[str, ...], list[str]] = {}
+        for grid in self.grids:
+            declared = parser.parse_overrides([_override(key, v) for key, v in {**self.common, **grid}.items()])
+            for job in BasicSweeper.split_arguments([*declared, *given], None)[0]:
+                jobs.setdefault(tuple(sorted(job)), list(job))
+        returns = self.launcher.launch(list(jobs.values()), initial_job_idx=0)
+        if any(returned.status is not JobStatus.COMPLETED for returned in returns):
+            raise SystemExit(1)  # the launcher has said which runs have no record
+        return [returns]
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _override(key: str, value: Any) -> str:
+    values = value if isinstance(value, list) else [value]
+    return f"{key}={','.join(_text(v) for v in values)}"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass
+class LocalLauncherConf:
+    """Packs one after the other in this process; each uses all of `execution.threads`."""
+
+    _target_: str = "hydra_plugins.sae_grids.LocalLauncher"
+    runs_per_pack: int = 16
+
+
+class LocalLauncher(Launcher):
+    """Composes all runs, then hands them to `pipeline.launch`."""
+
+    def __init__(self, runs_per_pack: int) -> None:
+        self.runs_per_pack = runs_per_pack
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from pipeline.config import from_hydra
+        from pipeline.launch import launch
+
+        loader = self.hydra_context.config_loader
+        configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
+        jobs = [from_hydra(config) for config in configs]
+        complete = launch(jobs, self.runs_per_pack, bool(configs[0].plan))
+        status = JobStatus.COMPLETED if complete else JobStatus.FAILED
+        return [JobReturn(overrides=list(overrides), status=status) for overrides in job_overrides]
+
+
+for _group, _name, _node in (
+    ("hydra/sweeper", "grids", GridsSweeperConf),
+    ("hydra/launcher", "local", LocalLauncherConf),
+):
+    ConfigStore.instance().store(group=_group, name=_name, node=_node, provider="pipeline")

@@ -1,0 +1,93 @@
+"""What names a run: its scientific configuration, never where or how it executes."""
+
+import hashlib
+import json
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import REPOSITORY, ModelConfig, RunConfig, plain
+from pipeline.sites import d_sae
+from pipeline.tokens import text
+
+NUMERICS_VERSION = 1
+"""Raised by hand whenever a change alters weights or metrics."""
+
+
+def short_hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@lru_cache(maxsize=64)
+def model_identity(model: ModelConfig) -> str:
+    """Name and revision of a hub model, or name and digest of a local folder's contents."""
+    if model.path is None:
+        named = f"{model.hub_id}@{model.revision}"
+    else:
+        named = f"{model.name}@{_folder_digest(Path(model.path))}"
+    return named if model.tokenizer_id is None else f"{named}+{model.tokenizer_id}"
+
+
+def _folder_digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in {".json", ".safetensors", ".txt", ".model"}):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+@lru_cache(maxsize=64)
+def _data_identity(data: Any) -> str:
+    return json.dumps(text.identity(data), sort_keys=True)
+
+
+def token_identity(run: RunConfig) -> dict[str, Any]:
+    """What the language model reads: model, dtype, contexts and text."""
+    model = {"model": model_identity(run.model), "dtype": run.model.dtype, "context": run.model.context}
+    return model | {"data": json.loads(_data_identity(run.data))}
+
+
+def run_identity(run: RunConfig) -> dict[str, Any]:
+    """Everything that decides a run's weights."""
+    return token_identity(run) | {
+        "hook_name": run.hook_name, "architecture": plain(run.architecture), "d_sae": d_sae(run),
+        "sparsity_coefficient": run.sparsity_coefficient, "train": plain(run.train), "seed": run.seed,
+        "numerics_version": NUMERICS_VERSION,
+    }  # fmt: skip
+
+
+def run_name(run: RunConfig) -> str:
+    """The run's folder: a readable slug and the hash of its identity; no character that a shell or Hydra reads."""
+    parts = (
+        run.model.name, run.site.name, f"L{run.layer}", run.architecture.name, f"lam{run.sparsity_coefficient:g}",
+        f"seed{run.seed}",
+    )  # fmt: skip
+    return f"{'-'.join(parts)}-{short_hash(run_identity(run))}"
+
+
+def evaluation_identity(run: RunConfig) -> str:
+    """Hash of what an evaluation's references depend on."""
+    return short_hash([token_identity(run), plain(run.eval), NUMERICS_VERSION])
+
+
+def pack_identity(run: RunConfig) -> str:
+    """Runs with the same hash can be trained from one stream."""
+    train = run.train
+    stream = [train.lm_batch, train.batch, train.block, train.calibration, run.seed]
+    return short_hash([token_identity(run), stream, plain(run.eval)])
+
+
+@lru_cache(maxsize=1)
+def git_state() -> dict[str, Any]:
+    """Commit and whether the working tree differs from it; None outside a checkout."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(REPOSITORY), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

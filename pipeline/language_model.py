@@ -1,0 +1,113 @@
+"""The language model, read through TransformerLens: activations at hooks, and cross-entropy with a site replaced."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.config import ModelConfig
+from pipeline.errors import UserError
+from pipeline.sites import model_shape
+
+Hook = Callable[..., Tensor | None]
+
+
+class LanguageModel:
+    """A frozen model. `forwards` counts its forward calls: what a pack shares is tested by it."""
+
+    def __init__(self, bridge: Any, device: torch.device) -> None:
+        self.bridge = bridge
+        self.device = device
+        self.forwards = 0
+
+    @torch.no_grad()
+    def activations(
+        self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str]
+    ) -> dict[str, Float[Tensor, "batch pos d_in"]]:
+        """Activations at each hook, heads concatenated; the forward stops after the last layer that is needed."""
+        cache: dict[str, Tensor] = {}
+        stop = 1 + max(int(name.split(".")[1]) for name in hook_names)
+        self._forward(tokens, [(name, _keep(cache, name)) for name in hook_names], stop_at_layer=stop)
+        return cache
+
+    @torch.no_grad()
+    def clean(
+        self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str]
+    ) -> tuple[Float[Tensor, "batch predictions"], dict[str, Float[Tensor, "batch pos d_in"]]]:
+        """Cross-entropy of every prediction (position t predicts t + 1) and the activations it passed through."""
+        cache: dict[str, Tensor] = {}
+        logits = self._forward(tokens, [(name, _keep(cache, name)) for name in hook_names])
+        return cross_entropy(logits, tokens), cache
+
+    @torch.no_grad()
+    def spliced(
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        hook_name: str,
+        replacement: Float[Tensor, "batch pos d_in"],
+        where: Bool[Tensor, "batch pos"],
+    ) -> Float[Tensor, "batch predictions"]:
+        """Cross-entropy of every prediction when the activations at a hook are replaced at some positions."""
+
+        def splice(activation: Tensor, hook: Any) -> Tensor:  # TransformerLens passes hook by name
+            mask = where.reshape(*where.shape, *[1] * (activation.ndim - 2))
+            return torch.where(mask, replacement.reshape(activation.shape).to(activation.dtype), activation)
+
+        return cross_entropy(self._forward(tokens, [(hook_name, splice)]), tokens)
+
+    def _forward(self, tokens: Tensor, hooks: list[tuple[str, Hook]], stop_at_layer: int | None = None) -> Tensor:
+        self.forwards += 1
+        output: Tensor = self.bridge.run_with_hooks(
+            tokens.to(self.device), fwd_hooks=hooks, return_type="logits", stop_at_layer=stop_at_layer
+        )
+        return output
+
+
+def _keep(cache: dict[str, Tensor], name: str) -> Hook:
+    def keep(activation: Tensor, hook: Any) -> None:
+        cache[name] = activation.detach().flatten(2).float()
+
+    return keep
+
+
+def cross_entropy(
+    logits: Float[Tensor, "batch pos vocab"], tokens: Int[Tensor, "batch pos"]
+) -> Float[Tensor, "batch predictions"]:
+    """Nats of each of the pos - 1 predictions."""
+    targets = tokens[:, 1:].to(logits.device)
+    losses = functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), targets.flatten(), reduction="none")
+    return losses.view(targets.shape)
+
+
+def load_language_model(model: ModelConfig, device: torch.device) -> LanguageModel:
+    """Boot a model without folding its norms: loss recovered needs the model as it is."""
+    from transformer_lens.model_bridge import TransformerBridge  # takes seconds to import
+
+    dtype = getattr(torch, model.dtype)
+    if model.legacy:
+        bridge = TransformerBridge.boot_tl_legacy(model.hub_id, device=device, dtype=dtype)
+    else:
+        source = model.path or model.hub_id
+        try:
+            bridge = TransformerBridge.boot_transformers(
+                str(source), device=device, dtype=dtype, revision=None if model.path else model.revision
+            )
+        except (OSError, ValueError) as error:
+            raise UserError(f"model {model.name} cannot be loaded from {source}: {str(error).splitlines()[0]}") from error
+    bridge.eval()
+    for parameter in bridge.parameters():
+        parameter.requires_grad_(False)
+    _check_shape(bridge, model)
+    return LanguageModel(bridge, device)
+
+
+def _check_shape(bridge: Any, model: ModelConfig) -> None:
+    expected = model_shape(model)
+    for part in ("n_layers", "d_model", "n_heads"):
+        if getattr(bridge.cfg, part) != getattr(expected, part):
+            raise UserError(
+                f"model.shape.{part}={getattr(expected, part)}, but {model.name} as loaded has {getattr(bridge.cfg, part)}"
+            )

@@ -1,0 +1,254 @@
+"""A pack: runs that one process trains together from one activation stream, evaluates together and records.
+
+This file composes the rooms: tokens, activations, SAE, training, evaluation, record.
+"""
+
+import copy
+import os
+import platform
+import resource
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline import record
+from pipeline.activations import Block, Calibration, StreamShape, calibrate, calibration_size, harvest, read_block
+from pipeline.config import Execution, RunConfig, TrackerConfig
+from pipeline.errors import Interrupted
+from pipeline.evaluation.evaluate import evaluate, metrics_of
+from pipeline.evaluation.references import References, references
+from pipeline.execution import Workers, available_cores, choose_device
+from pipeline.identity import evaluation_identity, git_state, short_hash
+from pipeline.language_model import LanguageModel, load_language_model
+from pipeline.progress import Progress
+from pipeline.sae.base import SAE
+from pipeline.sae.saved import load_sae
+from pipeline.sites import d_sae
+from pipeline.tokens.sources import ContextSource, calibration_contexts, evaluation_contexts, training_contexts
+from pipeline.tracker import Tracker, open_tracker
+from pipeline.training.trainer import Trainer
+
+
+@dataclass
+class Member:
+    """A run in its pack: untrained (with a trainer), or trained and waiting for its evaluation."""
+
+    run: RunConfig
+    folder: Path
+    trainer: Trainer | None = None
+    tracker: Tracker | None = None
+    tracked: int = 0  # rows of history that the tracker has
+    failed: bool = False
+
+    @property
+    def training(self) -> bool:
+        return self.trainer is not None and not self.trainer.done and not self.failed
+
+
+@dataclass
+class Pack:
+    """Trains, evaluates and records runs that share a stream.
+
+    Raises (from `execute`):
+        Interrupted: `stop` was set; every run has a checkpoint or a record.
+    """
+
+    runs: Sequence[RunConfig]
+    execution: Execution
+    progress: Progress
+    stop: threading.Event = field(default_factory=threading.Event)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    language_model: LanguageModel | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def execute(self) -> None:
+        first = self.runs[0]
+        device = choose_device(self.execution)
+        sweeps_dir = Path(self.execution.sweeps_dir)
+        threads = self.execution.threads or available_cores()
+        torch.set_num_threads(threads)
+        with self._timed("load"):
+            self.language_model = load_language_model(first.model, device)
+            calibrations = self._calibrations(self.language_model)
+        members = [Member(run, record.run_folder(sweeps_dir, run)) for run in self.runs]
+        with Workers(threads, len(members), device) as workers:
+            self._train(members, calibrations, workers)
+        self._evaluate([m for m in members if not m.failed], calibrations)
+
+    def _timed(self, phase: str) -> "_Timer":
+        return _Timer(self.seconds, phase)
+
+    def _calibrations(self, language_model: LanguageModel) -> dict[str, Calibration]:
+        run = self.runs[0]
+        hooks = sorted({r.hook_name for r in self.runs})
+        size = calibration_size(run.train, run.model.context)
+        contexts = calibration_contexts(run.model, run.data, size)
+        return {h: calibrate(a) for h, a in harvest(language_model, contexts, hooks, run.train.lm_batch).items()}
+
+    # ------------------------------------------------------------------------------------------------------ training
+
+    def _train(self, members: list[Member], calibrations: dict[str, Calibration], workers: Workers) -> None:
+        assert self.language_model is not None
+        run = self.runs[0]
+        source = training_contexts(run.model, run.data, run.seed)
+        shape = StreamShape.of(run.train, run.model.context)
+        position = self._prepare(members, calibrations, source)
+        saved = time.monotonic()
+        while training := [m for m in members if m.training]:
+            index = min(shape.block_of(m.trainer.step) for m in training if m.trainer)
+            present = [m for m in training if m.trainer and shape.block_of(m.trainer.step) == index]
+            hooks = sorted({m.run.hook_name for m in present})
+            position = source.position()
+            with self._timed("activations"):
+                block = read_block(self.language_model, source, shape, hooks, index, run.seed)
+            with self._timed("training"):
+                workers.map(lambda member, b=block: self._train_member(member, b), present)  # type: ignore[misc]
+            if self.stop.is_set() or time.monotonic() - saved >= self.execution.checkpoint_seconds:
+                self._save([m for m in members if m.trainer and not m.failed], position)
+                saved = time.monotonic()
+            if self.stop.is_set():
+                raise Interrupted
+
+    def _prepare(self, members: list[Member], calibrations: dict[str, Calibration], source: ContextSource) -> dict[str, Any]:
+        """Give each run that is not trained a trainer, at its last checkpoint if it has one."""
+        positions = []
+        for member in members:
+            if record.is_trained(member.folder):
+                self.progress.note(member.run, "already trained: evaluating")
+                continue
+            record.start_run(member.folder, member.run)
+            calibration = calibrations[member.run.hook_name]
+            member.trainer = Trainer(member.run, calibration, d_sae(member.run), self.execution.history_every)
+            member.tracker = open_tracker(member.run, member.folder, self.tracker)
+            kept = member.trainer.resume(member.folder / "checkpoints")
+            if kept is not None:
+                self._note_resumed(member.run, member.trainer, kept)
+            positions.append((member.trainer.step, kept["source_position"] if kept else {}))
+        earliest = min(positions, key=lambda p: p[0], default=(0, {}))[1]
+        if earliest:
+            source.restore(earliest)
+        return earliest
+
+    def _note_resumed(self, run: RunConfig, trainer: Trainer, kept: dict[str, Any]) -> None:
+        self.progress.resumed(run, trainer.step)
+        before, now = kept["git"]["commit"], git_state()["commit"]
+        if before != now:
+            self.progress.note(run, f"warning: it was begun with commit {before}, and goes on with {now}")
+
+    def _train_member(self, member: Member, block: Block) -> None:
+        assert member.trainer is not None
+        try:
+            member.trainer.train_on(block, self.stop)
+            self.progress.advance(member.run, member.folder, member.trainer)
+            self._track(member)
+            if member.trainer.done:
+                record.write_training(member.folder, member.trainer, self._folded(member.trainer))
+        except Exception as error:  # one run's failure, whatever it is, stops no other
+            self._fail(member, error)
+
+    @staticmethod
+    def _track(member: Member) -> None:
+        if member.tracker and member.trainer:
+            for row in member.trainer.history[member.tracked :]:
+                member.tracker.write(row)
+            member.tracked = len(member.trainer.history)
+            if member.trainer.done:
+                member.tracker.close()
+
+    def _fail(self, member: Member, error: Exception) -> None:
+        member.failed = True
+        step = member.trainer.step if member.trainer else 0
+        record.write_failure(member.folder, error, step)
+        self.progress.failed(member.run, f"{type(error).__name__}: {error}")
+
+    def _save(self, members: list[Member], position: dict[str, Any]) -> None:
+        for member in members:
+            if member.trainer and not record.is_trained(member.folder):
+                kept = {"source_position": position, "git": git_state()}
+                member.trainer.save(member.folder / "checkpoints", kept)
+
+    @staticmethod
+    def _folded(trainer: Trainer) -> SAE:
+        folded = copy.deepcopy(trainer.sae)
+        folded.fold_input_scale(trainer.scale)
+        folded.fold_decoder_norm()
+        return folded.requires_grad_(False)
+
+    # ---------------------------------------------------------------------------------------------------- evaluation
+
+    def _evaluate(self, members: list[Member], calibrations: dict[str, Calibration]) -> None:
+        assert self.language_model is not None
+        if not members:
+            return
+        run = self.runs[0]
+        self.progress.say(f"evaluating {len(members)} runs on {run.eval.sequences:,} held-out contexts")
+        with self._timed("evaluation"):
+            contexts = evaluation_contexts(run.model, run.data, run.eval.sequences)
+            means = {m.run.hook_name: calibrations[m.run.hook_name].mean for m in members}
+            identity = evaluation_identity(run)
+            shared = record.shared_folder(Path(self.execution.sweeps_dir))
+            reference = references(self.language_model, contexts, run.eval.batch, means, identity, shared)
+            saes = {m.folder.name: (m.run.hook_name, load_sae(m.folder).to(self.language_model.device)) for m in members}
+            sums = evaluate(self.language_model, contexts, run.eval.batch, saes)
+        tokens_hash = short_hash(contexts.tokens.tolist())
+        for member in members:
+            self._record(member, reference, sums[member.folder.name], calibrations, tokens_hash)
+
+    def _record(
+        self, member: Member, reference: References, sums: dict[str, torch.Tensor],
+        calibrations: dict[str, Calibration], tokens_hash: str,
+    ) -> None:  # fmt: skip
+        run, hook = member.run, member.run.hook_name
+        evaluation = {
+            "id": evaluation_identity(run), "tokens": tokens_hash, "clean": reference.stored["clean"],
+            "ablated": reference.stored[hook], "alive": "fired on at least one of evaluation_tokens held-out tokens",
+        }  # fmt: skip
+        computed = metrics_of(sums, reference, hook)
+        facts = self._training_facts(run, calibrations[hook])
+        record.write_execution(member.folder, self._execution_facts(member))
+        record.write_record(member.folder, run, evaluation, facts, computed, sums)
+        self.progress.finished(run, computed)
+
+    def _training_facts(self, run: RunConfig, calibration: Calibration) -> dict[str, Any]:
+        shape = StreamShape.of(run.train, run.model.context)
+        contexts = shape.contexts_read(run.train.steps)
+        source = training_contexts(run.model, run.data, run.seed)
+        per_epoch = source.contexts_per_epoch
+        return {
+            "d_in": calibration.activations.shape[1], "d_sae": d_sae(run), "hook_name": run.hook_name,
+            "tokens": run.train.steps * run.train.batch, "contexts_read": contexts,
+            "epochs": contexts / per_epoch if per_epoch else None,
+            "input_scale": calibration.scale(run.train.input_scale), "mean_square_norm": calibration.mean_square,
+            "sparsity_coefficient_unscaled": run.sparsity_coefficient / calibration.scale(run.train.input_scale),
+        }  # fmt: skip
+
+    def _execution_facts(self, member: Member) -> dict[str, Any]:
+        assert self.language_model is not None
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return {
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "host": platform.node(), "process": os.getpid(),
+            "device": str(self.language_model.device), "threads": self.execution.threads or available_cores(),
+            "pack": [record.run_folder(Path("."), r).name for r in self.runs],
+            "pack_seconds": dict(self.seconds), "training_seconds": member.trainer.seconds if member.trainer else 0.0,
+            "peak_memory_bytes": peak, "language_model_forwards": self.language_model.forwards,
+        }  # fmt: skip
+
+
+@dataclass
+class _Timer:
+    """Adds the wall-clock time of a `with` block to one phase."""
+
+    seconds: dict[str, float]
+    phase: str
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + time.perf_counter() - self._started
+

@@ -1,0 +1,168 @@
+"""Entry point: records on disk to tables and figures. `python pipeline/plot_pareto.py --help` says how."""
+
+import os
+import sys
+
+# Run as a script, this folder comes first on Python's path, and its modules would hide others of the same name. Nothing
+# that is not loaded yet may be imported before this.
+if os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+
+import difflib  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from dataclasses import dataclass  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
+
+from pipeline.config import REPOSITORY  # noqa: E402
+from pipeline.errors import UserError  # noqa: E402
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+USAGE = f"""\
+usage: python pipeline/plot_pareto.py [sweep=NAME] [sweeps_dir=FOLDER] [results_dir=FOLDER]
+
+Reads the records of a sweep, of every sweep on disk by default, and writes results/<sweep>/:
+  runs.csv                   every declared run, with its status
+  frontier.csv               the non-dominated runs in (L0, loss recovered)
+  figure_1.png, .pdf, .csv   loss recovered against L0
+  figure_6.png, .pdf, .csv   gamma and alive fraction against L0
+
+  sweep=NAME          one sweep only
+  sweeps_dir=FOLDER   where runs left their records (default {REPOSITORY / "sweeps"})
+  results_dir=FOLDER  where the results go (default {REPOSITORY / "results"})"""
+LINES_SHOWN = 40
+"""Rows of a table, or runs without a record, that are printed at most."""
+
+
+@dataclass(frozen=True)
+class Options:
+    sweep: str | None
+    sweeps_dir: Path
+    results_dir: Path
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """key=value arguments, checked.
+
+    Raises:
+        UserError: a key is unknown, doubled or without a value.
+    """
+    accepted = ("sweep", "sweeps_dir", "results_dir")
+    given: dict[str, str] = {}
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key not in accepted:
+            near = difflib.get_close_matches(key, accepted, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UserError(f"{key} is unknown; {hint}(accepted: {', '.join(f'{name}=' for name in accepted)})")
+        if not value or key in given:
+            raise UserError(f"{key} {'is given twice' if key in given else 'has no value: ' + key + '=... is wanted'}")
+        given[key] = value
+    folders = {name: Path(given.get(f"{name}_dir", REPOSITORY / name)) for name in ("sweeps", "results")}
+    return Options(given.get("sweep"), folders["sweeps"], folders["results"])
+
+
+def chosen_sweeps(options: Options) -> list[str]:
+    """The sweeps to aggregate; none where there is none on disk."""
+    from pipeline.aggregate import sweeps_on_disk
+
+    on_disk = sweeps_on_disk(options.sweeps_dir)
+    if not on_disk or options.sweep is None:
+        return on_disk
+    if options.sweep not in on_disk:
+        near = difflib.get_close_matches(options.sweep, on_disk, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UserError(f"sweep={options.sweep} is not on disk; {hint}(on disk: {', '.join(on_disk)})")
+    return [options.sweep]
+
+
+def aggregate(options: Options, sweep: str) -> list[Path]:
+    """Write the tables and figures of one sweep, print its results, and return the pictures' paths."""
+    from pipeline.aggregate import read_sweep
+    from pipeline.frontier import frontier
+
+    runs = read_sweep(options.sweeps_dir, sweep)
+    results = options.results_dir / sweep
+    write_table(results / "runs.csv", runs)
+    write_table(results / "frontier.csv", frontier(runs))
+    print_results(sweep, runs)
+    return draw_figures(results, runs)
+
+
+def write_table(path: Path, rows: "pd.DataFrame") -> None:
+    from pipeline.files import write_text
+
+    write_text(path, rows.to_csv(index=False, lineterminator="\n"))
+
+
+def draw_figures(results: Path, runs: "pd.DataFrame") -> list[Path]:
+    """Each figure, with its data beside it; nothing where no run has what the figure shows."""
+    from pipeline.figures import figure_1, figure_6, style
+
+    pictures = []
+    for name, figure in (("figure_1", figure_1), ("figure_6", figure_6)):
+        points = figure.data(runs)
+        if len(points):
+            write_table(results / f"{name}.csv", points)
+            pictures += style.save(figure.draw(points), results / name)
+    return pictures
+
+
+def print_results(sweep: str, runs: "pd.DataFrame") -> None:
+    """A screen of results, then a line for each run that has failed or is missing."""
+    counts = runs["status"].value_counts()
+    parts = [f"{counts[name]} {name}" for name in ("done", "running", "waiting", "failed", "missing") if name in counts]
+    print(f"{sweep}: {len(runs)} runs: {', '.join(parts)}" if parts else f"{sweep}: no run is declared")
+    done = runs[runs["status"] == "done"]
+    if len(done):
+        _print_table(done)
+    else:
+        print(f"{sweep}: nothing to draw yet: no run is finished")
+    absent = runs[runs["status"].isin(["failed", "missing"])].sort_values("status", kind="stable")
+    for row in absent.head(LINES_SHOWN).itertuples():
+        print(f"{row.status}: {row.run}: {row.reason}")
+    if len(absent) > LINES_SHOWN:
+        print(f"and {len(absent) - LINES_SHOWN} more, all in runs.csv")
+
+
+def _print_table(done: "pd.DataFrame") -> None:
+    from pipeline.frontier import on_frontier
+
+    ordered = done.assign(front=on_frontier(done)).sort_values(
+        ["model", "site", "layer", "architecture", "sparsity_coefficient", "seed"], kind="stable"
+    )
+    shown = ordered if len(ordered) <= LINES_SHOWN else ordered[ordered["front"]].head(LINES_SHOWN)
+    width = max(12, *(len(name) for name in shown["architecture"]))
+    print(f"  {'site':<12} {'layer':>5} {'architecture':<{width}} {'lambda':>9} {'L0':>8} {'recovered':>9}", end="")
+    print(f" {'gamma':>6} {'alive':>6}  * on the frontier")
+    for _, row in shown.iterrows():
+        name = f"{row['site']:<12} {row['layer']:>5} {row['architecture']:<{width}} {row['sparsity_coefficient']:>9g}"
+        values = f"{row['l0']:>8.2f} {row['loss_recovered']:>9.4f} {row['gamma']:>6.3f} {row['alive_fraction']:>6.1%}"
+        print(f"  {name} {values} {'*' if row['front'] else ''}".rstrip())
+    if len(shown) < len(ordered):
+        print(f"  {len(shown)} of {len(ordered)} finished runs are shown; all are in runs.csv")
+
+
+def main(arguments: Sequence[str]) -> int:
+    if {"-h", "--help"} & set(arguments):
+        print(USAGE)
+        return 0
+    try:
+        options = parse(arguments)
+        sweeps = chosen_sweeps(options)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not sweeps:
+        where = options.sweeps_dir
+        print(f"no sweep on disk: {where} has no manifest; python pipeline/run.py makes one", file=sys.stderr)
+        return 1
+    for path in [path for sweep in sweeps for path in aggregate(options, sweep)]:
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

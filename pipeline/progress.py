@@ -1,0 +1,141 @@
+"""What a person sees while runs train: a live table on a terminal, lines in a log file; and a progress.json a run."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pipeline.config import RunConfig
+from pipeline.files import write_json
+from pipeline.identity import run_name
+from pipeline.training.trainer import Trainer
+
+LINE_SECONDS, ROWS_SHOWN = 15.0, 20
+
+
+class Progress:
+    """Follows the runs of one command. Call from any thread."""
+
+    def __init__(self, runs: list[RunConfig]) -> None:
+        self.console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+        self.steps = {run_name(run): 0 for run in runs}
+        self.total = {run_name(run): run.train.steps for run in runs}
+        self.state = dict.fromkeys(self.steps, "waiting")
+        self.latest: dict[str, dict[str, Any]] = {}
+        self._started, self._printed = time.monotonic(), time.monotonic()
+        self._begun_with: dict[str, int] = {}
+        self._lock = threading.RLock()
+        self._live: Live | None = None
+
+    def __enter__(self) -> "Progress":
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, refresh_per_second=4, get_renderable=self._table, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    # -------------------------------------------------------------------------------------------------------- events
+
+    def say(self, message: str) -> None:
+        with self._lock:
+            self.console.print(message, markup=False)
+
+    def note(self, run: RunConfig, message: str) -> None:
+        self.say(f"{run_name(run)}: {message}")
+
+    def resumed(self, run: RunConfig, step: int) -> None:
+        """Steps that an earlier process took; they say nothing about this one's speed."""
+        with self._lock:
+            self.steps[run_name(run)] = self._begun_with[run_name(run)] = step
+        self.note(run, f"resumed at step {step:,} of {run.train.steps:,}")
+
+    def advance(self, run: RunConfig, folder: Path, trainer: Trainer) -> None:
+        name = run_name(run)
+        with self._lock:
+            self.steps[name] = trainer.step
+            self.state[name] = "trained" if trainer.done else "running"
+            last = trainer.history[-1] if trainer.history else {}
+            self.latest[name] = {
+                "step": trainer.step, "steps": run.train.steps, "l0": last.get("l0"), "loss": last.get("loss"),
+                "tokens_per_second": self.speed(name) * run.train.batch, "eta_seconds": self.eta(name),
+                "time": time.time(),
+            }  # fmt: skip
+            self._maybe_print()
+        write_json(folder / "progress.json", self.latest[name])
+
+    def failed(self, run: RunConfig, reason: str) -> None:
+        self.state[run_name(run)] = "failed"
+        self.note(run, f"failed: {reason}")
+
+    def finished(self, run: RunConfig, metrics: dict[str, Any]) -> None:
+        name = run_name(run)
+        with self._lock:
+            self.steps[name], self.state[name] = self.total[name], "done"
+        self.note(run, f"done: L0 {metrics['l0']:.1f}, loss recovered {metrics['loss_recovered']:.4f}")
+
+    # --------------------------------------------------------------------------------------------------------- speed
+
+    def speed(self, name: str | None = None) -> float:
+        """Steps a second, of one run or of all, since this process began."""
+        names = self.steps if name is None else [name]
+        steps = sum(self.steps[n] - self._begun_with.get(n, 0) for n in names)
+        return steps / max(time.monotonic() - self._started, 1e-9)
+
+    def eta(self, name: str | None = None) -> float | None:
+        """Seconds left of one run, or of all that this command trains."""
+        left = [self.total[n] - self.steps[n] for n in ([name] if name else self.steps) if self.state[n] != "failed"]
+        speed = self.speed(name)
+        return sum(left) / speed if speed else None
+
+    def summary(self) -> str:
+        done = sum(state == "done" for state in self.state.values())
+        trained = sum(self.steps.values()) / max(1, sum(self.total.values()))
+        failed = sum(state == "failed" for state in self.state.values())
+        tail = f", {failed} failed" if failed else ""
+        return f"{done}/{len(self.state)} runs recorded{tail} | {trained:.0%} of all steps | ETA {clock(self.eta())}"
+
+    def _maybe_print(self) -> None:
+        if self._live or time.monotonic() - self._printed < LINE_SECONDS:
+            return
+        self._printed = time.monotonic()
+        self.say(f"{time.strftime('%H:%M:%S')} {self.summary()}")
+        for name, state in self.state.items():
+            if state == "running":
+                self.say(f"  {name} {self._line(name)}")
+
+    def _line(self, name: str) -> str:
+        now = self.latest[name]
+        l0 = "-" if now["l0"] is None else f"{now['l0']:.1f}"
+        loss = "-" if now["loss"] is None else f"{now['loss']:.4g}"
+        return f"step {now['step']:,}/{now['steps']:,} L0 {l0} loss {loss} ETA {clock(now['eta_seconds'])}"
+
+    def _table(self) -> Table:
+        table = Table(title=self.summary(), title_justify="left", box=None)
+        for column in ("run", "state", "step", "L0", "loss", "SAE tokens/s", "ETA"):
+            table.add_column(column, justify="left" if column in {"run", "state"} else "right", no_wrap=True)
+        with self._lock:
+            shown = [name for name, state in self.state.items() if state == "running"][:ROWS_SHOWN]
+            for name in shown:
+                now = self.latest[name]
+                table.add_row(
+                    name, self.state[name], f"{now['step']:,}/{now['steps']:,}", f"{now['l0'] or 0:.1f}",
+                    f"{now['loss'] or 0:.4g}", f"{now['tokens_per_second']:,.0f}", clock(now["eta_seconds"]),
+                )  # fmt: skip
+        return table
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as people read them."""
+    if seconds is None:
+        return "unknown"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

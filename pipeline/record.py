@@ -1,0 +1,126 @@
+"""What a run leaves on disk, and all that aggregation reads: complete or absent, `metrics.json` last.
+
+A run's folder holds config.yaml, cfg.json and sae_weights.safetensors, sequences.safetensors, history.csv,
+execution.json, log.txt, and metrics.json once it is done, or failure.json if it failed. A second evaluation of the same
+weights has its metrics.json and sequences.safetensors in evaluation-<hash>/.
+"""
+
+import json
+import platform
+import traceback
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import Tensor
+
+from pipeline.config import RunConfig, plain
+from pipeline.files import write_csv, write_json, write_safetensors, write_text
+from pipeline.identity import NUMERICS_VERSION, git_state, run_identity, run_name
+from pipeline.sae.base import SAE
+from pipeline.sae.saved import WEIGHTS, save_sae
+from pipeline.training.checkpoint import remove_checkpoints
+from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
+
+METRICS, SEQUENCES, HISTORY, FAILURE, EXECUTION, PROGRESS = (
+    "metrics.json", "sequences.safetensors", "history.csv", "failure.json", "execution.json", "progress.json",
+)  # fmt: skip
+PACKAGES = ("torch", "transformer-lens", "transformers", "numpy", "safetensors")
+
+
+def run_folder(sweeps_dir: Path, run: RunConfig) -> Path:
+    return sweeps_dir / "runs" / run_name(run)
+
+
+def shared_folder(sweeps_dir: Path) -> Path:
+    """Where references live: losses that many runs share, named by hash."""
+    return sweeps_dir / "shared"
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The content of a file that may be absent."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def record_folder(folder: Path, evaluation: str) -> Path:
+    """Where the record of one evaluation is or will be: the run's folder, unless another evaluation has it."""
+    first = read_json(folder / METRICS)
+    if first is None or first["evaluation"]["id"] == evaluation:
+        return folder
+    return folder / f"evaluation-{evaluation}"
+
+
+def read_record(folder: Path, evaluation: str) -> dict[str, Any] | None:
+    return read_json(record_folder(folder, evaluation) / METRICS)
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether the folder holds a finished SAE: its record may still wait for an evaluation."""
+    return (folder / HISTORY).is_file() and (folder / WEIGHTS).is_file()
+
+
+def start_run(folder: Path, run: RunConfig) -> None:
+    """Write the run's configuration; warn when an earlier attempt ran other code."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "config.yaml", yaml.safe_dump(plain(run) | {"numerics_version": NUMERICS_VERSION}, sort_keys=False))
+    (folder / FAILURE).unlink(missing_ok=True)
+
+
+def write_training(folder: Path, trainer: Trainer, folded: SAE) -> None:
+    """What training leaves: the SAE in SAELens' format, and the history, which comes last."""
+    run = trainer.run
+    metadata = {
+        "model_name": run.model.hub_id or run.model.name, "hook_name": run.hook_name, "context_size": run.model.context,
+        "prepend_bos": True, "dataset_path": run.data.dataset or run.data.name, "architecture": plain(run.architecture),
+        "sparsity_coefficient": run.sparsity_coefficient, "input_scale": trainer.scale, "run": folder.name,
+    }  # fmt: skip
+    save_sae(folded, folder, metadata)
+    write_csv(folder / HISTORY, trainer.history, HISTORY_COLUMNS)
+
+
+def write_record(
+    folder: Path, run: RunConfig, evaluation: Mapping[str, Any], training: Mapping[str, Any],
+    metrics: Mapping[str, Any], sequences: Mapping[str, Tensor],
+) -> None:  # fmt: skip
+    """Write a finished run's record; metrics.json appears last, and then the checkpoints go.
+
+    Args:
+        evaluation: id, hashes of tokens and references.
+        training: facts that follow from the configuration only together with the data: widths, scale, epochs.
+    """
+    target = record_folder(folder, evaluation["id"])
+    write_safetensors(target / SEQUENCES, sequences)
+    content = {
+        "run": folder.name, "numerics_version": NUMERICS_VERSION, "identity": run_identity(run), "settings": plain(run),
+        "training": dict(training), "evaluation": dict(evaluation), "metrics": dict(metrics), "provenance": provenance(),
+    }  # fmt: skip
+    write_json(target / METRICS, content)
+    (folder / PROGRESS).unlink(missing_ok=True)
+    remove_checkpoints(folder / "checkpoints")
+
+
+def write_failure(folder: Path, error: BaseException, step: int) -> None:
+    """Why a run failed: its type, its message and where."""
+    content = {
+        "error": type(error).__name__, "reason": str(error).splitlines()[0] if str(error) else type(error).__name__,
+        "step": step, "traceback": "".join(traceback.format_exception(error)), "provenance": provenance(),
+    }  # fmt: skip
+    write_json(folder / FAILURE, content)
+    (folder / PROGRESS).unlink(missing_ok=True)
+
+
+def write_execution(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Times, memory and host; attempts accumulate."""
+    earlier = read_json(folder / EXECUTION) or {"attempts": []}
+    write_json(folder / EXECUTION, {"attempts": [*earlier["attempts"], dict(facts)]})
+
+
+def provenance() -> dict[str, Any]:
+    versions = {name: version(name) for name in PACKAGES}
+    return {"git": git_state(), "python": platform.python_version(), "packages": versions}

@@ -1,0 +1,36 @@
+"""Architectures by name. Any module may register one; the trainer knows none of them."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pipeline.errors import UserError
+from pipeline.sae.base import SAE
+
+S = TypeVar("S", bound=type[SAE])
+_ARCHITECTURES: dict[str, tuple[type[SAE], type]] = {}
+
+
+def register(name: str, config: type) -> Callable[[S], S]:
+    """Class decorator: `architecture.name=<name>` trains this class, configured by a frozen dataclass."""
+
+    def add(cls: S) -> S:
+        _ARCHITECTURES[name] = (cls, config)
+        return cls
+
+    return add
+
+
+def sae_class(name: str) -> type[SAE]:
+    return _lookup(name)[0]
+
+
+def config_class(name: str) -> type:
+    return _lookup(name)[1]
+
+
+def _lookup(name: str) -> tuple[type[SAE], type]:
+    from pipeline.sae import baseline, gated  # noqa: F401  each registers itself
+
+    if name not in _ARCHITECTURES:
+        raise UserError(f"architecture.name={name} is unknown; registered: {', '.join(sorted(_ARCHITECTURES))}")
+    return _ARCHITECTURES[name]

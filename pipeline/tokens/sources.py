@@ -1,0 +1,141 @@
+"""Where training contexts come from: text held in memory in a seeded order, or a stream in its own order."""
+
+import copy
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from pipeline.config import DataConfig, ModelConfig
+from pipeline.errors import UserError
+from pipeline.tokens import text
+from pipeline.tokens.contexts import Contexts, Packer
+
+FIXED_ORDER = 20240424
+"""Seed of the order in which evaluation and calibration contexts are taken: the same for every run."""
+
+
+class ContextSource(Protocol):
+    """Training contexts, numbered from 0 without end; a number is always the same context."""
+
+    contexts_per_epoch: int | None
+
+    def read(self, first: int, count: int) -> Contexts: ...
+
+    def position(self) -> dict[str, Any]:
+        """What a checkpoint keeps, so that a later process need not read a stream from its beginning."""
+        ...
+
+    def restore(self, position: dict[str, Any]) -> None: ...
+
+
+class ContextsInMemory:
+    """Every epoch is a new seeded permutation of all contexts."""
+
+    def __init__(self, contexts: Contexts, seed: int) -> None:
+        self.contexts, self.seed = contexts, seed
+        self.contexts_per_epoch: int | None = len(contexts)
+
+    def read(self, first: int, count: int) -> Contexts:
+        n = len(self.contexts)
+        epochs = range(first // n, (first + count - 1) // n + 1)
+        order = torch.cat([permutation(n, self.seed + (epoch << 32)) for epoch in epochs])
+        start = first - epochs[0] * n
+        return self.contexts[order[start : start + count]]
+
+    def position(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, position: dict[str, Any]) -> None:
+        """Nothing to do: any context is at hand."""
+
+
+class ContextsStreamed:
+    """Contexts of a streamed dataset, in its own order."""
+
+    contexts_per_epoch: int | None = None
+
+    def __init__(self, stream: Any, packer: Packer, column: str) -> None:
+        self.stream, self.packer, self.column = stream, packer, column
+        self._start = {"number": 0, "document": 0, "rest": [], "stream": copy.deepcopy(stream.state_dict())}
+        self.restore(self._start)
+
+    def restore(self, position: dict[str, Any]) -> None:
+        self._position = copy.deepcopy(position)
+        self._next = int(position["number"])
+        self._windows = self._read_on(copy.deepcopy(position))
+
+    def position(self) -> dict[str, Any]:
+        return copy.deepcopy(self._position)
+
+    def read(self, first: int, count: int) -> Contexts:
+        if first < self._next:
+            self.restore(self._position if self._position["number"] <= first else self._start)
+        windows = list(islice(self._windows, first - self._next, first - self._next + count))
+        if len(windows) < count:
+            raise UserError(f"the dataset ended at context {self._next + len(windows)}: fewer steps, or more text")
+        self._next = first + count
+        return self.packer.pack(windows)
+
+    def _read_on(self, position: dict[str, Any]) -> Iterator[tuple[list[int], int]]:
+        """Windows from a position on; the position is renewed before each document."""
+        self.stream.load_state_dict(position["stream"])
+        number, document, rest, length = position["number"], position["document"], position["rest"], self.packer.context - 1
+        owner = document
+        for row in self.stream:
+            tokens = self.packer.encode([row[self.column]])[0]
+            owner = owner if rest else document
+            rest = [*rest, *tokens, self.packer.eos] if self.packer.joined else tokens
+            while len(rest) >= length:
+                number += 1
+                yield rest[:length], owner
+                rest, owner = rest[length:], document
+            rest, document = rest if self.packer.joined else [], document + 1
+            state = copy.deepcopy(self.stream.state_dict())
+            self._position = {"number": number, "document": document, "rest": list(rest), "stream": state}
+
+
+def permutation(n: int, seed: int) -> Int[Tensor, " n"]:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+
+
+def training_contexts(model: ModelConfig, data: DataConfig, seed: int) -> ContextSource:
+    """The training text of a (model, data) pair in the order that a stream's seed gives."""
+    if data.source == "hub":
+        return ContextsStreamed(text.streamed(data, "train"), Packer(model, data.packing), data.text_column)
+    return ContextsInMemory(_packed(model, data, "train"), seed)
+
+
+def calibration_contexts(model: ModelConfig, data: DataConfig, count: int) -> Contexts:
+    """Training contexts that set the input scale and the means: the same for every seed."""
+    return training_contexts(model, data, FIXED_ORDER).read(0, count)
+
+
+def evaluation_contexts(model: ModelConfig, data: DataConfig, count: int) -> Contexts:
+    """Held-out contexts, the same for every run.
+
+    Raises:
+        UserError: the held-out text is too short.
+    """
+    if data.source == "hub":
+        packer = Packer(model, data.packing)
+        rows = (row[data.text_column] for row in text.streamed(data, "evaluation"))
+        held_out = packer.pack(list(packer.windows(rows)))
+    else:
+        held_out = _packed(model, data, "evaluation")
+    if len(held_out) < count:
+        raise UserError(f"eval.sequences={count}, but the held-out text of data={data.name} fills {len(held_out)} contexts")
+    return held_out[permutation(len(held_out), FIXED_ORDER)[:count]]
+
+
+@lru_cache(maxsize=2)
+def _packed(model: ModelConfig, data: DataConfig, split: text.Split) -> Contexts:
+    packer = Packer(model, data.packing)
+    contexts = packer.pack(list(packer.windows(text.documents(data, split))))
+    if not len(contexts):
+        raise UserError(f"the {split} text of data={data.name} is shorter than one context")
+    return contexts

@@ -1,0 +1,61 @@
+"""Optional writers that follow the history of each run: TensorBoard or W&B, in the run's own folder."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.config import RunConfig, TrackerConfig, plain
+from pipeline.errors import UserError
+
+
+class Tracker(Protocol):
+    def write(self, row: dict[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class TensorBoardTracker:
+    def __init__(self, run: RunConfig, folder: Path, config: TrackerConfig) -> None:
+        del run, config
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UserError("tracker=tensorboard needs the package tensorboard: pip install tensorboard") from error
+        self._writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def write(self, row: dict[str, Any]) -> None:
+        for key, value in row.items():
+            self._writer.add_scalar(key, value, row["step"])
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WandbTracker:
+    def __init__(self, run: RunConfig, folder: Path, config: TrackerConfig) -> None:
+        try:
+            import wandb
+        except ImportError as error:
+            raise UserError("tracker=wandb needs the package wandb: pip install wandb") from error
+        self._run = wandb.init(
+            project=config.project, name=folder.name, id=folder.name[-12:], resume="allow", dir=str(folder),
+            config=plain(run), reinit="create_new",
+        )  # fmt: skip
+
+    def write(self, row: dict[str, Any]) -> None:
+        self._run.log(row, step=row["step"])
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+TRACKERS: dict[str, type] = {"tensorboard": TensorBoardTracker, "wandb": WandbTracker}
+
+
+def open_tracker(run: RunConfig, folder: Path, config: TrackerConfig) -> Tracker | None:
+    """The writer that `tracker=` names, or None."""
+    if config.name == "none":
+        return None
+    if config.name not in TRACKERS:
+        raise UserError(f"tracker.name={config.name} is unknown; accepted: none, {', '.join(TRACKERS)}")
+    tracker: Tracker = TRACKERS[config.name](run, folder, config)
+    return tracker

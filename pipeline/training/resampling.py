@@ -1,0 +1,36 @@
+"""Re-initialisation of dead features (Bricken et al.'s recipe; appendix D.1.1 of the paper)."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pipeline.config import ResampleConfig
+from pipeline.sae.base import SAE
+from pipeline.training.optimizer import Optimizer
+
+
+@torch.no_grad()
+def resample(
+    sae: SAE, optimizer: Optimizer, inputs: Float[Tensor, "n d_in"], dead: Int[Tensor, " k"],
+    config: ResampleConfig, generator: torch.Generator,
+) -> None:  # fmt: skip
+    """Point dead features at inputs that the SAE reconstructs badly.
+
+    Inputs are drawn with probability proportional to the square of their loss; a feature takes the direction of the drawn
+    x - b_dec for decoder and encoder, its encoder `encoder_norm` times as long as alive encoders are on average, its
+    biases (and r_mag) zero, its Adam state empty. The inputs are calibration activations: the training stream is not
+    advanced.
+    """
+    if not len(dead) or len(dead) == sae.d_sae:
+        return
+    chosen = torch.randperm(len(inputs), generator=generator)[: config.inputs].to(inputs.device)
+    candidates = inputs[chosen]
+    loss = torch.cat([(sae(part) - part).double().square().sum(1) for part in candidates.split(1024)])
+    weights = (loss.square() + 1e-30).cpu()
+    picked = torch.multinomial(weights, len(dead), replacement=len(dead) > len(weights), generator=generator)
+    directions = torch.nn.functional.normalize(candidates[picked.to(inputs.device)] - sae.b_dec, dim=1)
+    alive = torch.ones(sae.d_sae, dtype=torch.bool, device=dead.device)
+    alive[dead] = False
+    alive_norm = sae.W_enc.double().norm(dim=0)[alive].mean().item()
+    sae.reinitialise(dead, directions, config.encoder_norm * alive_norm)
+    optimizer.forget(dead)

@@ -1,0 +1,110 @@
+"""One run's training: state that a checkpoint holds, and the loop over the steps of a block."""
+
+import math
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.activations import Block, Calibration
+from pipeline.config import RunConfig
+from pipeline.errors import TrainingDiverged
+from pipeline.sae.base import Losses
+from pipeline.training.checkpoint import read_checkpoint, write_checkpoint
+from pipeline.training.initialisation import initialise
+from pipeline.training.optimizer import Optimizer
+from pipeline.training.resampling import resample
+from pipeline.training.schedule import learning_rate, sparsity_coefficient
+
+HISTORY_COLUMNS = [
+    "step", "tokens", "loss", "reconstruction", "sparsity", "auxiliary", "l0", "dead_fraction", "lr",
+    "sparsity_coefficient",
+]  # fmt: skip
+
+
+class Trainer:
+    """Trains one SAE on the batches that are handed to it."""
+
+    def __init__(self, run: RunConfig, calibration: Calibration, d_sae: int, history_every: int) -> None:
+        self.run, self.calibration, self.history_every = run, calibration, history_every
+        self.scale = calibration.scale(run.train.input_scale)
+        self.sae, self.generator = initialise(run, calibration, d_sae)
+        self.optimizer = Optimizer(self.sae, run.train)
+        self.step = 0
+        self.steps_silent = torch.zeros(d_sae, dtype=torch.int64, device=self.sae.W_dec.device)
+        self.history: list[dict[str, Any]] = []
+        self.seconds = 0.0
+
+    @property
+    def done(self) -> bool:
+        return self.step >= self.run.train.steps
+
+    def train_on(self, block: Block, stop: threading.Event) -> None:
+        """Take the run's remaining steps in this block, or those until `stop` is set.
+
+        Raises:
+            TrainingDiverged: the loss is not finite.
+        """
+        started = time.perf_counter()
+        last = min((block.index + 1) * block.shape.steps_per_block, self.run.train.steps)
+        while self.step < last and not stop.is_set():
+            self._train_step(block)
+        self.seconds += time.perf_counter() - started
+
+    def _train_step(self, block: Block) -> None:
+        train, step = self.run.train, self.step
+        if step in train.resample.steps:
+            self._resample()
+        x = block.batch(self.run.hook_name, step) * self.scale
+        lr, coefficient = learning_rate(train, step), sparsity_coefficient(train, self.run.sparsity_coefficient, step)
+        losses = self.sae.training_losses(x)
+        total = losses.total(coefficient)
+        self.optimizer.adam.zero_grad()
+        total.backward()
+        self.optimizer.step(lr)
+        fired = losses.f.amax(0) > 0
+        self.steps_silent.add_(1).masked_fill_(fired, 0)
+        self.step += 1
+        if self.step % self.history_every == 0 or self.done:
+            self._record(losses, total.item(), lr, coefficient)  # the one place where the host waits for the device
+
+    def _resample(self) -> None:
+        dead = torch.nonzero(self.steps_silent >= self.run.train.resample.window)[:, 0]
+        inputs = self.calibration.activations * self.scale
+        resample(self.sae, self.optimizer, inputs, dead, self.run.train.resample, self.generator)
+        self.steps_silent[dead] = 0
+
+    def _record(self, losses: Losses, total: float, lr: float, coefficient: float) -> None:
+        if not math.isfinite(total):
+            raise TrainingDiverged(f"the loss is {total} at step {self.step}: a lower train.lr may train")
+        dead = (self.steps_silent >= self.run.train.resample.window).double().mean().item()
+        l0 = (losses.f > 0).sum().item() / len(losses.f)
+        values = (
+            self.step, self.step * self.run.train.batch, total, losses.reconstruction.item(), losses.sparsity.item(),
+            losses.auxiliary.item(), l0, dead, lr, coefficient,
+        )  # fmt: skip
+        self.history.append(dict(zip(HISTORY_COLUMNS, values, strict=True)))
+
+    def save(self, folder: Path, kept: dict[str, Any]) -> None:
+        """Write a checkpoint; `kept` travels with it: where the stream of contexts stood, the commit."""
+        tensors = dict(self.sae.state_dict()) | self.optimizer.state()
+        tensors |= {"steps_silent": self.steps_silent, "generator": self.generator.get_state()}
+        state = {"history": self.history, "seconds": self.seconds, "kept": kept}
+        write_checkpoint(folder, self.step, tensors, state)
+
+    def resume(self, folder: Path) -> dict[str, Any] | None:
+        """Go on from the newest whole checkpoint, if there is one; returns what was kept with it."""
+        found = read_checkpoint(folder)
+        if found is None:
+            return None
+        tensors, state = found
+        device = self.sae.W_dec.device
+        self.sae.load_state_dict({name: tensors[name] for name in self.sae.state_dict()})
+        on_device = {name: tensor.to(device) for name, tensor in tensors.items() if name != "generator"}
+        self.optimizer.load(on_device)
+        self.steps_silent = on_device["steps_silent"]
+        self.generator.set_state(tensors["generator"])
+        self.step, self.history, self.seconds = state["step"], state["history"], state["seconds"]
+        return dict(state["kept"])
