@@ -66,7 +66,7 @@ def read_block(
     contexts = source.read(index * shape.contexts_per_block, shape.contexts_per_block)
     activations = harvest(language_model, contexts, hooks, shape.lm_batch)
     rows = len(next(iter(activations.values())))
-    order = permutation(rows, (seed << 32) + index)
+    order = permutation(rows, seed, index)
     # Special tokens inside contexts leave fewer rows than the block has places: the first of the order come again.
     places = torch.arange(shape.steps_per_block * shape.batch) % rows
     return Block(index, shape, activations, order[places].to(language_model.device))

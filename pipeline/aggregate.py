@@ -4,7 +4,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ FIRST = (
 """The columns that come first, in this order; all others follow by name."""
 EXPECTED = ("reason", "alive_fraction", "evaluation_tokens", "architecture.expansion", "data.name", "evaluation.id")
 """Further columns that are always there, for frontiers and figures to find."""
+MEASURED = {*FIRST[FIRST.index("l0") :], "alive_fraction"}
 RENAMED = {"site.name": "site", "architecture.name": "architecture"}
 RUNNING_SECONDS = 120.0
 """A run whose progress.json is older than this is no longer running."""
@@ -51,8 +52,8 @@ def read_sweep(sweeps_dir: Path, sweep: str, now: float | None = None) -> pd.Dat
     Args:
         now: seconds since the epoch, against which progress is old or young; the present by default.
     """
-    manifest = _read(sweeps_dir / sweep / "manifest.json") or {"runs": []}
-    runs = [read_run(sweeps_dir / "runs", entry) for entry in manifest["runs"]]
+    manifest = _read(sweeps_dir / sweep / "manifest.json") or {}
+    runs = [read_run(sweeps_dir / "runs", entry) for entry in manifest.get("runs", [])]
     moment = time.time() if now is None else now
     some_running = any(run.is_running(moment) for run in runs)
     return table([_row(run, sweep, status(run, moment, some_running)) for run in runs])
@@ -69,31 +70,33 @@ def read_run(folder_of_runs: Path, entry: Mapping[str, Any]) -> RunOnDisk:
 
 
 def _read_record(folder: Path, evaluation: str) -> tuple[dict[str, Any] | None, bool]:
-    """The record of one evaluation, and whether a file that might hold it is damaged."""
+    """The record of one evaluation, and whether a file that might have been it is damaged."""
     damaged = False
     for path in (folder / "metrics.json", folder / f"evaluation-{evaluation}" / "metrics.json"):
-        content = _read(path)
-        if content is not None and content.get("evaluation", {}).get("id") == evaluation:
+        content = _read(path, parts=("settings", "identity", "evaluation", "metrics"))
+        if content is not None and content["evaluation"].get("id") == evaluation:
             return content, False
         damaged |= content is None and path.is_file()
     return None, damaged
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None if the file is absent, or damaged, which stderr then says.
+def _read(path: Path, parts: Sequence[str] = ()) -> dict[str, Any] | None:
+    """A JSON object with the given parts; None if the file is absent, or damaged, which stderr then says.
 
-    `pipeline.record` has such a reader too, but importing it takes torch, and so longer than a whole aggregation.
+    `pipeline.record` has a reader too, but importing it takes torch, and so longer than a whole aggregation.
     """
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        content = error
-    if isinstance(content, dict):
-        return content
-    why = content if isinstance(content, Exception) else "not a JSON object"
-    print(f"{path} cannot be read ({why}): taken as missing", file=sys.stderr)
+        problem = str(error)
+    else:
+        lacking = [part for part in parts if not isinstance(content, dict) or not isinstance(content.get(part), dict)]
+        if isinstance(content, dict) and not lacking:
+            return content
+        problem = f"it has no {lacking[0]}" if lacking else "it is no JSON object"
+    print(f"{path} cannot be read ({problem}): taken as missing", file=sys.stderr)
     return None
 
 
@@ -168,15 +171,17 @@ def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows that may lack columns as one table with typed columns."""
     others = {name for row in rows for name in row} | set(EXPECTED)
-    columns = [*FIRST, *sorted(others - set(FIRST))]
-    return pd.DataFrame({name: _typed([row.get(name) for row in rows]) for name in columns}, columns=columns)
+    names = [*FIRST, *sorted(others - set(FIRST))]
+    return pd.DataFrame({name: _column(name, [row.get(name) for row in rows]) for name in names}, columns=names)
 
 
-def _typed(values: list[Any]) -> Any:
-    """Whole numbers stay whole beside gaps; numbers with gaps get NaN; all else is as it is."""
+def _column(name: str, values: list[Any]) -> Any:
+    """Whole numbers stay whole beside gaps; other numbers, and all that is measured, get NaN there."""
     kinds = {type(value) for value in values if value is not None}
+    if name in MEASURED:
+        return pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").astype(float)
     if kinds == {int}:
         return pd.array(values, dtype="Int64")
-    if kinds and kinds <= {int, float}:
+    if kinds <= {int, float}:
         return [math.nan if value is None else float(value) for value in values]
     return pd.Series(values, dtype=object)

@@ -4,10 +4,10 @@ import difflib
 import importlib
 import importlib.machinery
 import importlib.util
-import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -30,12 +30,11 @@ def announce_plugins() -> None:
         package.__path__.append(folder)  # type: ignore[attr-defined]
 
 
-def main_with_plain_errors(application: Callable[[], None]) -> None:
-    """Run a Hydra application; a user's mistake is one line on stderr and exit code 2, Ctrl-C is exit code 130."""
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises instead of printing, and we print one line
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn a user's mistake into one line on stderr and exit code 2, and Ctrl-C into exit code 130."""
     try:
-        check_arguments(sys.argv[1:])
-        application()
+        yield
     except Interrupted:
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise SystemExit(130) from None
@@ -69,11 +68,13 @@ def check_arguments(arguments: list[str]) -> None:
 
 def explain(error: BaseException) -> str | None:
     """What a person should read instead of a traceback; None for what is no user's mistake."""
-    from hydra.errors import HydraException, MissingConfigException
+    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} cannot be read; quote a value that holds one of {{}}[](),=: 'key=\"value\"'"
     if isinstance(error, MissingConfigException) or "Could not find" in str(error):
         return _missing_option(error)
     if isinstance(error, HydraException | OmegaConfBaseException):

@@ -191,9 +191,10 @@ def typed(node: DictConfig, schema: type[T], section: str) -> T:
     """The node as an instance of a dataclass, checked key by key."""
     try:
         merged = OmegaConf.merge(_writable(schema), OmegaConf.to_container(node, resolve=True))
-        missing = OmegaConf.missing_keys(merged)
+        missing = OmegaConf.missing_keys(node) | OmegaConf.missing_keys(merged)
         if missing:
-            raise UserError(f"{section}.{sorted(missing)[0]} has no value: give it on the command line or in conf/")
+            key = min(missing).removeprefix(f"{section}.")
+            raise UserError(f"{section}.{key} has no value: give it on the command line or in conf/")
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise UserError(_one_line(error, section, schema)) from error

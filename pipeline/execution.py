@@ -1,17 +1,11 @@
-"""Where a pack computes: device, cores, and threads that train its runs side by side."""
+"""Where a pack computes: its device and its cores."""
 
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import TypeVar
 
 import torch
 
 from pipeline.config import Execution
 from pipeline.errors import UserError
-
-T = TypeVar("T")
 
 
 def choose_device(execution: Execution) -> torch.device:
@@ -30,25 +24,12 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Workers:
-    """Threads that each take one run through a block; together they use the cores that they are given.
+def use_threads(execution: Execution) -> int:
+    """Give this process's operations `execution.threads` cores; the number changes no bit (see pipeline/__init__.py).
 
-    With more cores than runs, each run's own operations use several: that changes no bit, see MKL_CBWR in
-    `pipeline.__init__`.
+    The runs of a pack take turns: on small matrices Python threads that each train a run spend more time handing the
+    interpreter's lock to one another than they gain (11 against 25 ms a step on two cores).
     """
-
-    def __init__(self, threads: int, runs: int, device: torch.device) -> None:
-        self.count = 1 if device.type == "cuda" else max(1, min(threads, runs))
-        self.threads_each = max(1, threads // self.count)
-        torch.set_num_threads(threads)  # of this thread: the language model runs here, between blocks
-        self._pool = ThreadPoolExecutor(self.count, initializer=torch.set_num_threads, initargs=(self.threads_each,))
-
-    def map(self, function: Callable[[T], None], items: Iterable[T]) -> None:
-        for future in [self._pool.submit(function, item) for item in items]:
-            future.result()
-
-    def __enter__(self) -> "Workers":
-        return self
-
-    def __exit__(self, kind: type | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    threads = execution.threads or available_cores()
+    torch.set_num_threads(threads)
+    return threads

@@ -5,10 +5,10 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from safetensors.torch import save as safetensors_bytes
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -29,7 +29,9 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
-def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
+    from safetensors.torch import save as safetensors_bytes  # imports torch, which aggregation does without
+
     write_bytes(path, safetensors_bytes({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
 

@@ -11,8 +11,8 @@ KEY = ("model", "site", "layer", "architecture", "architecture.expansion", "data
 def non_dominated(l0: npt.ArrayLike, loss_recovered: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     """Which points no other point beats: as sparse and as faithful, and better in one of the two.
 
-    Equal points beat neither each other, so all of them are on the front. A point without a finite L0 and loss recovered
-    is never on it and beats nothing.
+    Equal points do not beat each other: all of them are on the front, or none. A point without a finite L0 and loss
+    recovered is never on it and beats nothing.
 
     Args:
         l0: mean number of active features a token; fewer is better.
@@ -31,15 +31,17 @@ def _sorted_non_dominated(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
     """As `non_dominated`, of points sorted by x, and by falling y where x is equal."""
     first = np.searchsorted(x, x, side="left")  # of the points with this x: the best of them
     best_so_far = np.concatenate(([-np.inf], np.maximum.accumulate(y)))
-    return (y == y[first]) & (y > best_so_far[first])
+    front: npt.NDArray[np.bool_] = (y == y[first]) & (y > best_so_far[first])
+    return front
 
 
 def on_frontier(runs: pd.DataFrame) -> pd.Series:
     """Whether each run is on the frontier of its key; one row a run, with the columns of KEY, l0, loss_recovered."""
-    marked = pd.Series(False, index=runs.index, dtype=bool)
-    for _, rows in runs.groupby(list(KEY), dropna=False, sort=False):
-        marked[rows.index] = non_dominated(as_floats(rows["l0"]), as_floats(rows["loss_recovered"]))
-    return marked
+    front = np.zeros(len(runs), dtype=np.bool_)
+    numbered = runs[[*KEY, "l0", "loss_recovered"]].reset_index(drop=True)
+    for _, rows in numbered.groupby(list(KEY), dropna=False, sort=False):
+        front[rows.index] = non_dominated(as_floats(rows["l0"]), as_floats(rows["loss_recovered"]))
+    return pd.Series(front, index=runs.index, name="on_frontier")
 
 
 def frontier(runs: pd.DataFrame) -> pd.DataFrame:

@@ -27,10 +27,17 @@ class LanguageModel:
     def activations(
         self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str]
     ) -> dict[str, Float[Tensor, "batch pos d_in"]]:
-        """Activations at each hook, heads concatenated; the forward stops after the last layer that is needed."""
+        """Activations at each hook, heads concatenated; the forward stops as soon as it has them all."""
+        from transformer_lens.model_bridge.exceptions import StopAtLayerException
+
         cache: dict[str, Tensor] = {}
-        stop = 1 + max(int(name.split(".")[1]) for name in hook_names)
-        self._forward(tokens, [(name, _keep(cache, name)) for name in hook_names], stop_at_layer=stop)
+
+        def stop(activation: Tensor, hook: Any) -> None:  # stop_at_layer would run the unembedding after the last layer
+            if len(cache) == len(hook_names):
+                raise StopAtLayerException(activation)
+
+        hooks = [(name, _keep(cache, name)) for name in hook_names]
+        self._forward(tokens, [*hooks, *((name, stop) for name in hook_names)])
         return cache
 
     @torch.no_grad()
@@ -58,11 +65,9 @@ class LanguageModel:
 
         return cross_entropy(self._forward(tokens, [(hook_name, splice)]), tokens)
 
-    def _forward(self, tokens: Tensor, hooks: list[tuple[str, Hook]], stop_at_layer: int | None = None) -> Tensor:
+    def _forward(self, tokens: Tensor, hooks: list[tuple[str, Hook]]) -> Tensor:
         self.forwards += 1
-        output: Tensor = self.bridge.run_with_hooks(
-            tokens.to(self.device), fwd_hooks=hooks, return_type="logits", stop_at_layer=stop_at_layer
-        )
+        output: Tensor = self.bridge.run_with_hooks(tokens.to(self.device), fwd_hooks=hooks, return_type="logits")
         return output
 
 
@@ -86,17 +91,15 @@ def load_language_model(model: ModelConfig, device: torch.device) -> LanguageMod
     """Boot a model without folding its norms: loss recovered needs the model as it is."""
     from transformer_lens.model_bridge import TransformerBridge  # takes seconds to import
 
-    dtype = getattr(torch, model.dtype)
-    if model.legacy:
-        bridge = TransformerBridge.boot_tl_legacy(model.hub_id, device=device, dtype=dtype)
-    else:
-        source = model.path or model.hub_id
-        try:
-            bridge = TransformerBridge.boot_transformers(
-                str(source), device=device, dtype=dtype, revision=None if model.path else model.revision
-            )
-        except (OSError, ValueError) as error:
-            raise UserError(f"model {model.name} cannot be loaded from {source}: {str(error).splitlines()[0]}") from error
+    dtype, source = getattr(torch, model.dtype), str(model.path or model.hub_id)
+    try:
+        if model.legacy:
+            bridge = TransformerBridge.boot_tl_legacy(source, device=device, dtype=dtype)
+        else:
+            revision = None if model.path else model.revision
+            bridge = TransformerBridge.boot_transformers(source, device=device, dtype=dtype, revision=revision)
+    except (OSError, ValueError) as error:
+        raise UserError(f"model {model.name} cannot be loaded from {source}: {str(error).splitlines()[0]}") from error
     bridge.eval()
     for parameter in bridge.parameters():
         parameter.requires_grad_(False)
@@ -106,8 +109,7 @@ def load_language_model(model: ModelConfig, device: torch.device) -> LanguageMod
 
 def _check_shape(bridge: Any, model: ModelConfig) -> None:
     expected = model_shape(model)
-    for part in ("n_layers", "d_model", "n_heads"):
-        if getattr(bridge.cfg, part) != getattr(expected, part):
-            raise UserError(
-                f"model.shape.{part}={getattr(expected, part)}, but {model.name} as loaded has {getattr(bridge.cfg, part)}"
-            )
+    for part in ("n_layers", "d_model", "n_heads", "d_head", "d_mlp"):
+        stated, loaded = getattr(expected, part), getattr(bridge.cfg, part)
+        if stated != loaded:
+            raise UserError(f"model.shape.{part}={stated}, but {model.name} as loaded has {loaded}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline import record
 from pipeline.config import Job, RunConfig
+from pipeline.execution import choose_device
 from pipeline.progress import Progress
 from pipeline.results_table import print_results
 from pipeline.sites import d_sae
@@ -26,6 +27,7 @@ def launch(jobs: Sequence[Job], most: int, plan_only: bool = False) -> bool:
     runs = unique([job.run for job in jobs])
     for run in runs:
         d_sae(run)  # fails early: a layer or hook that the model lacks
+    choose_device(jobs[0].execution)
     if plan_only:
         from pipeline.plan import print_plan
 

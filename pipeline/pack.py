@@ -22,7 +22,7 @@ from pipeline.config import Execution, RunConfig, TrackerConfig
 from pipeline.errors import Interrupted
 from pipeline.evaluation.evaluate import evaluate, metrics_of
 from pipeline.evaluation.references import References, references
-from pipeline.execution import Workers, available_cores, choose_device
+from pipeline.execution import available_cores, choose_device, use_threads
 from pipeline.identity import evaluation_identity, git_state, short_hash
 from pipeline.language_model import LanguageModel, load_language_model
 from pipeline.progress import Progress
@@ -70,14 +70,12 @@ class Pack:
         first = self.runs[0]
         device = choose_device(self.execution)
         sweeps_dir = Path(self.execution.sweeps_dir)
-        threads = self.execution.threads or available_cores()
-        torch.set_num_threads(threads)
+        use_threads(self.execution)
         with self._timed("load"):
             self.language_model = load_language_model(first.model, device)
             calibrations = self._calibrations(self.language_model)
         members = [Member(run, record.run_folder(sweeps_dir, run)) for run in self.runs]
-        with Workers(threads, len(members), device) as workers:
-            self._train(members, calibrations, workers)
+        self._train(members, calibrations)
         self._evaluate([m for m in members if not m.failed], calibrations)
 
     def _timed(self, phase: str) -> "_Timer":
@@ -92,7 +90,7 @@ class Pack:
 
     # ------------------------------------------------------------------------------------------------------ training
 
-    def _train(self, members: list[Member], calibrations: dict[str, Calibration], workers: Workers) -> None:
+    def _train(self, members: list[Member], calibrations: dict[str, Calibration]) -> None:
         assert self.language_model is not None
         run = self.runs[0]
         source = training_contexts(run.model, run.data, run.seed)
@@ -107,7 +105,8 @@ class Pack:
             with self._timed("activations"):
                 block = read_block(self.language_model, source, shape, hooks, index, run.seed)
             with self._timed("training"):
-                workers.map(lambda member, b=block: self._train_member(member, b), present)  # type: ignore[misc]
+                for member in present:
+                    self._train_member(member, block)
             if self.stop.is_set() or time.monotonic() - saved >= self.execution.checkpoint_seconds:
                 self._save([m for m in members if m.trainer and not m.failed], position)
                 saved = time.monotonic()

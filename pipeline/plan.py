@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pipeline.activations import StreamShape, calibration_size
 from pipeline.config import Job, RunConfig
-from pipeline.execution import available_cores
+from pipeline.execution import use_threads
 from pipeline.identity import run_name
 from pipeline.progress import clock
 from pipeline.sites import d_in, d_sae, model_shape
@@ -66,7 +66,7 @@ def _seconds(call) -> float:  # type: ignore[no-untyped-def]
 
 def print_plan(jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]]) -> None:
     """Runs by pack, then the totals."""
-    torch.set_num_threads(jobs[0].execution.threads or available_cores())
+    use_threads(jobs[0].execution)
     rate, console = matmul_rate(), Console(soft_wrap=True, highlight=False)
     table = Table(box=None)
     for column in ("pack", "run", "d_in", "d_sae", "steps"):

@@ -3,19 +3,18 @@
 import os
 import sys
 
-# Run as a script, this folder comes first on Python's path, and its modules would hide others of the same name. Nothing
-# that is not loaded yet may be imported before this.
-if os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+if __package__ in {None, ""}:  # run as a script: this folder is first on the path, where the repository belongs
+    # pathlib would import modules that this folder may shadow; os is loaded already
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
-import difflib  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import TYPE_CHECKING  # noqa: E402
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.config import REPOSITORY  # noqa: E402
-from pipeline.errors import UserError  # noqa: E402
+from pipeline.config import REPOSITORY
+from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +31,16 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
   sweep=NAME          one sweep only
   sweeps_dir=FOLDER   where runs left their records (default {REPOSITORY / "sweeps"})
   results_dir=FOLDER  where the results go (default {REPOSITORY / "results"})"""
+TABLE = {
+    "site": "{}", "layer": "{}", "architecture": "{}", "d_sae": "{}", "sparsity_coefficient": "{:g}", "l0": "{:.2f}",
+    "loss_recovered": "{:.4f}", "gamma": "{:.3f}", "alive_fraction": "{:.1%}", "front": "{}",
+}  # fmt: skip
+HEADINGS = {
+    "sparsity_coefficient": "lambda", "l0": "L0", "loss_recovered": "loss recovered", "alive_fraction": "alive",
+    "front": "* on the frontier",
+}  # fmt: skip
+CELL = 28
+"""Characters of a cell that are printed at most."""
 LINES_SHOWN = 40
 """Rows of a table, or runs without a record, that are printed at most."""
 
@@ -130,19 +139,33 @@ def print_results(sweep: str, runs: "pd.DataFrame") -> None:
 def _print_table(done: "pd.DataFrame") -> None:
     from pipeline.frontier import on_frontier
 
-    ordered = done.assign(front=on_frontier(done)).sort_values(
-        ["model", "site", "layer", "architecture", "sparsity_coefficient", "seed"], kind="stable"
-    )
-    shown = ordered if len(ordered) <= LINES_SHOWN else ordered[ordered["front"]].head(LINES_SHOWN)
-    width = max(12, *(len(name) for name in shown["architecture"]))
-    print(f"  {'site':<12} {'layer':>5} {'architecture':<{width}} {'lambda':>9} {'L0':>8} {'recovered':>9}", end="")
-    print(f" {'gamma':>6} {'alive':>6}  * on the frontier")
-    for _, row in shown.iterrows():
-        name = f"{row['site']:<12} {row['layer']:>5} {row['architecture']:<{width}} {row['sparsity_coefficient']:>9g}"
-        values = f"{row['l0']:>8.2f} {row['loss_recovered']:>9.4f} {row['gamma']:>6.3f} {row['alive_fraction']:>6.1%}"
-        print(f"  {name} {values} {'*' if row['front'] else ''}".rstrip())
+    order = ["model", "site", "layer", "architecture", "sparsity_coefficient", "seed"]
+    ordered = done.assign(front=on_frontier(done).map({True: "*", False: ""})).sort_values(order, kind="stable")
+    shown = ordered if len(ordered) <= LINES_SHOWN else ordered[ordered["front"] == "*"].head(LINES_SHOWN)
+    varying = [name for name in ("model", "data.name", "seed") if done[name].nunique() > 1]
+    formats = dict.fromkeys(varying, "{}") | TABLE
+    for line in _aligned([[HEADINGS.get(n, n) for n in formats], *_cells(shown, formats)]):
+        print(f"  {line}".rstrip())
     if len(shown) < len(ordered):
-        print(f"  {len(shown)} of {len(ordered)} finished runs are shown; all are in runs.csv")
+        print(f"  {len(shown)} of {len(ordered)} finished runs, of the frontiers, are shown; all are in runs.csv")
+
+
+def _cells(rows: "pd.DataFrame", formats: dict[str, str]) -> list[list[str]]:
+    columns = ([pattern.format(value)[:CELL] for value in rows[name]] for name, pattern in formats.items())
+    return [list(cells) for cells in zip(*columns, strict=True)]
+
+
+def _aligned(lines: list[list[str]]) -> list[str]:
+    """Columns as wide as their widest cell; text to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    to_left = [not cell[:1].isdigit() for cell in lines[-1]]
+    return [
+        "  ".join(
+            cell.ljust(width) if left else cell.rjust(width)
+            for cell, width, left in zip(line, widths, to_left, strict=True)
+        )
+        for line in lines
+    ]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -153,7 +176,7 @@ def main(arguments: Sequence[str]) -> int:
         options = parse(arguments)
         sweeps = chosen_sweeps(options)
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)  # as run.py says it
         return 2
     if not sweeps:
         where = options.sweeps_dir

@@ -6,6 +6,7 @@ weights has its metrics.json and sequences.safetensors in evaluation-<hash>/.
 """
 
 import json
+import logging
 import platform
 import traceback
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ from pipeline.sae.saved import WEIGHTS, save_sae
 from pipeline.training.checkpoint import remove_checkpoints
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 
+log = logging.getLogger(__name__)
+
 METRICS, SEQUENCES, HISTORY, FAILURE, EXECUTION, PROGRESS = (
     "metrics.json", "sequences.safetensors", "history.csv", "failure.json", "execution.json", "progress.json",
 )  # fmt: skip
@@ -40,10 +43,13 @@ def shared_folder(sweeps_dir: Path) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The content of a file that may be absent."""
+    """The content of a file, or None where it is absent or no JSON (which our own writing never leaves behind)."""
     try:
         content: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
+        return None
+    except ValueError:
+        log.warning("%s is no JSON: it counts as absent", path)
         return None
     return content
 

@@ -4,32 +4,37 @@ python pipeline/run.py architecture=gated site=mlp_out sparsity_coefficient=1
 python pipeline/run.py -m sweep=gated_vs_baseline
 """
 
+import os
 import sys
-from pathlib import Path
 
 if __package__ in {None, ""}:  # run as a script: this folder is first on the path, where the repository belongs
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    # pathlib would import modules that this folder may shadow; os is loaded already
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
 import hydra
 from omegaconf import DictConfig
 
-from pipeline.cli import announce_plugins, main_with_plain_errors
+from pipeline.cli import announce_plugins, check_arguments, plain_errors
 
+os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises instead of printing; `plain_errors` prints one line
 announce_plugins()
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
-def compose_and_train(cfg: DictConfig) -> None:
+def train(cfg: DictConfig) -> None:
     """One run, without -m; with it, Hydra's launcher takes this place (pipeline/hydra_plugins)."""
     from pipeline.config import from_hydra
     from pipeline.launch import launch
 
-    if not launch([from_hydra(cfg)], most=1, plan_only=bool(cfg.plan)):
-        raise SystemExit(1)
+    with plain_errors():  # here too: Hydra would add a line of its own
+        if not launch([from_hydra(cfg)], most=1, plan_only=bool(cfg.plan)):
+            raise SystemExit(1)
 
 
 def main() -> None:
-    main_with_plain_errors(compose_and_train)
+    with plain_errors():
+        check_arguments(sys.argv[1:])
+        train()
 
 
 if __name__ == "__main__":

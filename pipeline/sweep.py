@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import record
-from pipeline.config import Job, RunConfig
+from pipeline.config import Job, RunConfig, plain
 from pipeline.files import write_json
-from pipeline.identity import evaluation_identity, pack_identity, run_name
+from pipeline.identity import evaluation_identity, model_identity, pack_identity, run_name
+from pipeline.sites import d_in, d_sae
 
 
 def packs(runs: Sequence[RunConfig], most: int) -> list[list[RunConfig]]:
@@ -49,6 +50,7 @@ def write_manifest(jobs: Sequence[Job], command: str) -> Path:
 
 
 def _entry(run: RunConfig) -> dict[str, Any]:
-    from pipeline.config import plain
-
-    return {"run": run_name(run), "evaluation": evaluation_identity(run), "settings": plain(run)}
+    return {
+        "run": run_name(run), "evaluation": evaluation_identity(run), "model": model_identity(run.model),
+        "d_in": d_in(run), "d_sae": d_sae(run), "settings": plain(run),
+    }  # fmt: skip

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.figures.panels import arms, draw_arm, drawn, finish, finish_x, grid
-from pipeline.figures.style import REFERENCE, RC
+from pipeline.figures.style import RC, REFERENCE
 
 PANEL_INCHES = (3.4, 2.7)
 
@@ -20,8 +20,8 @@ def draw(points: pd.DataFrame) -> Figure:
     layout = grid(points)
     width, height = PANEL_INCHES
     with rc_context(RC):
-        size = (width * layout.columns + 0.3, height * layout.rows + 0.7)
-        figure = Figure(figsize=size, layout="constrained")
+        size = (width * layout.columns + 0.3, height * layout.rows + 0.5)
+        figure = Figure(figsize=size)
         for number, (title, rows) in enumerate(layout.panels):
             axes = figure.add_subplot(layout.rows, layout.columns, number + 1)
             _panel(axes, points, rows)

@@ -17,16 +17,16 @@ HEIGHTS = (2.4, 1.0)
 
 
 def data(runs: pd.DataFrame) -> pd.DataFrame:
-    """The points of the figure, one row a finished run; gamma has no unit, the alive fraction is of all features."""
-    return drawn(runs, "gamma")
+    """The points of the figure, one row a finished run; gamma is NaN where no feature fired at all."""
+    return drawn(runs, "l0")
 
 
 def draw(points: pd.DataFrame) -> Figure:
     layout = grid(points)
     width, height = PANEL_INCHES
     with rc_context(RC):
-        size = (width * layout.columns + 0.3, height * layout.rows + 0.7)
-        figure = Figure(figsize=size, layout="constrained")
+        size = (width * layout.columns + 0.3, height * layout.rows + 0.5)
+        figure = Figure(figsize=size)
         cells = figure.add_gridspec(2 * layout.rows, layout.columns, height_ratios=HEIGHTS * layout.rows)
         for number, (title, rows) in enumerate(layout.panels):
             row, column = divmod(number, layout.columns)
@@ -46,7 +46,7 @@ def _panel(upper: Axes, lower: Axes, points: pd.DataFrame, rows: pd.DataFrame) -
     upper.axhline(1.0, zorder=1, **REFERENCE)
     lower.set_ylim(-0.06, 1.06)  # a fraction: the same axis in every panel
     lower.set_yticks([0, 0.5, 1])
-    finish_x(lower, rows, label=False)
+    finish_x(upper, rows, label=False)
     upper.tick_params(labelbottom=False)
 
 

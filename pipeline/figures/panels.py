@@ -1,7 +1,9 @@
 """What the figures share: which runs go into one panel, how panels are laid out, and how an arm is drawn in one."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,14 +19,15 @@ ARM = ("architecture", "architecture.expansion")
 PANEL = tuple(name for name in KEY if name not in ARM)
 DRAWN = (*KEY, "d_sae", "sparsity_coefficient", "seed", "run", "l0", "loss_recovered", "gamma", "alive_fraction")
 L0_LABEL = "L0 (mean active features per token)"
+TITLE_CHARACTERS = 38
+"""What fits into one line above a panel."""
 
 
 def drawn(runs: pd.DataFrame, y: str) -> pd.DataFrame:
     """The runs that have both L0 and y, sorted, with a column `on_frontier`: non-dominated in (L0, loss recovered)."""
     marked = runs.assign(on_frontier=on_frontier(runs))
-    known = np.isfinite(as_floats(marked["l0"])) & np.isfinite(as_floats(marked[y]))
-    columns = ["sweep", *DRAWN, "on_frontier"]
-    return marked.loc[known, columns].sort_values([*KEY, "l0", "run"]).reset_index(drop=True)
+    known = marked[np.isfinite(as_floats(marked["l0"])) & np.isfinite(as_floats(marked[y]))]
+    return known[["sweep", *DRAWN, "on_frontier"]].sort_values([*KEY, "l0", "run"]).reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class Grid:
 
 def grid(data: pd.DataFrame) -> Grid:
     """One panel a site and layer; also one a model, data set or evaluation where a sweep has several."""
-    groups = list(data.sort_values(["layer", "site", *PANEL], kind="stable").groupby(list(PANEL), sort=False))
+    groups = list(
+        data.sort_values(["layer", "site", *PANEL], kind="stable").groupby(list(PANEL), sort=False, dropna=False)
+    )
     titles = _titles([dict(zip(PANEL, key, strict=True)) for key, _ in groups])
     sites = data["site"].nunique()
     columns = min(len(groups), sites if 1 < sites <= 4 else 3)
@@ -53,7 +58,8 @@ def _titles(keys: Sequence[dict[str, object]]) -> list[str]:
     titles = [f"{key['site']}, layer {key['layer']}" for key in keys]
     for part in ("model", "data.name", "evaluation.id"):
         if len(set(titles)) < len(titles) and len({key[part] for key in keys}) > 1:
-            titles = [f"{title}\n{key[part]}" for title, key in zip(titles, keys, strict=True)]
+            more = (textwrap.fill(str(key[part]), TITLE_CHARACTERS) for key in keys)
+            titles = [f"{title}\n{text}" for title, text in zip(titles, more, strict=True)]
     return titles
 
 
@@ -74,7 +80,7 @@ def arms(data: pd.DataFrame, panel: pd.DataFrame | None = None) -> Iterator[Arm]
             here = rows[rows["architecture"] == architecture]
             if expansion is not None:
                 here = here[here["architecture.expansion"] == expansion]
-            width = "" if expansion is None else f" ({expansion:g} × d_in)"
+            width = "" if expansion is None else f" ({expansion:g} x d_in)"
             if len(here):
                 yield Arm(f"{architecture}{width}", look(str(architecture)).lighter(steps), here)
 
@@ -82,7 +88,7 @@ def arms(data: pd.DataFrame, panel: pd.DataFrame | None = None) -> Iterator[Arm]
 def draw_arm(axes: Axes, arm: Arm, y: str) -> None:
     """Runs on the frontier filled and joined by a line, dominated runs hollow; runs without any feature left out."""
     rows = arm.rows[arm.rows["l0"] > 0]
-    style = {"marker": arm.look.marker, "markeredgecolor": arm.look.colour, "markeredgewidth": 1.2}
+    style: dict[str, Any] = {"marker": arm.look.marker, "markeredgecolor": arm.look.colour, "markeredgewidth": 1.2}
     front, dominated = rows[rows["on_frontier"]].sort_values(["l0", y]), rows[~rows["on_frontier"]]
     axes.plot(dominated["l0"], dominated[y], linestyle="none", markerfacecolor="white", zorder=2.5, **style)
     axes.plot(front["l0"], front[y], color=arm.look.colour, linestyle=arm.look.dashes, zorder=3, **style)
@@ -105,7 +111,8 @@ def finish_x(axes: Axes, rows: pd.DataFrame, label: bool) -> None:
         axes.set_xlabel(L0_LABEL)
     if hidden := len(rows) - len(positive):
         note = f"{hidden} run{'s' if hidden > 1 else ''} with L0 = 0 not shown"
-        axes.text(0.98, 0.02, note, transform=axes.transAxes, ha="right", va="bottom", fontsize=7.5, color="#555555")
+        text = axes.text(0.98, 0.03, note, transform=axes.transAxes, ha="right", fontsize=7.5, color="#555555")
+        text.set_bbox({"color": "white", "pad": 1})
 
 
 def finish(figure: Figure, data: pd.DataFrame) -> None:
@@ -118,6 +125,12 @@ def finish(figure: Figure, data: pd.DataFrame) -> None:
         for arm in arms(data)
     ]
     if not data["on_frontier"].all():
-        hollow = {"markerfacecolor": "white", "markeredgecolor": "#555555"}
-        handles.append(Line2D([], [], marker="o", linestyle="none", label="hollow: dominated", **hollow))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4), handlelength=3.2)
+        hollow = Line2D([], [], marker="o", linestyle="none", label="hollow: dominated", color="#555555")
+        hollow.set_markerfacecolor("white")
+        handles.append(hollow)
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = int(figure.get_figwidth() / (0.065 * longest + 0.6)) or 1  # inches that an entry takes
+    figure.set_figheight(figure.get_figheight() + 0.2 * (-(-len(handles) // columns)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.2)
+    figure.align_ylabels()
+    figure.set_layout_engine("constrained", h_pad=0.07)  # inches around each panel

@@ -4,6 +4,7 @@ import io
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matplotlib import colors, rc_context
 from matplotlib.figure import Figure
@@ -14,10 +15,11 @@ RC = {
     "font.size": 9.0, "axes.titlesize": 9.5, "axes.labelsize": 9.0, "legend.fontsize": 8.5, "xtick.labelsize": 8.0,
     "ytick.labelsize": 8.0, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
     "grid.color": "#e4e4e4", "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False,
-    "lines.linewidth": 1.4, "lines.markersize": 5.5, "pdf.fonttype": 42,
+    "lines.linewidth": 1.4, "lines.markersize": 5.5, "axes.formatter.useoffset": False,
+    "pdf.fonttype": 42,
 }  # fmt: skip
 PNG_DPI = 150
-REFERENCE = {"color": "#555555", "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
+REFERENCE: dict[str, Any] = {"color": "#555555", "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
 """A line to compare with, as gamma = 1."""
 
 
@@ -38,7 +40,7 @@ class Look:
 # Colours of Okabe and Ito, which colour-blind readers tell apart; blue and orange differ most in grey.
 KNOWN = {"gated": Look("#0072B2", "o", "-"), "baseline": Look("#E69F00", "s", (0, (4, 1.5)))}
 COLOURS = ("#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
-MARKERS = ("^", "D", "v", "P", "X", "<", ">")
+MARKERS = ("^", "D", "v", "P", "X", "*")
 DASHES: tuple[tuple[int, tuple[float, ...]], ...] = ((0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 
 
@@ -47,7 +49,7 @@ def look(architecture: str) -> Look:
     if architecture in KNOWN:
         return KNOWN[architecture]
     number = zlib.crc32(architecture.encode())
-    return Look(COLOURS[number % 5], MARKERS[number // 5 % 7], DASHES[number // 35 % 3])
+    return Look(COLOURS[number % 5], MARKERS[number // 5 % 6], DASHES[number // 30 % 3])
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

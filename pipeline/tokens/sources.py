@@ -1,6 +1,7 @@
 """Where training contexts come from: text held in memory in a seeded order, or a stream in its own order."""
 
 import copy
+import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
@@ -43,7 +44,7 @@ class ContextsInMemory:
     def read(self, first: int, count: int) -> Contexts:
         n = len(self.contexts)
         epochs = range(first // n, (first + count - 1) // n + 1)
-        order = torch.cat([permutation(n, self.seed + (epoch << 32)) for epoch in epochs])
+        order = torch.cat([permutation(n, self.seed, epoch) for epoch in epochs])
         start = first - epochs[0] * n
         return self.contexts[order[start : start + count]]
 
@@ -61,7 +62,8 @@ class ContextsStreamed:
 
     def __init__(self, stream: Any, packer: Packer, column: str) -> None:
         self.stream, self.packer, self.column = stream, packer, column
-        self._start = {"number": 0, "document": 0, "rest": [], "stream": copy.deepcopy(stream.state_dict())}
+        start = {"number": 0, "document": 0, "rest": [], "owner": 0}  # owner: the document that the rest begins in
+        self._start = start | {"stream": copy.deepcopy(stream.state_dict())}
         self.restore(self._start)
 
     def restore(self, position: dict[str, Any]) -> None:
@@ -84,22 +86,26 @@ class ContextsStreamed:
     def _read_on(self, position: dict[str, Any]) -> Iterator[tuple[list[int], int]]:
         """Windows from a position on; the position is renewed before each document."""
         self.stream.load_state_dict(position["stream"])
-        number, document, rest, length = position["number"], position["document"], position["rest"], self.packer.context - 1
-        owner = document
+        number, document, rest, owner = (position[key] for key in ("number", "document", "rest", "owner"))
+        length = self.packer.context - 1
         for row in self.stream:
-            tokens = self.packer.encode([row[self.column]])[0]
             owner = owner if rest else document
-            rest = [*rest, *tokens, self.packer.eos] if self.packer.joined else tokens
-            while len(rest) >= length:
+            rest.extend(self.packer.encode([row[self.column]])[0])
+            if self.packer.joined:
+                rest.append(self.packer.eos)
+            start = 0
+            while len(rest) - start >= length:
                 number += 1
-                yield rest[:length], owner
-                rest, owner = rest[length:], document
-            rest, document = rest if self.packer.joined else [], document + 1
-            state = copy.deepcopy(self.stream.state_dict())
-            self._position = {"number": number, "document": document, "rest": list(rest), "stream": state}
+                yield rest[start : start + length], owner
+                start, owner = start + length, document
+            rest, document = rest[start:] if self.packer.joined else [], document + 1
+            kept = {"number": number, "document": document, "rest": list(rest), "owner": owner}
+            self._position = kept | {"stream": copy.deepcopy(self.stream.state_dict())}
 
 
-def permutation(n: int, seed: int) -> Int[Tensor, " n"]:
+def permutation(n: int, *key: int) -> Int[Tensor, " n"]:
+    """The order that a key stands for; hashed, because torch's CPU generator reads only the low 32 bits of a seed."""
+    seed = int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:4], "big")
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 

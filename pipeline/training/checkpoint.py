@@ -32,7 +32,7 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
         try:
             state = json.loads(path.read_text())
             content = path.with_suffix(".safetensors").read_bytes()
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:  # no file; no text or no JSON
             log.warning("checkpoint %s cannot be read (%s): the one before it is used", path, error)
             continue
         if hashlib.sha256(content).hexdigest() == state["sha256"]:

@@ -1,0 +1,42 @@
+# Every target makes .venv when it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SWEEP ?= gated_vs_baseline
+
+.PHONY: setup demo test lint results bundled-model
+
+setup: $(VENV)/.installed
+	@echo "environment ready: $(VENV)"
+
+# torch first, by its exact version, so that the wheel an offline or CPU-only machine offers is taken
+$(VENV)/.installed: pyproject.toml .ci/constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install -q --disable-pip-version-check -c .ci/constraints.txt -e ".[dev]"
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/python pipeline/run.py -m sweep=$(SWEEP)
+	$(BIN)/python pipeline/plot_pareto.py sweep=$(SWEEP)
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff format --check pipeline tests
+	$(BIN)/ruff check pipeline tests
+	$(BIN)/mypy
+
+# train what is missing of the default sweep, draw it, and publish what git keeps
+results: demo
+	rm -rf results/reference/$(SWEEP)
+	mkdir -p results/reference
+	cp -r results/$(SWEEP) results/reference/$(SWEEP)
+	@echo "published results/reference/$(SWEEP)"
+
+# the language model in the package, from scratch (about an hour on two cores), and its card
+bundled-model: $(VENV)/.installed
+	$(BIN)/python -m pipeline.bundled.train
+	$(BIN)/python -m pipeline.bundled.card
+	@tail -n 1 pipeline/bundled/model/README.md

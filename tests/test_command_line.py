@@ -1,0 +1,150 @@
+"""The commands as users type them: subprocesses of the real scripts on a tiny model."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import record
+
+ROOT = Path(__file__).resolve().parent.parent
+RUN = [sys.executable, "pipeline/run.py"]
+SMALL = [
+    "site=mlp_out", "layer=1", "train.steps=40", "train.batch=32", "train.block=600", "train.lm_batch=4",
+    "train.calibration=300", "train.lr_warmup=5", "eval.sequences=8", "eval.batch=4", "execution.history_every=10",
+]  # fmt: skip
+
+
+def run(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*RUN, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def tiny(tiny_model: Path, tiny_text: Path, tmp_path: Path) -> list[str]:
+    """Arguments that train on the tiny model and write below a temporary folder."""
+    return [
+        "model=local", f"model.path={tiny_model}", "model.context=32", "data=files", f"data.path={tiny_text}",
+        f"execution.sweeps_dir={tmp_path}/sweeps", *SMALL,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["train.stepz=3"], ["train.stepz", "train.steps"]),
+        (["stie=mlp_out"], ["stie", "site"]),
+        (["site=mlp_outt"], ["site=mlp_outt", "mlp_out"]),
+        (["architecture=gatd"], ["architecture=gatd", "gated"]),
+        (["layer=9"], ["layer=9", "0 to"]),
+        (["layer=1.5"], ["layer=1.5", "whole number"]),
+        (["train.steps=many"], ["train.steps", "many"]),
+        (["site.hook='blocks.{layer}.hook_mlp'"], ["hook_mlp", "hook_mlp_out"]),
+        (["site.hook=blocks.{layer}.hook_mlp"], ["site.hook=blocks", "quote"]),
+        (["seed=1", "seed=2"], ["seed", "2 times"]),
+        (["seed=1", "++seed=2"], ["seed", "2 times"]),
+        (["sweep=smoke"], ["sweep=smoke", "-m"]),
+        (["-m", "sweep=smoke,gated_vs_baseline"], ["sweep=smoke,gated_vs_baseline"]),
+        (["-m", "sweep=smok"], ["smok", "smoke"]),
+        (["train.input_scale=one"], ["train.input_scale=one", "sqrt_d_in"]),
+        (["architecture.expansion=wide"], ["architecture.expansion", "wide"]),
+        (["execution.device=tpu9"], ["tpu9"]),
+        (["model=local", "model.path=/no/such/folder"], ["/no/such/folder", "Hugging Face folder"]),
+        (["model=local"], ["model.path"]),
+        (["eval.sequences=30"], ["eval.sequences=30", "eval.batch"]),
+        (["data=files", "data.path=/no/such/text"], ["/no/such/text"]),
+    ],
+)
+def test_a_mistake_is_one_line_before_any_training(arguments, expected, tmp_path):
+    done = run(*arguments, *([] if "-m" in arguments else [f"execution.sweeps_dir={tmp_path}"]), check=False)
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 2 and len(lines) == 1, done.stdout + done.stderr
+    assert lines[0].startswith("error: ")
+    for text in expected:
+        assert text in lines[0], lines[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_hydras_own_options_work():
+    assert "sparsity_coefficient" in run("--help").stdout
+    config = run("--cfg", "job", "architecture=baseline", "train.lr=0.5").stdout
+    assert "name: baseline" in config and "lr: 0.5" in config
+
+
+def test_tab_completion_knows_sweeps():
+    environment = os.environ | {"COMP_LINE": "python pipeline/run.py sweep=sm", "COMP_POINT": "31"}
+    done = subprocess.run([*RUN, "-sc", "query=bash"], cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert "sweep=smoke" in done.stdout, done.stdout + done.stderr
+
+
+def test_one_run_then_again_then_a_grid(tiny, tmp_path):
+    before = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
+    first = run(*tiny, "architecture=gated", "sparsity_coefficient=2")
+    assert "1 runs: 0 done" in first.stdout
+    again = run(*tiny, "architecture=gated", "sparsity_coefficient=2")
+    assert "1 runs: 1 done" in again.stdout
+    grid = run("-m", *tiny, "architecture=baseline,gated", "sparsity_coefficient=2,4")
+    assert "4 runs: 1 done" in grid.stdout
+    folders = sorted((tmp_path / "sweeps" / "runs").iterdir())
+    assert len(folders) == 4
+    for folder in folders:
+        names = {path.name for path in folder.iterdir()}
+        assert {"config.yaml", "cfg.json", "sae_weights.safetensors", "metrics.json", "sequences.safetensors"} <= names
+        assert {"history.csv", "execution.json"} <= names and not {"checkpoints", "failure.json"} & names
+        assert len(list(csv.DictReader((folder / "history.csv").open()))) == 4
+    after = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert before == after and not (ROOT / "outputs").exists() and not (ROOT / "multirun").exists()
+
+
+def test_plan_prints_cost_and_trains_nothing(tiny, tmp_path):
+    planned = run("-m", *tiny, "architecture=baseline,gated", "plan=true").stdout
+    assert re.search(r"2 runs to train in 1 packs .*memory .* GB, disk .* GB, about .* GFLOP/s", planned), planned
+    assert not (tmp_path / "sweeps").exists()
+
+
+def test_a_failed_run_is_named_and_tried_again_only_when_asked(tiny, tmp_path):
+    arguments = ["-m", *tiny, "architecture=gated", "train.lr=1e30,1e-3"]
+    first = run(*arguments, check=False)
+    assert first.returncode == 1 and "TrainingDiverged" in first.stdout
+    assert len(list((tmp_path / "sweeps/runs").glob("*/metrics.json"))) == 1
+    second = run(*arguments, check=False)
+    assert second.returncode == 1 and "1 failed before" in second.stdout and "retry_failed" in second.stdout
+    third = run(*arguments, "execution.retry_failed=true", check=False)
+    assert third.returncode == 1 and "TrainingDiverged" in third.stdout
+
+
+def interrupted(arguments: list[str], number: int, ready: Path) -> tuple[int, str]:
+    """Start a command, wait for the first checkpoint below `ready`, send a signal; returns exit code and output."""
+    process = subprocess.Popen([*RUN, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for _ in range(600):
+        if list(ready.glob("runs/*/checkpoints/*.json")) or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_and_started_again_equals_never_stopped(tiny, tmp_path, number):
+    long = [a for a in tiny if not a.startswith(("train.steps", "execution.sweeps_dir"))]
+    long = ["-m", *long, "train.steps=1500", "architecture=baseline,gated", "execution.checkpoint_seconds=0.2"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    code, output = interrupted([*long, f"execution.sweeps_dir={cut}"], number, cut)
+    assert code == (130 if number == signal.SIGINT else -9), output
+    if number == signal.SIGINT:
+        assert "the same command goes on" in output
+    resumed = run(*long, f"execution.sweeps_dir={cut}")
+    assert "2 to resume" in resumed.stdout and "resumed at step" in resumed.stdout
+    run(*long, f"execution.sweeps_dir={whole}")
+    for folder in (whole / "runs").iterdir():
+        for name in (record.METRICS, record.SEQUENCES, record.HISTORY, "sae_weights.safetensors"):
+            assert (folder / name).read_bytes() == (cut / "runs" / folder.name / name).read_bytes(), name

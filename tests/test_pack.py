@@ -1,0 +1,143 @@
+"""Contract 2: a pack changes nothing but the time. Contract 4: killed and resumed equals never killed."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipeline import record
+from pipeline.activations import StreamShape, calibration_size
+from pipeline.config import DataConfig, EvalConfig, Execution, ModelConfig, ResampleConfig, RunConfig, SiteConfig
+from pipeline.config import TrainConfig
+from pipeline.errors import Interrupted
+from pipeline.identity import run_name
+from pipeline.pack import Pack
+from pipeline.progress import Progress
+from pipeline.sae.baseline import BaselineConfig
+from pipeline.sae.gated import GatedConfig
+
+SITES = {"attn_z": "attn.hook_z", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}
+TRAIN = TrainConfig(
+    steps=60, batch=32, lr=3e-2, lr_warmup=5, block=600, lm_batch=4, calibration=300,
+    resample=ResampleConfig(steps=[25, 45], window=5, inputs=200, lr_warmup=10),
+)  # fmt: skip
+EVAL = EvalConfig(sequences=12, batch=4)
+
+
+def make_run(model: Path, text: Path, site: str = "mlp_out", architecture=None, **changes) -> RunConfig:
+    run = RunConfig(
+        model=ModelConfig(name="tiny", path=str(model), context=32, layer=1),
+        site=SiteConfig(site, f"blocks.{{layer}}.{SITES[site]}"),
+        architecture=architecture or GatedConfig(expansion=4),
+        data=DataConfig("files", "files", path=str(text), evaluation_fraction=0.3),
+        train=TRAIN, eval=EVAL, layer=1, sparsity_coefficient=2.0, seed=0,
+    )  # fmt: skip
+    return replace(run, **changes)
+
+
+def sixteen(model: Path, text: Path) -> list[RunConfig]:
+    """Both arms, three sites, two widths, two layers; resampling in all; the last one diverges."""
+    runs = [
+        make_run(model, text, site, architecture, layer=layer, sparsity_coefficient=10.0 * (1 + layer))
+        for site in SITES
+        for layer, architecture in [
+            (0, GatedConfig(expansion=2)), (1, GatedConfig(expansion=4)), (1, BaselineConfig(expansion=3)),
+            (0, BaselineConfig(expansion=6)), (1, GatedConfig(expansion=2)),
+        ]
+    ]  # fmt: skip
+    return [*runs, make_run(model, text, train=replace(TRAIN, lr=1e30))]
+
+
+def execute(runs: list[RunConfig], folder: Path, threads: int = 2, stop: threading.Event | None = None) -> Pack:
+    execution = Execution(device="cpu", threads=threads, history_every=5, checkpoint_seconds=0.0, sweeps_dir=str(folder))
+    with Progress(runs) as progress:
+        pack = Pack(runs, execution, progress, stop or threading.Event())
+        pack.execute()
+    return pack
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Weights, sums, history and record, bit for bit; what says where it ran is not compared."""
+    for name in ("sae_weights.safetensors", record.SEQUENCES):
+        first, second = load_file(one / name), load_file(other / name)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first), name
+    for name in (record.METRICS, record.HISTORY, "cfg.json", "config.yaml"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def packed(tiny_model, tiny_text, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("packed")
+    runs = sixteen(tiny_model, tiny_text)
+    return folder, runs, execute(runs, folder)
+
+
+def test_each_run_of_a_pack_equals_its_lone_twin(packed, tmp_path):
+    folder, runs, _ = packed
+    resampled = 0
+    for run in runs[:-1]:
+        execute([run], tmp_path, threads=1)
+        assert_same_run(record.run_folder(folder, run), record.run_folder(tmp_path, run))
+        history = (record.run_folder(folder, run) / record.HISTORY).read_text()
+        resampled += any(float(line.split(",")[7]) > 0 for line in history.splitlines()[1:])
+    assert resampled, "no run had a dead feature to resample: the test shows nothing about resampling"
+
+
+def test_a_diverging_run_leaves_a_failure_record_and_stops_no_other(packed):
+    folder, runs, _ = packed
+    diverged = record.run_folder(folder, runs[-1])
+    failure = record.read_json(diverged / record.FAILURE)
+    assert failure is not None and failure["error"] == "TrainingDiverged" and "step" in failure["reason"]
+    assert not (diverged / record.METRICS).exists()
+    assert all((record.run_folder(folder, run) / record.METRICS).exists() for run in runs[:-1])
+
+
+def test_a_pack_reads_the_language_model_once(packed):
+    _, runs, pack = packed
+    shape = StreamShape.of(TRAIN, 32)
+    training = shape.contexts_read(TRAIN.steps) // TRAIN.lm_batch
+    calibration = calibration_size(TRAIN, 32) // TRAIN.lm_batch
+    batches = EVAL.sequences // EVAL.batch
+    hooks = len({run.hook_name for run in runs})
+    clean_ablated_and_shared = batches * (1 + 2 * hooks + 1)
+    spliced = batches * (len(runs) - 1)
+    assert pack.language_model is not None
+    assert pack.language_model.forwards == training + calibration + clean_ablated_and_shared + spliced
+
+
+def test_interrupted_and_resumed_equals_uninterrupted_also_in_another_pack(packed, tiny_model, tiny_text, tmp_path):
+    folder, runs, _ = packed
+    chosen = [runs[1], runs[2]]
+
+    class StopAfter(threading.Event):
+        """Set once it has been asked so many times: in the middle of a block."""
+
+        asked = 0
+
+        def is_set(self) -> bool:
+            StopAfter.asked += 1
+            return StopAfter.asked > 50
+
+    with pytest.raises(Interrupted):
+        execute(chosen, tmp_path, stop=StopAfter())
+    kept = [list((record.run_folder(tmp_path, run) / "checkpoints").glob("*.json")) for run in chosen]
+    assert all(kept), "both runs have a checkpoint"
+    execute([runs[1], runs[6]], tmp_path)  # another composition
+    execute([runs[2]], tmp_path, threads=1)
+    for run in (runs[1], runs[2], runs[6]):
+        assert_same_run(record.run_folder(folder, run), record.run_folder(tmp_path, run))
+
+
+def test_another_evaluation_does_not_train_again(packed, tiny_model, tiny_text):
+    folder, runs, _ = packed
+    again = replace(runs[0], eval=EvalConfig(sequences=8, batch=4))
+    assert run_name(again) == run_name(runs[0])
+    weights = (record.run_folder(folder, again) / "sae_weights.safetensors").stat().st_mtime_ns
+    pack = execute([again], folder)
+    assert pack.language_model is not None and pack.language_model.forwards < 60
+    assert (record.run_folder(folder, again) / "sae_weights.safetensors").stat().st_mtime_ns == weights
+    assert len(list(record.run_folder(folder, again).glob("evaluation-*/metrics.json"))) == 1

@@ -1,0 +1,324 @@
+"""From synthetic records to tables and figures, with the command itself where that matters."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline import plot_pareto
+from pipeline.aggregate import FIRST, read_sweep
+from pipeline.config import REPOSITORY
+from pipeline.figures import figure_1, figure_6, style
+
+EVALUATION = "0123456789ab"
+OUTPUTS = ["runs.csv", "frontier.csv"] + [f"figure_{n}.{kind}" for n in (1, 6) for kind in ("png", "pdf", "csv")]
+
+
+def settings(site: str, architecture: str, lam: float, seed: int = 0) -> dict[str, Any]:
+    return {
+        "model": {"name": "toy", "hub_id": None, "revision": None, "context": 256, "shape": None},
+        "site": {"name": site, "hook": f"blocks.{{layer}}.{site}"},
+        "architecture": {"name": architecture, "expansion": 4 if architecture == "gated" else 6},
+        "data": {"name": "sotu", "source": "bundled"},
+        "train": {"steps": 100, "lr": 1e-3, "resample": {"steps": [10, 20]}},
+        "eval": {"sequences": 16, "batch": 16}, "layer": 2, "sparsity_coefficient": lam, "seed": seed,
+    }  # fmt: skip
+
+
+def record(run: str, chosen: dict[str, Any], **metrics: float) -> dict[str, Any]:
+    measured = {
+        "l0": 20.0, "loss_recovered": 0.9, "loss_recovered_mean_ablation": 0.88, "ce_clean": 3.0, "ce_sae": 3.3,
+        "ce_zero": 6.0, "ce_mean": 5.5, "gamma": 0.99, "gamma_dot": 0.9, "alive_fraction": 0.75, "dead_fraction": 0.25,
+        "fvu": 0.1, "evaluation_tokens": 4096, "density_counts": [1, 2],
+    }  # fmt: skip
+    return {
+        "run": run, "numerics_version": 1, "identity": {"model": "toy@abc"}, "settings": chosen,
+        "training": {"d_in": 8, "d_sae": 8 * chosen["architecture"]["expansion"], "tokens": 25600, "input_scale": 0.5},
+        "evaluation": {"id": EVALUATION, "tokens": "t"}, "metrics": measured | metrics,
+        "provenance": {"git": {"commit": "c0ffee", "dirty": False}, "python": "3.11"},
+    }  # fmt: skip
+
+
+class Disk:
+    """A sweeps folder under construction."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.declared: list[dict[str, Any]] = []
+
+    def declare(self, run: str, site: str = "mlp_out", architecture: str = "gated", lam: float = 1.0) -> Path:
+        chosen = settings(site, architecture, lam)
+        self.declared.append({"run": run, "evaluation": EVALUATION, "settings": chosen})
+        folder = self.folder / "runs" / run
+        folder.mkdir(parents=True)
+        return folder
+
+    def done(
+        self, run: str, site: str = "mlp_out", architecture: str = "gated", lam: float = 1.0, **metrics: float
+    ) -> Path:
+        folder = self.declare(run, site, architecture, lam)
+        put(folder / "metrics.json", record(run, settings(site, architecture, lam), **metrics))
+        return folder
+
+    def manifest(self, sweep: str) -> None:
+        put(self.folder / sweep / "manifest.json", {"sweep": sweep, "command": "", "time": 0.0, "runs": self.declared})
+        self.declared = []
+
+
+def put(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(tmp_path / "sweeps")
+
+
+def grid(disk: Disk, sweep: str) -> None:
+    """Two sites, two arms, four lambdas; the third run of each arm is dominated."""
+    for site in ("mlp_out", "attn_z"):
+        for architecture, worse in (("gated", 0.0), ("baseline", 0.05)):
+            for i, (l0, recovered) in enumerate(((80, 0.95), (40, 0.9), (45, 0.85), (10, 0.7))):
+                name = f"{sweep}-{site}-{architecture}-{i}"
+                disk.done(name, site, architecture, 0.5 * 2**i, l0=l0, loss_recovered=recovered - worse)
+    disk.manifest(sweep)
+
+
+def command(*arguments: str, code: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    script = [sys.executable, str(code / "pipeline" / "plot_pareto.py"), *arguments]
+    return subprocess.run(script, capture_output=True, text=True, timeout=120)
+
+
+def folders(tmp_path: Path) -> list[str]:
+    return [f"sweeps_dir={tmp_path / 'sweeps'}", f"results_dir={tmp_path / 'results'}"]
+
+
+# ------------------------------------------------------------------------------------------------------------- command
+
+
+def test_the_command_does_every_sweep_and_names_its_pictures(tmp_path: Path, disk: Disk) -> None:
+    grid(disk, "first")
+    grid(disk, "second")
+    finished = command(*folders(tmp_path))
+    assert (finished.returncode, finished.stderr) == (0, "")
+    for sweep in ("first", "second"):
+        assert sorted(p.name for p in (tmp_path / "results" / sweep).iterdir()) == sorted(OUTPUTS)
+        assert f"{sweep}: 16 runs: 16 done" in finished.stdout
+    pictures = finished.stdout.splitlines()[-8:]
+    assert all(Path(line).is_file() and Path(line).suffix in {".png", ".pdf"} for line in pictures)
+    assert len(finished.stdout.splitlines()) == 8 + 2 * (1 + 1 + 16)
+
+
+def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_path: Path, disk: Disk) -> None:
+    disk.declare("a")
+    disk.manifest("one")
+    shutil.copytree(
+        REPOSITORY / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("bundled", "__pycache__")
+    )
+    for name in ("types", "json", "dataclasses", "difflib"):
+        (tmp_path / "pipeline" / f"{name}.py").write_text("raise ImportError('shadowed')\n")
+    finished = command(*folders(tmp_path), code=tmp_path)
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_one_sweep_of_several(tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]) -> None:
+    for sweep in ("first", "second"):
+        disk.declare(sweep)
+        disk.manifest(sweep)
+    assert plot_pareto.main(["sweep=first", *folders(tmp_path)]) == 0
+    assert [p.name for p in (tmp_path / "results").iterdir()] == ["first"]
+    assert plot_pareto.main(["sweep=frist", *folders(tmp_path)]) == 2
+    said = "error: sweep=frist is not on disk; did you mean first? (on disk: first, second)\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["swep=a"], ["swep is unknown", "did you mean sweep?", "sweep=, sweeps_dir=, results_dir="]),
+        (["--fast"], ["--fast is unknown", "accepted"]),
+        (["sweep"], ["sweep has no value"]),
+        (["sweep=a", "sweep=b"], ["sweep is given twice"]),
+    ],
+)
+def test_a_wrong_key_is_one_line(arguments: list[str], expected: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert plot_pareto.main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == 1
+    assert all(part in output.err for part in expected)
+
+
+def test_without_a_sweep_it_says_so_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "sweeps").mkdir()
+    assert plot_pareto.main(folders(tmp_path)) == 1
+    output = capsys.readouterr()
+    assert output.err.count("\n") == 1 and "no sweep on disk" in output.err
+    assert not (tmp_path / "results").exists()
+
+
+def test_help_names_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert plot_pareto.main(["--help"]) == 0
+    usage = capsys.readouterr().out
+    assert all(f"{key}=" in usage for key in ("sweep", "sweeps_dir", "results_dir"))
+
+
+def test_a_sweep_without_a_finished_run_has_a_table_and_no_picture(
+    tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk.declare("a")
+    disk.manifest("fresh")
+    assert plot_pareto.main(folders(tmp_path)) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "fresh: 1 runs: 1 missing", "fresh: nothing to draw yet: no run is finished", "missing: a: not begun",
+    ]  # fmt: skip
+    assert len(pd.read_csv(tmp_path / "results/fresh/runs.csv")) == 1
+    assert not list(tmp_path.glob("results/fresh/figure*"))
+
+
+def test_results_are_the_same_bytes_again(tmp_path: Path, disk: Disk) -> None:
+    grid(disk, "s")
+
+    def digests() -> dict[str, str]:
+        assert plot_pareto.main(folders(tmp_path)) == 0
+        return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in (tmp_path / "results/s").iterdir()}
+
+    assert digests() == digests()
+
+
+# --------------------------------------------------------------------------------------------------------------- table
+
+
+def test_columns_and_values_of_a_finished_run(disk: Disk) -> None:
+    disk.done("a", architecture="baseline", lam=0.5, l0=12.5)
+    disk.manifest("s")
+    table = read_sweep(disk.folder, "s")
+    assert list(table.columns[: len(FIRST)]) == list(FIRST)
+    expected = {
+        "run": "a", "sweep": "s", "model": "toy@abc", "site": "mlp_out", "layer": 2, "architecture": "baseline",
+        "d_in": 8, "d_sae": 48, "sparsity_coefficient": 0.5, "seed": 0, "status": "done", "tokens": 25600, "l0": 12.5,
+        "loss_recovered": 0.9, "gamma": 0.99, "dead_fraction": 0.25, "alive_fraction": 0.75, "gamma_dot": 0.9,
+        "train.lr": 1e-3, "architecture.expansion": 6, "train.resample.steps": "[10, 20]", "input_scale": 0.5,
+        "evaluation.id": EVALUATION, "evaluation_tokens": 4096, "numerics_version": 1, "provenance.commit": "c0ffee",
+    }  # fmt: skip
+    assert {name: table.loc[0, name] for name in expected} == expected
+    assert "density_counts" not in table and table.columns.is_unique
+
+
+def test_every_status_and_its_reason(disk: Disk, capsys: pytest.CaptureFixture[str]) -> None:
+    now = time.time()
+    disk.done("done")
+    put(disk.declare("failed") / "failure.json", {"error": "TrainingDiverged", "reason": "loss is nan", "step": 7})
+    put(disk.declare("running") / "progress.json", {"step": 5, "steps": 100, "time": now - 60})
+    put(disk.declare("stopped") / "progress.json", {"step": 5, "steps": 100, "time": now - 600})
+    (disk.declare("corrupt") / "metrics.json").write_text('{"run": "corr')
+    (disk.declare("trained") / "history.csv").touch()
+    disk.declare("declared")
+    disk.manifest("s")
+    table = read_sweep(disk.folder, "s", now).set_index("run")
+    assert table["status"].to_dict() == {
+        "done": "done", "failed": "failed", "running": "running", "stopped": "waiting", "corrupt": "missing",
+        "trained": "waiting", "declared": "waiting",
+    }  # fmt: skip
+    stderr = capsys.readouterr().err
+    assert stderr.count("\n") == 1 and "runs/corrupt/metrics.json cannot be read" in stderr
+
+    later = read_sweep(disk.folder, "s", now + 600).set_index("run")  # nothing runs any more
+    assert later["reason"].dropna().to_dict() == {
+        "failed": "TrainingDiverged at step 7: loss is nan", "running": "stopped after step 5 of 100",
+        "stopped": "stopped after step 5 of 100", "corrupt": "its metrics.json cannot be read",
+        "trained": "trained, but not evaluated as this sweep asks", "declared": "not begun",
+    }  # fmt: skip
+    assert later.loc["declared", "architecture"] == "gated" and later.loc["declared", "train.lr"] == 1e-3
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "{}", '{"run": "a", "metrics"', "\x00\xff"])
+def test_a_record_that_is_none_stops_nothing(
+    content: str, tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (disk.declare("a") / "metrics.json").write_text(content)
+    disk.done("b")
+    disk.manifest("s")
+    assert plot_pareto.main(folders(tmp_path)) == 0
+    output = capsys.readouterr()
+    assert output.err.count("\n") == 1 and "runs/a/metrics.json cannot be read" in output.err
+    assert "missing: a: its metrics.json cannot be read" in output.out
+
+
+def test_a_later_evaluation_has_its_own_record(disk: Disk) -> None:
+    folder = disk.done("a")
+    other = record("a", settings("mlp_out", "gated", 1.0), l0=99.0)
+    other["evaluation"]["id"] = "other"
+    put(folder / "metrics.json", other)
+    put(folder / f"evaluation-{EVALUATION}" / "metrics.json", record("a", settings("mlp_out", "gated", 1.0), l0=11.0))
+    disk.manifest("s")
+    assert read_sweep(disk.folder, "s").loc[0, "l0"] == 11.0
+
+
+def test_frontier_csv_holds_the_non_dominated_runs(tmp_path: Path, disk: Disk) -> None:
+    grid(disk, "s")
+    assert plot_pareto.main(folders(tmp_path)) == 0
+    front = pd.read_csv(tmp_path / "results/s/frontier.csv")
+    assert len(front) == 12 and not front["run"].str.endswith("-2").any()
+    assert (front.groupby(["site", "architecture"])["l0"].diff().dropna() > 0).all()
+    assert list(front.columns) == list(pd.read_csv(tmp_path / "results/s/runs.csv").columns)
+
+
+def test_aggregation_imports_no_torch() -> None:
+    code = "import sys, pipeline.aggregate, pipeline.frontier, pipeline.plot_pareto; sys.exit('torch' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=60).returncode == 0
+
+
+# ------------------------------------------------------------------------------------------------------------- figures
+
+
+def test_figures_show_every_finished_run_and_clip_nothing(disk: Disk) -> None:
+    disk.done("dense", l0=100, loss_recovered=1.3, gamma=2.5)
+    disk.done("sparse", l0=0.2, loss_recovered=-0.1, gamma=0.5)
+    disk.done("dominated", l0=100, loss_recovered=0.5)
+    disk.done("empty", l0=0, loss_recovered=0.0, gamma=float("nan"))
+    disk.done("broken", l0=float("nan"), loss_recovered=float("nan"))
+    disk.declare("missing")
+    disk.manifest("s")
+    runs = read_sweep(disk.folder, "s")
+    for figure in (figure_1, figure_6):
+        points = figure.data(runs)
+        assert set(points["run"]) == {"dense", "sparse", "dominated", "empty"}
+        assert points.set_index("run")["on_frontier"].to_dict() == {
+            "dense": True, "sparse": False, "dominated": False, "empty": True,
+        }  # fmt: skip
+        axes = figure.draw(points).axes[0]
+        drawn = [tuple(point) for line in axes.lines for point in line.get_xydata() if line.get_marker() == "o"]
+        assert sorted(x for x, _ in drawn) == [0.2, 100, 100]
+        low, high = axes.get_ylim()
+        assert all(low < y < high for _, y in drawn)
+        assert axes.get_xscale() == "log" and "1 run with L0 = 0 not shown" in [text.get_text() for text in axes.texts]
+
+
+def test_one_panel_a_site_and_layer_with_all_arms(disk: Disk) -> None:
+    grid(disk, "s")
+    runs = read_sweep(disk.folder, "s")
+    titles = [axes.get_title() for axes in figure_1.draw(figure_1.data(runs)).axes]
+    assert titles == ["attn_z, layer 2", "mlp_out, layer 2"]
+    figure = figure_6.draw(figure_6.data(runs))
+    assert len(figure.axes) == 4 and figure.axes[1].get_ylabel() == "Alive\nfraction"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "baseline (6 x d_in)", "gated (4 x d_in)", "hollow: dominated",
+    ]  # fmt: skip
+
+
+def test_looks_differ_without_colour_and_stay_the_same() -> None:
+    gated, baseline = style.look("gated"), style.look("baseline")
+    assert gated.marker != baseline.marker and gated.dashes != baseline.dashes and gated.colour != baseline.colour
+    assert style.look("something_new") == style.look("something_new")
+    assert style.look("something_new") not in (gated, baseline)
+    assert gated.lighter(0).colour.lower() == gated.colour.lower() != gated.lighter(1).colour.lower()

@@ -1,0 +1,355 @@
+"""Text in, contexts out: packing, special tokens, what is held out, and the order in which training reads."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.config import DataConfig, ModelConfig
+from pipeline.errors import UserError
+from pipeline.tokens import sources, text
+from pipeline.tokens.contexts import Contexts, Packer
+from pipeline.tokens.sources import ContextsInMemory, ContextsStreamed, evaluation_contexts, training_contexts
+
+BOS, EOS, WORDS = 0, 1, 200
+"""Ids of the tokenizer below: BOS is 0, as in NeoX; the word "w7" is token 7."""
+
+
+def save_tokenizer(folder: Path, **special: str) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {"<bos>": BOS, "<eos>": EOS, "<unk>": 2} | {f"w{i}": i for i in range(3, WORDS)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", **special).save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    save_tokenizer(folder, bos_token="<bos>", eos_token="<eos>")
+    return ModelConfig(name="words", path=str(folder), context=5, layer=0)
+
+
+def words(*ids: int) -> str:
+    return " ".join(f"w{i}" for i in ids)
+
+
+def packed(model: ModelConfig, packing: str, *documents: str) -> Contexts:
+    packer = Packer(model, packing)
+    return packer.pack(list(packer.windows(documents)))
+
+
+# ------------------------------------------------------------------------------------------------------------- packing
+
+
+def test_documents_fill_contexts_of_their_own_and_leave_their_tails(model: ModelConfig):
+    contexts = packed(model, "document", words(*range(3, 13)), words(20, 21, 22), words(30, 31, 32, 33))
+    assert contexts.tokens.tolist() == [[BOS, 3, 4, 5, 6], [BOS, 7, 8, 9, 10], [BOS, 30, 31, 32, 33]]
+    assert contexts.document.tolist() == [0, 0, 2]
+    assert contexts.special.tolist() == [[True, False, False, False, False]] * 3
+
+
+def test_joined_documents_follow_one_another_with_eos_between(model: ModelConfig):
+    contexts = packed(model, "concatenate", words(3, 4), words(5, 6, 7), words(8, 9, 10, 11, 12, 13))
+    assert contexts.tokens.tolist() == [[BOS, 3, 4, EOS, 5], [BOS, 6, 7, EOS, 8], [BOS, 9, 10, 11, 12]]
+    assert contexts.document.tolist() == [0, 1, 2]  # the document that each begins in
+    assert contexts.special.nonzero().tolist() == [[0, 0], [0, 3], [1, 0], [1, 3], [2, 0]]
+
+
+def test_a_context_that_begins_in_the_middle_of_several_documents_names_the_first(model: ModelConfig):
+    contexts = packed(model, "concatenate", words(3, 4, 5, 6, 7), words(8), words(9, 10, 11))
+    assert contexts.tokens.tolist() == [[BOS, 3, 4, 5, 6], [BOS, 7, EOS, 8, EOS], [BOS, 9, 10, 11, EOS]]
+    assert contexts.document.tolist() == [0, 0, 2]
+
+
+def test_joining_loses_no_token_but_the_last_tail(model: ModelConfig):
+    lengths = torch.randint(0, 30, (40,), generator=torch.Generator().manual_seed(0)).tolist()
+    documents = [list(range(3, 3 + n)) for n in lengths]
+    contexts = packed(model, "concatenate", *(words(*ids) for ids in documents))
+    joined = [token for ids in documents for token in (*ids, EOS)]
+    body = contexts.tokens[:, 1:].flatten().tolist()
+    assert body == joined[: len(body)] and len(joined) - len(body) < model.context - 1
+
+
+def test_bos_is_eos_where_the_tokenizer_has_no_other(model: ModelConfig, tmp_path: Path):
+    save_tokenizer(tmp_path, eos_token="<eos>")
+    contexts = packed(replace(model, path=str(tmp_path)), "document", words(3, 4, 5, 6))
+    assert contexts.tokens.tolist() == [[EOS, 3, 4, 5, 6]] and contexts.special[0].tolist() == [True] + [False] * 4
+
+
+def test_a_tokenizer_without_bos_and_eos_is_refused(model: ModelConfig, tmp_path: Path):
+    save_tokenizer(tmp_path)
+    with pytest.raises(UserError, match="the tokenizer of model words has neither BOS nor EOS"):
+        Packer(replace(model, path=str(tmp_path)), "document")
+
+
+def test_a_missing_tokenizer_is_one_line(model: ModelConfig, tmp_path: Path):
+    with pytest.raises(UserError, match="no tokenizer in ") as raised:
+        Packer(replace(model, path=str(tmp_path)), "document")
+    assert "\n" not in str(raised.value)
+
+
+def test_special_tokens_inside_a_text_are_special(model: ModelConfig):
+    contexts = packed(model, "document", "w3 <eos> w4 <unk>")
+    assert contexts.tokens.tolist() == [[BOS, 3, EOS, 4, 2]]
+    assert contexts.special.tolist() == [[True, False, True, False, True]]
+
+
+# ------------------------------------------------------------------------------------------------- documents held out
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    for i in range(60):
+        (tmp_path / f"{i:02d}.txt").write_text(words(*(3 + (i * 7 + j) % 190 for j in range(40))))
+    return tmp_path
+
+
+def files(path: Path, **settings: object) -> DataConfig:
+    return DataConfig(name="files", source="files", path=str(path), **settings)
+
+
+def test_every_document_is_either_held_out_or_trained_on(corpus: Path):
+    data = files(corpus, evaluation_fraction=0.3)
+    train, held = list(text.documents(data, "train")), list(text.documents(data, "evaluation"))
+    assert len(train) + len(held) == 60 and not set(train) & set(held)
+    assert 5 <= len(held) <= 30
+
+
+def test_copies_of_a_document_stay_on_one_side(corpus: Path):
+    data = files(corpus, evaluation_fraction=0.5)
+    before = set(text.documents(data, "evaluation"))
+    for path in list(corpus.iterdir()):
+        (corpus / f"a_copy_of_{path.name}").write_text(path.read_text())
+    after = list(text.documents(data, "evaluation"))
+    assert set(after) == before and len(after) == 2 * len(before)
+    assert not before & set(text.documents(data, "train"))
+
+
+def test_parquet_rows_are_documents_like_files(corpus: Path, tmp_path_factory: pytest.TempPathFactory):
+    import pyarrow
+    import pyarrow.parquet
+
+    folder = tmp_path_factory.mktemp("parquet")
+    texts = [path.read_text() for path in sorted(corpus.iterdir())]
+    table = pyarrow.table({"body": [*texts, None, ""], "other": list(range(62))})
+    pyarrow.parquet.write_table(table, folder / "rows.parquet", row_group_size=7)
+    data = files(folder, text_column="body", evaluation_fraction=0.3)
+    for split in ("train", "evaluation"):
+        assert list(text.documents(data, split)) == list(text.documents(files(corpus, evaluation_fraction=0.3), split))
+    with pytest.raises(UserError, match=r"data.text_column=text is not in rows.parquet: it has body, other"):
+        list(text.documents(files(folder), "train"))
+
+
+def test_files_are_found_in_a_folder_a_glob_or_by_name(corpus: Path):
+    (corpus / "deeper").mkdir()
+    (corpus / "deeper" / "more.md").write_text("w3")
+    (corpus / "ignored.json").write_text("{}")
+    assert len(text.local_files(files(corpus))) == 61
+    assert len(text.local_files(files(corpus / "0*.txt"))) == 10
+    assert text.local_files(files(corpus / "07.txt")) == [corpus / "07.txt"]
+    with pytest.raises(UserError, match=r"holds no \.txt, \.md or \.parquet file"):
+        text.local_files(files(corpus / "nothing"))
+
+
+def test_the_text_is_named_by_its_contents_not_its_place(corpus: Path, tmp_path_factory: pytest.TempPathFactory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "corpus"
+    elsewhere.mkdir()
+    for path in corpus.iterdir():
+        (elsewhere / path.name).write_bytes(path.read_bytes())
+    assert text.identity(files(corpus)) == text.identity(files(elsewhere))
+    (elsewhere / "07.txt").write_text("changed")
+    assert text.identity(files(corpus)) != text.identity(files(elsewhere))
+
+
+# ------------------------------------------------------------------------------------------------------ held in memory
+
+
+def numbered(n: int) -> Contexts:
+    tokens = torch.arange(n).unsqueeze(1).expand(n, 3)
+    return Contexts(tokens, torch.zeros(n, 3, dtype=torch.bool), torch.arange(n))
+
+
+def numbers(contexts: Contexts) -> list[int]:
+    assert torch.equal(contexts.tokens[:, 0], contexts.document)
+    return contexts.document.tolist()
+
+
+def test_a_number_is_always_the_same_context():
+    source = ContextsInMemory(numbered(10), seed=3)
+    in_order = numbers(source.read(0, 35))
+    assert [numbers(source.read(i, 1))[0] for i in reversed(range(35))] == in_order[::-1]
+    assert numbers(source.read(7, 20)) == in_order[7:27]  # over two ends of an epoch
+    assert numbers(ContextsInMemory(numbered(10), seed=3).read(0, 35)) == in_order
+
+
+def test_every_epoch_is_another_permutation_of_everything():
+    source = ContextsInMemory(numbered(50), seed=3)
+    epochs = [numbers(source.read(50 * i, 50)) for i in range(4)]
+    assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+def test_seeds_give_different_orders():
+    orders = [numbers(ContextsInMemory(numbered(50), seed).read(0, 50)) for seed in range(3)]
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_local_files_are_read_in_the_order_of_the_seed(model: ModelConfig, corpus: Path):
+    first, again, other = (training_contexts(model, files(corpus), seed).read(0, 200) for seed in (0, 0, 1))
+    assert torch.equal(first.tokens, again.tokens) and not torch.equal(first.tokens, other.tokens)
+
+
+# ------------------------------------------------------------------------------------------------------------ streamed
+
+
+@pytest.fixture
+def rows() -> list[dict[str, object]]:
+    lengths = torch.randint(1, 14, (80,), generator=torch.Generator().manual_seed(2)).tolist()
+    return [{"body": words(*(3 + (11 * i + j) % 190 for j in range(n))), "url": str(i)} for i, n in enumerate(lengths)]
+
+
+def hub(**settings: object) -> DataConfig:
+    defaults = {"dataset": "somebody/something", "revision": "abc", "text_column": "body", "evaluation_documents": 15}
+    return DataConfig(name="hub", source="hub", **(defaults | settings))
+
+
+@pytest.fixture
+def offline(rows: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """`load_dataset` answers with the rows, as a stream; what it was asked for is kept."""
+    import datasets
+
+    asked: list[dict[str, object]] = []
+
+    def load(dataset: str, subset: str | None, **settings: object):
+        asked.append({"dataset": dataset, "subset": subset, **settings})
+        return datasets.Dataset.from_list(rows).to_iterable_dataset()
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    return asked
+
+
+def streamed(model: ModelConfig, packing: str = "concatenate") -> ContextsStreamed:
+    source = training_contexts(model, hub(packing=packing), seed=0)
+    assert isinstance(source, ContextsStreamed)
+    return source
+
+
+def same(one: Contexts, other: Contexts) -> bool:
+    return torch.equal(one.tokens, other.tokens) and torch.equal(one.document, other.document)
+
+
+def test_a_stream_is_asked_for_at_its_revision(model: ModelConfig, offline: list[dict[str, object]]):
+    streamed(model)
+    assert offline == [
+        {"dataset": "somebody/something", "subset": None, "split": "train", "revision": "abc", "streaming": True}
+    ]
+
+
+def test_a_stream_without_revision_is_refused(model: ModelConfig, offline: list[dict[str, object]]):
+    with pytest.raises(UserError, match=r"data\.revision is missing"):
+        training_contexts(model, hub(revision=None), seed=0)
+
+
+def test_a_stream_trains_on_what_comes_after_the_held_out_documents(
+    model: ModelConfig, rows: list[dict[str, object]], offline: list[dict[str, object]]
+):
+    bodies = [str(row["body"]) for row in rows]
+    for packing in ("document", "concatenate"):
+        expected = packed(model, packing, *bodies[15:])
+        assert same(streamed(model, packing).read(0, len(expected)), expected)
+        held_out = packed(model, packing, *bodies[:15])
+        found = evaluation_contexts(model, hub(packing=packing), len(held_out))
+        assert sorted(map(tuple, found.tokens.tolist())) == sorted(map(tuple, held_out.tokens.tolist()))
+
+
+@pytest.mark.parametrize("packing", ["document", "concatenate"])
+def test_a_stream_restored_goes_on_as_if_never_stopped(
+    model: ModelConfig, offline: list[dict[str, object]], packing: str
+):
+    total = 60
+    uninterrupted = streamed(model, packing).read(0, total)
+    assert len(uninterrupted) == total
+    for stop in range(0, total - 10, 3):
+        source = streamed(model, packing)
+        if stop:
+            source.read(0, stop)
+        kept = json.loads(json.dumps(source.position()))  # a checkpoint is a JSON file
+        assert kept["number"] <= stop
+        resumed = streamed(model, packing)
+        for first in (kept["number"], stop):  # a run that is behind in its pack reads the former
+            resumed.restore(kept)
+            assert same(resumed.read(first, 4), uninterrupted[slice(first, first + 4)])
+            assert same(resumed.read(first + 4, 6), uninterrupted[slice(first + 4, first + 10)])
+
+
+def test_a_stream_can_be_read_backwards_and_twice(model: ModelConfig, offline: list[dict[str, object]]):
+    source = streamed(model)
+    uninterrupted = streamed(model).read(0, 60)
+    for first, count in ((40, 5), (45, 5), (44, 3), (0, 60), (10, 1), (11, 1), (9, 2)):
+        assert same(source.read(first, count), uninterrupted[slice(first, first + count)])
+
+
+def test_a_position_does_not_change_under_its_owner(model: ModelConfig, offline: list[dict[str, object]]):
+    source = streamed(model)
+    source.read(0, 10)
+    position = source.position()
+    written = json.dumps(position)
+    source.read(10, 30)
+    assert json.dumps(position) == written
+
+
+def test_the_end_of_a_stream_is_one_line(model: ModelConfig, offline: list[dict[str, object]]):
+    everything = sum(1 for _ in iterate(streamed(model)))
+    with pytest.raises(UserError, match=f"the dataset ended at context {everything}: fewer steps, or more text"):
+        streamed(model).read(0, everything + 1)
+
+
+def iterate(source: ContextsStreamed) -> Iterator[Contexts]:
+    number = 0
+    while True:
+        try:
+            yield source.read(number, 1)
+        except UserError:
+            return
+        number += 1
+
+
+# ---------------------------------------------------------------------------------------------------------- evaluation
+
+
+def test_held_out_contexts_are_the_same_every_time_and_more_of_them_begin_alike(model: ModelConfig, corpus: Path):
+    data = files(corpus, evaluation_fraction=0.3)
+    few, many = evaluation_contexts(model, data, 10), evaluation_contexts(model, data, 40)
+    assert torch.equal(few.tokens, many.tokens[:10])
+    sources._packed.cache_clear()
+    assert torch.equal(few.tokens, evaluation_contexts(model, data, 10).tokens)
+
+
+def test_held_out_contexts_come_from_held_out_documents(model: ModelConfig, corpus: Path):
+    data = files(corpus, evaluation_fraction=0.3)
+    held_out = {tuple(f"w{i}" for i in row) for row in evaluation_contexts(model, data, 40).tokens[:, 1:].tolist()}
+    documents = [document.split() for document in text.documents(data, "evaluation")]
+    assert held_out <= {tuple(document[i : i + 4]) for document in documents for i in range(0, 40, 4)}
+
+
+def test_too_little_held_out_text_is_one_line(model: ModelConfig, corpus: Path, offline: list[dict[str, object]]):
+    data = files(corpus, evaluation_fraction=0.3)
+    with pytest.raises(UserError, match=r"eval.sequences=100000, but the held-out text of data=files fills \d+ con"):
+        evaluation_contexts(model, data, 100_000)
+    with pytest.raises(UserError, match="the evaluation text of data=files is shorter than one context"):
+        evaluation_contexts(model, files(corpus, evaluation_fraction=0.0), 1)
+    with pytest.raises(UserError, match=r"but the held-out text of data=hub fills \d+ contexts"):
+        evaluation_contexts(model, hub(), 100_000)
+    with pytest.raises(UserError, match="but the held-out text of data=hub fills 0 contexts"):
+        evaluation_contexts(model, hub(evaluation_documents=0), 1)
+
+
+def test_calibration_is_the_same_for_every_seed(model: ModelConfig, corpus: Path):
+    first = sources.calibration_contexts(model, files(corpus), 20)
+    assert torch.equal(first.tokens, sources.calibration_contexts(model, files(corpus), 40).tokens[:20])

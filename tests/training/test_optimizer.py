@@ -1,0 +1,121 @@
+"""The decoder's constraint, and the moments that a re-initialised feature loses."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.config import TrainConfig
+from pipeline.sae.gated import GatedConfig, GatedSAE
+from pipeline.training.optimizer import Optimizer
+
+D_IN, D_SAE, RATE = 6, 10, 0.05
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def make(beta1: float = 0.0) -> tuple[GatedSAE, Optimizer]:
+    generator = torch.Generator().manual_seed(0)
+    sae = GatedSAE(GatedConfig(), D_IN, D_SAE)
+    with torch.no_grad():
+        for parameter in sae.parameters():
+            parameter.copy_(0.6 * torch.randn(parameter.shape, generator=generator))
+        sae.W_dec.div_(sae.W_dec.norm(dim=1, keepdim=True))
+    return sae, Optimizer(sae, TrainConfig(steps=100, batch=32, lr=RATE, beta1=beta1))
+
+
+def take_step(sae: GatedSAE, optimizer: Optimizer, seed: int) -> None:
+    x = torch.randn(32, D_IN, generator=torch.Generator().manual_seed(seed))
+    optimizer.adam.zero_grad()
+    sae.training_losses(x).total(0.1).backward()
+    optimizer.step(RATE)
+
+
+def moments(sae: GatedSAE, optimizer: Optimizer) -> dict[str, Tensor]:
+    """With features in the first dimension."""
+    found = {}
+    for name, parameter in sae.named_parameters():
+        for moment in MOMENTS:
+            value = optimizer.adam.state[parameter][moment].clone()
+            found[f"{name}.{moment}"] = value.T if name == "W_enc" else value
+    return found
+
+
+def test_decoder_has_unit_norm_after_every_step() -> None:
+    sae, optimizer = make()
+    for seed in range(20):
+        before = sae.W_dec.detach().clone()
+        take_step(sae, optimizer, seed)
+        assert not torch.equal(sae.W_dec, before)
+        torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(D_SAE), rtol=0, atol=3e-7)
+
+
+def test_gradient_along_each_feature_is_removed_and_no_more() -> None:
+    sae, optimizer = make()
+    rows = sae.W_dec.detach().clone()
+    gradient = torch.randn(D_SAE, D_IN, generator=torch.Generator().manual_seed(1))
+    sae.W_dec.grad = gradient.clone()
+    optimizer.step(RATE)
+    along = (gradient * rows).sum(1, keepdim=True)
+    assert along.abs().min() > 0.01
+    torch.testing.assert_close(sae.W_dec.grad, gradient - along * rows)
+    assert (sae.W_dec.grad * rows).sum(1).abs().max() < 1e-6
+
+
+def test_moments_see_the_projected_gradient() -> None:
+    """Adam divides by the root of its second moment: a component removed after it would leave a trace there."""
+    sae, optimizer = make()
+    take_step(sae, optimizer, 0)
+    assert sae.W_dec.grad is not None
+    state = optimizer.adam.state[sae.W_dec]
+    torch.testing.assert_close(state["exp_avg"], sae.W_dec.grad)
+    torch.testing.assert_close(state["exp_avg_sq"], 0.001 * sae.W_dec.grad.square())
+
+
+def test_step_takes_the_learning_rate_it_is_given() -> None:
+    """The first step of Adam moves every entry by the learning rate."""
+    sae, optimizer = make()
+    before = sae.b_dec.detach().clone()
+    x = torch.randn(32, D_IN, generator=torch.Generator().manual_seed(2))
+    sae.training_losses(x).total(0.1).backward()
+    optimizer.step(RATE / 10)
+    torch.testing.assert_close((sae.b_dec - before).abs(), torch.full((D_IN,), RATE / 10))
+
+
+def test_forget_resets_the_given_features_only() -> None:
+    sae, optimizer = make(beta1=0.9)
+    for seed in range(5):
+        take_step(sae, optimizer, seed)
+    before, parameters = moments(sae, optimizer), {n: p.detach().clone() for n, p in sae.named_parameters()}
+    steps = [optimizer.adam.state[p]["step"].item() for p in sae.parameters()]
+    forgotten, others = torch.tensor([2, 9]), torch.tensor([0, 1, 3, 4, 5, 6, 7, 8])
+    optimizer.forget(forgotten)
+    for name, after in moments(sae, optimizer).items():
+        if name.startswith("b_dec"):
+            assert torch.equal(after, before[name])
+            continue
+        assert before[name][forgotten].any(), f"{name}: nothing to forget"
+        assert not after[forgotten].any(), name
+        assert torch.equal(after[others], before[name][others]), name
+    assert all(torch.equal(p, parameters[n]) for n, p in sae.named_parameters())
+    assert [optimizer.adam.state[p]["step"].item() for p in sae.parameters()] == steps
+
+
+def test_forget_before_the_first_step_does_nothing() -> None:
+    _, optimizer = make()
+    optimizer.forget(torch.tensor([1]))
+    assert optimizer.state() == {}
+
+
+@pytest.mark.parametrize("beta1", [0.0, 0.9])
+def test_state_carries_over_to_another_optimizer_exactly(beta1: float) -> None:
+    sae, optimizer = make(beta1)
+    for seed in range(5):
+        take_step(sae, optimizer, seed)
+    state = {name: value.clone() for name, value in optimizer.state().items()}
+    other, other_optimizer = make(beta1)
+    other.load_state_dict(sae.state_dict())
+    other_optimizer.load(state)
+    for seed in range(5, 10):
+        take_step(sae, optimizer, seed)
+        take_step(other, other_optimizer, seed)
+    for name, value in sae.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value), name
