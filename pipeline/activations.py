@@ -7,15 +7,17 @@ of its place in the block. Any position is therefore rebuilt by one block of for
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pipeline.config import TrainConfig
+from pipeline.config import RunConfig, TrainConfig
 from pipeline.language_model import LanguageModel
+from pipeline.sites import d_in, d_sae
 from pipeline.tokens.contexts import Contexts
-from pipeline.tokens.sources import ContextSource, permutation
+from pipeline.tokens.sources import ContextSource, permutation, training_contexts
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,12 @@ class Block:
 
 
 def read_block(
-    language_model: LanguageModel, source: ContextSource, shape: StreamShape, hooks: Sequence[str], index: int, seed: int
+    language_model: LanguageModel,
+    source: ContextSource,
+    shape: StreamShape,
+    hooks: Sequence[str],
+    index: int,
+    seed: int,
 ) -> Block:
     """Run the language model over one block of contexts."""
     contexts = source.read(index * shape.contexts_per_block, shape.contexts_per_block)
@@ -107,3 +114,17 @@ def calibrate(activations: Float[Tensor, "rows d_in"]) -> Calibration:
 def calibration_size(train: TrainConfig, context: int) -> int:
     """Contexts in the calibration set: whole forwards."""
     return -(-train.calibration // ((context - 1) * train.lm_batch)) * train.lm_batch
+
+
+def training_facts(run: RunConfig, calibration: Calibration) -> dict[str, Any]:
+    """What a record says of the stream a run was trained on: widths, scale and units, tokens and epochs."""
+    contexts = StreamShape.of(run.train, run.model.context).contexts_read(run.train.steps)
+    per_epoch = training_contexts(run.model, run.data, run.seed).contexts_per_epoch
+    scale = calibration.scale(run.train.input_scale)
+    return {
+        "d_in": d_in(run), "d_sae": d_sae(run), "hook_name": run.hook_name,
+        "tokens": run.train.steps * run.train.batch, "contexts_read": contexts,
+        "epochs": contexts / per_epoch if per_epoch else None, "input_scale": scale,
+        "mean_square_norm": calibration.mean_square,
+        "sparsity_coefficient_unscaled": run.sparsity_coefficient / scale,
+    }  # fmt: skip

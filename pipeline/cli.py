@@ -18,7 +18,7 @@ CONF = HERE.parent / "conf"
 
 
 def announce_plugins() -> None:
-    """Let Hydra find pipeline/hydra_plugins as part of the namespace package `hydra_plugins`, wherever we were started."""
+    """Let Hydra find pipeline/hydra_plugins as part of the namespace package `hydra_plugins`, wherever we start."""
     try:
         package: ModuleType = importlib.import_module("hydra_plugins")
     except ModuleNotFoundError:
@@ -27,7 +27,7 @@ def announce_plugins() -> None:
         sys.modules["hydra_plugins"] = package
     folder = str(HERE / "hydra_plugins")
     if folder not in list(package.__path__):
-        package.__path__.append(folder)  # type: ignore[attr-defined]
+        package.__path__.append(folder)
 
 
 @contextmanager

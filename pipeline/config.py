@@ -1,12 +1,12 @@
 """The configuration of one run, typed and strict: a wrong key or value is an error that names it.
 
-Hydra composes conf/ into a plain tree; `from_hydra` checks that tree against the dataclasses below and resolves it. What
-decides a run's identity is under `RunConfig`; how and where it executes is under `Execution`.
+Hydra composes conf/ into a plain tree; `from_hydra` checks that tree against the dataclasses below and resolves it.
+What decides a run's identity is under `RunConfig`; how and where it executes is under `Execution`.
 """
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -176,8 +176,8 @@ def from_hydra(cfg: DictConfig) -> Job:
     """
     from pipeline.sae.registry import config_class  # imports torch: not at the command line's start
 
-    parts = {key: typed(cfg[key], schema, key) for key, schema in SECTIONS.items()}
-    architecture = typed(cfg.architecture, config_class(cfg.architecture.name), "architecture")
+    parts: dict[str, Any] = {key: typed(cfg[key], schema, key) for key, schema in SECTIONS.items()}
+    architecture: Any = typed(cfg.architecture, config_class(cfg.architecture.name), "architecture")
     run = RunConfig(
         **parts, architecture=architecture, layer=_number(cfg, "layer", int),
         sparsity_coefficient=_number(cfg, "sparsity_coefficient", float), seed=_number(cfg, "seed", int),
@@ -190,7 +190,8 @@ def from_hydra(cfg: DictConfig) -> Job:
 def typed(node: DictConfig, schema: type[T], section: str) -> T:
     """The node as an instance of a dataclass, checked key by key."""
     try:
-        merged = OmegaConf.merge(_writable(schema), OmegaConf.to_container(node, resolve=True))
+        given: Any = OmegaConf.to_container(node, resolve=True)
+        merged = OmegaConf.merge(_writable(schema, given), given)
         missing = OmegaConf.missing_keys(node) | OmegaConf.missing_keys(merged)
         if missing:
             key = min(missing).removeprefix(f"{section}.")
@@ -200,19 +201,21 @@ def typed(node: DictConfig, schema: type[T], section: str) -> T:
         raise UserError(_one_line(error, section, schema)) from error
 
 
-def _writable(schema: type) -> DictConfig:
-    """The schema as OmegaConf's; it takes frozen dataclasses for read-only nodes, which nothing could be merged into."""
+def _writable(schema: Any, given: dict[str, Any]) -> DictConfig:
+    """The schema as OmegaConf's; it takes frozen dataclasses for read-only nodes, which could not be merged into."""
     structured: DictConfig = OmegaConf.structured(schema)
-    for key in structured:
-        if not OmegaConf.is_missing(structured, key) and isinstance(structured[key], DictConfig):
-            OmegaConf.set_readonly(structured[key], False)
     OmegaConf.set_readonly(structured, False)
+    for key, hint in get_type_hints(schema).items():
+        nested = next((kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)), None)
+        if nested is not None and isinstance(given.get(key), dict):
+            structured[key] = _writable(nested, given[key])
+            OmegaConf.set_readonly(structured[key], False)
     return structured
 
 
 def _one_line(error: OmegaConfBaseException, section: str, schema: type) -> str:
     key = f"{section}.{error.full_key}" if error.full_key else section
-    accepted = ", ".join(f.name for f in fields(schema))  # type: ignore[arg-type]
+    accepted = ", ".join(f.name for f in fields(schema))
     what = str(error).splitlines()[0]
     return f"{key}: {what} (keys of {section}: {accepted})"
 
@@ -237,6 +240,8 @@ def check(run: RunConfig) -> None:
     _one_of("data.packing", run.data.packing, ("document", "concatenate"))
     _one_of("data.source", run.data.source, ("bundled", "files", "hub"))
     _one_of("model.dtype", run.model.dtype, ("float32", "bfloat16", "float16"))
+    if run.data.source == "hub" and run.data.revision is None:
+        raise UserError("data.revision has no value: a streamed dataset must be pinned to a commit of its repository")
     at_least_one = {
         "train.steps": train.steps, "train.batch": train.batch, "train.lm_batch": train.lm_batch,
         "train.calibration": train.calibration, "eval.sequences": run.eval.sequences, "eval.batch": run.eval.batch,

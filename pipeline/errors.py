@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend, or a run's own: each is one line that says what is wrong and what would be right."""
+"""Errors that are the user's to mend, or a run's own: one line that says what is wrong and what would be right."""
 
 
 class UserError(Exception):

@@ -1,6 +1,10 @@
 """Where a pack computes: its device and its cores."""
 
 import os
+import platform
+import resource
+import time
+from typing import Any
 
 import torch
 
@@ -14,7 +18,8 @@ def choose_device(execution: Execution) -> torch.device:
     try:
         device = torch.device(execution.device)
     except RuntimeError as error:
-        raise UserError(f"execution.device={execution.device} is unknown; auto, cpu, cuda or cuda:1 would be") from error
+        message = f"execution.device={execution.device} is unknown; auto, cpu, cuda or cuda:1 would be right"
+        raise UserError(message) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"execution.device={execution.device}, but this machine shows no GPU: auto or cpu would run")
     return device
@@ -33,3 +38,12 @@ def use_threads(execution: Execution) -> int:
     threads = execution.threads or available_cores()
     torch.set_num_threads(threads)
     return threads
+
+
+def process_facts(device: torch.device) -> dict[str, Any]:
+    """Where this process runs, and the most memory it has had."""
+    return {
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "host": platform.node(), "process": os.getpid(),
+        "device": str(device), "threads": torch.get_num_threads(),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }  # fmt: skip

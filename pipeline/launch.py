@@ -65,13 +65,14 @@ def _say_what_is_there(
     parts = [f"{count['done']} done", f"{count['begun']} to resume", f"{count['missing']} to train"]
     progress.say(f"{jobs[0].sweep_name}: {len(runs)} runs: {', '.join(parts)}, {count['failed']} failed before")
     for run in runs:
-        if run not in wanted and (failure := record.read_json(record.run_folder(sweeps_dir, run) / record.FAILURE)):
-            progress.note(run, f"failed before ({failure['reason']}); execution.retry_failed=true tries it again")
+        failure = record.read_json(record.run_folder(sweeps_dir, run) / record.FAILURE)
+        if run not in wanted and failure:
+            progress.note(run, f"failed before ({failure['reason']}); execution.retry_failed=true tries again")
 
 
 @contextmanager
 def _stop_on_signal(progress: Progress) -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM only raise a flag: the pack saves at the next step and stops. A second Ctrl-C stops at once."""
+    """Ctrl-C and SIGTERM raise a flag: the pack saves at the next step and stops. The second Ctrl-C stops at once."""
     stop = threading.Event()
 
     def handler(number: int, frame: object) -> None:
@@ -86,5 +87,3 @@ def _stop_on_signal(progress: Progress) -> Iterator[threading.Event]:
     finally:
         for number, old in previous.items():
             signal.signal(number, old)
-
-

@@ -4,9 +4,6 @@ This file composes the rooms: tokens, activations, SAE, training, evaluation, re
 """
 
 import copy
-import os
-import platform
-import resource
 import threading
 import time
 from collections.abc import Sequence
@@ -17,18 +14,28 @@ from typing import Any
 import torch
 
 from pipeline import record
-from pipeline.activations import Block, Calibration, StreamShape, calibrate, calibration_size, harvest, read_block
+from pipeline.activations import (
+    Block,
+    Calibration,
+    StreamShape,
+    calibrate,
+    calibration_size,
+    harvest,
+    read_block,
+    training_facts,
+)  # fmt: skip
 from pipeline.config import Execution, RunConfig, TrackerConfig
 from pipeline.errors import Interrupted
 from pipeline.evaluation.evaluate import evaluate, metrics_of
 from pipeline.evaluation.references import References, references
-from pipeline.execution import available_cores, choose_device, use_threads
-from pipeline.identity import evaluation_identity, git_state, short_hash
+from pipeline.execution import choose_device, process_facts, use_threads
+from pipeline.identity import evaluation_identity, git_state, run_name, short_hash
 from pipeline.language_model import LanguageModel, load_language_model
 from pipeline.progress import Progress
 from pipeline.sae.base import SAE
 from pipeline.sae.saved import load_sae
 from pipeline.sites import d_sae
+from pipeline.tokens.contexts import Contexts
 from pipeline.tokens.sources import ContextSource, calibration_contexts, evaluation_contexts, training_contexts
 from pipeline.tracker import Tracker, open_tracker
 from pipeline.training.trainer import Trainer
@@ -72,11 +79,12 @@ class Pack:
         sweeps_dir = Path(self.execution.sweeps_dir)
         use_threads(self.execution)
         with self._timed("load"):
+            held_out = evaluation_contexts(first.model, first.data, first.eval.sequences)
             self.language_model = load_language_model(first.model, device)
             calibrations = self._calibrations(self.language_model)
         members = [Member(run, record.run_folder(sweeps_dir, run)) for run in self.runs]
         self._train(members, calibrations)
-        self._evaluate([m for m in members if not m.failed], calibrations)
+        self._evaluate([m for m in members if not m.failed], calibrations, held_out)
 
     def _timed(self, phase: str) -> "_Timer":
         return _Timer(self.seconds, phase)
@@ -113,7 +121,9 @@ class Pack:
             if self.stop.is_set():
                 raise Interrupted
 
-    def _prepare(self, members: list[Member], calibrations: dict[str, Calibration], source: ContextSource) -> dict[str, Any]:
+    def _prepare(
+        self, members: list[Member], calibrations: dict[str, Calibration], source: ContextSource
+    ) -> dict[str, Any]:
         """Give each run that is not trained a trainer, at its last checkpoint if it has one."""
         positions = []
         for member in members:
@@ -180,19 +190,19 @@ class Pack:
 
     # ---------------------------------------------------------------------------------------------------- evaluation
 
-    def _evaluate(self, members: list[Member], calibrations: dict[str, Calibration]) -> None:
+    def _evaluate(self, members: list[Member], calibrations: dict[str, Calibration], contexts: Contexts) -> None:
         assert self.language_model is not None
         if not members:
             return
         run = self.runs[0]
         self.progress.say(f"evaluating {len(members)} runs on {run.eval.sequences:,} held-out contexts")
         with self._timed("evaluation"):
-            contexts = evaluation_contexts(run.model, run.data, run.eval.sequences)
             means = {m.run.hook_name: calibrations[m.run.hook_name].mean for m in members}
             identity = evaluation_identity(run)
             shared = record.shared_folder(Path(self.execution.sweeps_dir))
             reference = references(self.language_model, contexts, run.eval.batch, means, identity, shared)
-            saes = {m.folder.name: (m.run.hook_name, load_sae(m.folder).to(self.language_model.device)) for m in members}
+            device = self.language_model.device
+            saes = {m.folder.name: (m.run.hook_name, load_sae(m.folder).to(device)) for m in members}
             sums = evaluate(self.language_model, contexts, run.eval.batch, saes)
         tokens_hash = short_hash(contexts.tokens.tolist())
         for member in members:
@@ -208,34 +218,17 @@ class Pack:
             "ablated": reference.stored[hook], "alive": "fired on at least one of evaluation_tokens held-out tokens",
         }  # fmt: skip
         computed = metrics_of(sums, reference, hook)
-        facts = self._training_facts(run, calibrations[hook])
         record.write_execution(member.folder, self._execution_facts(member))
-        record.write_record(member.folder, run, evaluation, facts, computed, sums)
+        record.write_record(member.folder, run, evaluation, training_facts(run, calibrations[hook]), computed, sums)
         self.progress.finished(run, computed)
-
-    def _training_facts(self, run: RunConfig, calibration: Calibration) -> dict[str, Any]:
-        shape = StreamShape.of(run.train, run.model.context)
-        contexts = shape.contexts_read(run.train.steps)
-        source = training_contexts(run.model, run.data, run.seed)
-        per_epoch = source.contexts_per_epoch
-        return {
-            "d_in": calibration.activations.shape[1], "d_sae": d_sae(run), "hook_name": run.hook_name,
-            "tokens": run.train.steps * run.train.batch, "contexts_read": contexts,
-            "epochs": contexts / per_epoch if per_epoch else None,
-            "input_scale": calibration.scale(run.train.input_scale), "mean_square_norm": calibration.mean_square,
-            "sparsity_coefficient_unscaled": run.sparsity_coefficient / calibration.scale(run.train.input_scale),
-        }  # fmt: skip
 
     def _execution_facts(self, member: Member) -> dict[str, Any]:
         assert self.language_model is not None
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return {
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "host": platform.node(), "process": os.getpid(),
-            "device": str(self.language_model.device), "threads": self.execution.threads or available_cores(),
-            "pack": [record.run_folder(Path("."), r).name for r in self.runs],
-            "pack_seconds": dict(self.seconds), "training_seconds": member.trainer.seconds if member.trainer else 0.0,
-            "peak_memory_bytes": peak, "language_model_forwards": self.language_model.forwards,
-        }  # fmt: skip
+            "pack": [run_name(run) for run in self.runs], "pack_seconds": dict(self.seconds),
+            "training_seconds": member.trainer.seconds if member.trainer else 0.0,
+            "language_model_forwards": self.language_model.forwards,
+        } | process_facts(self.language_model.device)  # fmt: skip
 
 
 @dataclass
@@ -250,4 +243,3 @@ class _Timer:
 
     def __exit__(self, *_: object) -> None:
         self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + time.perf_counter() - self._started
-

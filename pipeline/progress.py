@@ -15,7 +15,7 @@ from pipeline.files import write_json
 from pipeline.identity import run_name
 from pipeline.training.trainer import Trainer
 
-LINE_SECONDS, ROWS_SHOWN = 15.0, 20
+LINE_SECONDS, BEAT_SECONDS, ROWS_SHOWN = 15.0, 5.0, 20
 
 
 class Progress:
@@ -29,6 +29,9 @@ class Progress:
         self.latest: dict[str, dict[str, Any]] = {}
         self._started, self._printed = time.monotonic(), time.monotonic()
         self._begun_with: dict[str, int] = {}
+        self._folders: dict[str, Path] = {}
+        self._ended = threading.Event()
+        self._beats = threading.Thread(target=self._beat, daemon=True)
         self._lock = threading.RLock()
         self._live: Live | None = None
 
@@ -36,9 +39,12 @@ class Progress:
         if self.console.is_terminal:
             self._live = Live(console=self.console, refresh_per_second=4, get_renderable=self._table, transient=True)
             self._live.start()
+        self._beats.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._beats.join()
         if self._live:
             self._live.stop()
 
@@ -66,20 +72,32 @@ class Progress:
             self.latest[name] = {
                 "step": trainer.step, "steps": run.train.steps, "l0": last.get("l0"), "loss": last.get("loss"),
                 "tokens_per_second": self.speed(name) * run.train.batch, "eta_seconds": self.eta(name),
-                "time": time.time(),
             }  # fmt: skip
-            self._maybe_print()
-        write_json(folder / "progress.json", self.latest[name])
+            self._folders[name] = folder
 
     def failed(self, run: RunConfig, reason: str) -> None:
-        self.state[run_name(run)] = "failed"
+        self._settle(run_name(run), "failed")
         self.note(run, f"failed: {reason}")
 
     def finished(self, run: RunConfig, metrics: dict[str, Any]) -> None:
-        name = run_name(run)
-        with self._lock:
-            self.steps[name], self.state[name] = self.total[name], "done"
+        self.steps[run_name(run)] = run.train.steps
+        self._settle(run_name(run), "done")
         self.note(run, f"done: L0 {metrics['l0']:.1f}, loss recovered {metrics['loss_recovered']:.4f}")
+
+    def _settle(self, name: str, state: str) -> None:
+        with self._lock:
+            self.state[name] = state
+            if name in self._folders:
+                (self._folders[name] / "progress.json").unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        """Every few seconds, also while a block is read or runs are evaluated: progress.json, and lines in a log."""
+        while not self._ended.wait(BEAT_SECONDS):
+            with self._lock:
+                for name, folder in self._folders.items():
+                    if self.state[name] in {"running", "trained"}:
+                        write_json(folder / "progress.json", self.latest[name] | {"time": time.time()})
+                self._maybe_print()
 
     # --------------------------------------------------------------------------------------------------------- speed
 

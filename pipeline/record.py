@@ -27,8 +27,8 @@ from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 
 log = logging.getLogger(__name__)
 
-METRICS, SEQUENCES, HISTORY, FAILURE, EXECUTION, PROGRESS = (
-    "metrics.json", "sequences.safetensors", "history.csv", "failure.json", "execution.json", "progress.json",
+METRICS, SEQUENCES, HISTORY, FAILURE, EXECUTION = (
+    "metrics.json", "sequences.safetensors", "history.csv", "failure.json", "execution.json",
 )  # fmt: skip
 PACKAGES = ("torch", "transformer-lens", "transformers", "numpy", "safetensors")
 
@@ -74,7 +74,8 @@ def is_trained(folder: Path) -> bool:
 def start_run(folder: Path, run: RunConfig) -> None:
     """Write the run's configuration; warn when an earlier attempt ran other code."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "config.yaml", yaml.safe_dump(plain(run) | {"numerics_version": NUMERICS_VERSION}, sort_keys=False))
+    content = plain(run) | {"numerics_version": NUMERICS_VERSION}
+    write_text(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False))
     (folder / FAILURE).unlink(missing_ok=True)
 
 
@@ -103,22 +104,21 @@ def write_record(
     target = record_folder(folder, evaluation["id"])
     write_safetensors(target / SEQUENCES, sequences)
     content = {
-        "run": folder.name, "numerics_version": NUMERICS_VERSION, "identity": run_identity(run), "settings": plain(run),
-        "training": dict(training), "evaluation": dict(evaluation), "metrics": dict(metrics), "provenance": provenance(),
+        "run": folder.name, "numerics_version": NUMERICS_VERSION, "identity": run_identity(run),
+        "settings": plain(run), "training": dict(training), "evaluation": dict(evaluation),
+        "metrics": dict(metrics), "provenance": provenance(),
     }  # fmt: skip
     write_json(target / METRICS, content)
-    (folder / PROGRESS).unlink(missing_ok=True)
     remove_checkpoints(folder / "checkpoints")
 
 
 def write_failure(folder: Path, error: BaseException, step: int) -> None:
     """Why a run failed: its type, its message and where."""
     content = {
-        "error": type(error).__name__, "reason": str(error).splitlines()[0] if str(error) else type(error).__name__,
-        "step": step, "traceback": "".join(traceback.format_exception(error)), "provenance": provenance(),
+        "error": type(error).__name__, "reason": (str(error).splitlines() or [type(error).__name__])[0], "step": step,
+        "traceback": "".join(traceback.format_exception(error)), "provenance": provenance(),
     }  # fmt: skip
     write_json(folder / FAILURE, content)
-    (folder / PROGRESS).unlink(missing_ok=True)
 
 
 def write_execution(folder: Path, facts: Mapping[str, Any]) -> None:

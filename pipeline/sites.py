@@ -68,7 +68,8 @@ def d_in(run: RunConfig) -> int:
     """
     shape = model_shape(run.model)
     if not 0 <= run.layer < shape.n_layers:
-        raise UserError(f"layer={run.layer} does not exist: model {run.model.name} has layers 0 to {shape.n_layers - 1}")
+        last = shape.n_layers - 1
+        raise UserError(f"layer={run.layer} does not exist: model {run.model.name} has layers 0 to {last}")
     matched = re.fullmatch(r"blocks\.\{layer\}\.(.+)", run.site.hook)
     kind = matched.group(1) if matched else run.site.hook
     if kind not in WIDTHS or matched is None:
@@ -87,7 +88,7 @@ def d_in(run: RunConfig) -> int:
 
 def d_sae(run: RunConfig) -> int:
     """Number of features: architecture.expansion times d_in."""
-    width = round(run.architecture.expansion * d_in(run))
+    width: int = round(run.architecture.expansion * d_in(run))
     if width < 1:
         raise UserError(f"architecture.expansion={run.architecture.expansion} leaves no features at d_in={d_in(run)}")
     return width

@@ -37,7 +37,7 @@ def status_on_disk(sweeps_dir: Path, run: RunConfig) -> str:
 
 
 def write_manifest(jobs: Sequence[Job], command: str) -> Path:
-    """sweeps/<sweep>/manifest.json: the desired state. Ad hoc runs gather; a named sweep is what it was last declared."""
+    """sweeps/<sweep>/manifest.json, the desired state. Ad hoc runs gather; a named sweep is as it was last declared."""
     job = jobs[0]
     path = Path(job.execution.sweeps_dir) / job.sweep_name / "manifest.json"
     entries = {run_name(j.run): _entry(j.run) for j in jobs}

@@ -60,6 +60,7 @@ def tiny(tiny_model: Path, tiny_text: Path, tmp_path: Path) -> list[str]:
         (["model=local", "model.path=/no/such/folder"], ["/no/such/folder", "Hugging Face folder"]),
         (["model=local"], ["model.path"]),
         (["eval.sequences=30"], ["eval.sequences=30", "eval.batch"]),
+        (["data=pile", "data.revision=null"], ["data.revision", "pinned"]),
         (["data=files", "data.path=/no/such/text"], ["/no/such/text"]),
     ],
 )
@@ -123,7 +124,9 @@ def test_a_failed_run_is_named_and_tried_again_only_when_asked(tiny, tmp_path):
 
 def interrupted(arguments: list[str], number: int, ready: Path) -> tuple[int, str]:
     """Start a command, wait for the first checkpoint below `ready`, send a signal; returns exit code and output."""
-    process = subprocess.Popen([*RUN, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        [*RUN, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     for _ in range(600):
         if list(ready.glob("runs/*/checkpoints/*.json")) or process.poll() is not None:
             break

@@ -10,8 +10,16 @@ from safetensors.torch import load_file
 
 from pipeline import record
 from pipeline.activations import StreamShape, calibration_size
-from pipeline.config import DataConfig, EvalConfig, Execution, ModelConfig, ResampleConfig, RunConfig, SiteConfig
-from pipeline.config import TrainConfig
+from pipeline.config import (
+    DataConfig,
+    EvalConfig,
+    Execution,
+    ModelConfig,
+    ResampleConfig,
+    RunConfig,
+    SiteConfig,
+    TrainConfig,
+)
 from pipeline.errors import Interrupted
 from pipeline.identity import run_name
 from pipeline.pack import Pack
@@ -52,7 +60,9 @@ def sixteen(model: Path, text: Path) -> list[RunConfig]:
 
 
 def execute(runs: list[RunConfig], folder: Path, threads: int = 2, stop: threading.Event | None = None) -> Pack:
-    execution = Execution(device="cpu", threads=threads, history_every=5, checkpoint_seconds=0.0, sweeps_dir=str(folder))
+    execution = Execution(
+        device="cpu", threads=threads, history_every=5, checkpoint_seconds=0.0, sweeps_dir=str(folder)
+    )
     with Progress(runs) as progress:
         pack = Pack(runs, execution, progress, stop or threading.Event())
         pack.execute()

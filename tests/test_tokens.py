@@ -251,11 +251,6 @@ def test_a_stream_is_asked_for_at_its_revision(model: ModelConfig, offline: list
     ]
 
 
-def test_a_stream_without_revision_is_refused(model: ModelConfig, offline: list[dict[str, object]]):
-    with pytest.raises(UserError, match=r"data\.revision is missing"):
-        training_contexts(model, hub(revision=None), seed=0)
-
-
 def test_a_stream_trains_on_what_comes_after_the_held_out_documents(
     model: ModelConfig, rows: list[dict[str, object]], offline: list[dict[str, object]]
 ):

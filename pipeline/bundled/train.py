@@ -6,6 +6,7 @@ loss is kept.
 """
 
 import argparse
+import copy
 import math
 import time
 from pathlib import Path
@@ -80,7 +81,9 @@ class FusedCrossEntropy(torch.autograd.Function):
     """Mean cross-entropy of a tied read-out; logits are formed in chunks and the gradient in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Float[Tensor, "n d"], weight: Float[Tensor, "v d"], target: Int[Tensor, " n"]) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Float[Tensor, "n d"], weight: Float[Tensor, "v d"], target: Int[Tensor, " n"]
+    ) -> Tensor:
         h, w = hidden.detach().bfloat16(), weight.detach().bfloat16()
         grad_hidden, grad_weight = torch.empty_like(h), torch.zeros_like(weight)
         loss, chunk = torch.zeros(()), 256  # small enough that a chunk of logits stays in the cache
@@ -123,7 +126,9 @@ def build(layers: int, width: int, dropout: float) -> Any:
 def training_loss(model: Any, tokens: Int[Tensor, "batch context"]) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         hidden = model.gpt_neox(tokens).last_hidden_state[:, :-1]
-    return FusedCrossEntropy.apply(hidden.flatten(0, 1), model.get_output_embeddings().weight, tokens[:, 1:].flatten())
+    weight, targets = model.get_output_embeddings().weight, tokens[:, 1:].flatten()
+    loss: Tensor = FusedCrossEntropy.apply(hidden.flatten(0, 1), weight, targets)
+    return loss
 
 
 @torch.no_grad()
@@ -160,9 +165,8 @@ def optimizers(model: Any, args: argparse.Namespace) -> list[torch.optim.Optimiz
 
 def save(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
     """A Hugging Face folder with float16 weights."""
-    from transformers import PreTrainedTokenizerFast
 
-    import copy
+    from transformers import PreTrainedTokenizerFast
 
     copy.deepcopy(model).half().save_pretrained(folder)
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, eos_token=BOS)
@@ -203,7 +207,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--epochs", type=float, default=16)
+    parser.add_argument("--epochs", type=float, default=12)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--weight-decay", type=float, default=0.1)

@@ -1,6 +1,6 @@
 """Clean and ablated cross-entropies: computed once for all runs that share them, stored once, referred to by hash."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,10 +65,10 @@ def references(
     return References(clean["ce_clean"], zero, mean, clean["predictions"], clean["document"], hashes)
 
 
-def _stored(path: Path, compute) -> dict[str, Tensor]:  # type: ignore[no-untyped-def]
+def _stored(path: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     if path.is_file():
-        return load_file(path)
-    tensors: dict[str, Tensor] = compute()
+        return dict(load_file(path))
+    tensors = compute()
     write_safetensors(path, tensors)
     return tensors
 
@@ -82,7 +82,8 @@ def _clean(language_model: LanguageModel, contexts: Contexts, batch: int) -> dic
 def _ablated(
     language_model: LanguageModel, contexts: Contexts, batch: int, hook: str, mean: Float[Tensor, " d_in"]
 ) -> dict[str, Tensor]:
-    zero_sums, mean_sums = [], []
+    zero_sums: list[Tensor] = []
+    mean_sums: list[Tensor] = []
     for _, part in batches(contexts, batch):
         means = mean.to(language_model.device).expand(*part.tokens.shape, -1)
         where = ~part.special.to(language_model.device)

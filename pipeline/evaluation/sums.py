@@ -33,11 +33,13 @@ class EvaluationSums:
         active = (f > 0).view(*x.shape[:2], -1) & counted[..., None]
         self.fired += active.sum((0, 1)).cpu()
         exact, exact_hat = x.double(), x_hat.double()
-        self.x_sum += (exact * counted[..., None]).sum((0, 1)).cpu()
+        self.x_sum += torch.where(counted[..., None], exact, 0.0).sum((0, 1)).cpu()
         self._put(rows, counted, _per_token(exact, exact_hat) | {"l0": active.sum(2).double()})
         return x_hat
 
-    def _put(self, rows: slice, counted: Bool[Tensor, "batch pos"], values: dict[str, Float[Tensor, "batch pos"]]) -> None:
+    def _put(
+        self, rows: slice, counted: Bool[Tensor, "batch pos"], values: dict[str, Float[Tensor, "batch pos"]]
+    ) -> None:
         self.per_sequence["tokens"][rows] = counted.double().sum(1).cpu()
         for name, value in values.items():
             self.per_sequence[name][rows] = torch.where(counted, value, 0.0).sum(1).cpu()

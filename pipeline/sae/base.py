@@ -77,7 +77,9 @@ class SAE(nn.Module):
         raise NotImplementedError
 
     @torch.no_grad()
-    def reinitialise(self, features: Int[Tensor, " k"], directions: Float[Tensor, "k d_in"], encoder_norm: float) -> None:
+    def reinitialise(
+        self, features: Int[Tensor, " k"], directions: Float[Tensor, "k d_in"], encoder_norm: float
+    ) -> None:
         """Point features along unit directions, with all else they have at zero."""
         self.W_dec[features] = directions
         self.W_enc[:, features] = encoder_norm * directions.T

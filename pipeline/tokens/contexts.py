@@ -39,7 +39,7 @@ class Packer:
         eos = self.tokenizer.eos_token_id
         self.eos: int = self.bos if eos is None else eos
         if self.bos is None:
-            raise UserError(f"the tokenizer of model {model.name} has neither BOS nor EOS: contexts need one to begin with")
+            raise UserError(f"the tokenizer of model {model.name} has neither BOS nor EOS, which contexts begin with")
         self.special_ids = torch.tensor(sorted({*self.tokenizer.all_special_ids, self.bos, self.eos}))
 
     def encode(self, texts: list[str]) -> list[list[int]]:
@@ -48,7 +48,8 @@ class Packer:
 
     def windows(self, texts: Iterable[str], first_document: int = 0) -> Iterator[tuple[list[int], int]]:
         """Yield (context - 1 tokens, number of the document they begin in)."""
-        length, rest, owner = self.context - 1, [], first_document
+        rest: list[int] = []
+        length, owner = self.context - 1, first_document
         for number, text in enumerate(texts, first_document):
             tokens = self.encode([text])[0]
             if self.joined:

@@ -134,7 +134,7 @@ def evaluation_contexts(model: ModelConfig, data: DataConfig, count: int) -> Con
     else:
         held_out = _packed(model, data, "evaluation")
     if len(held_out) < count:
-        raise UserError(f"eval.sequences={count}, but the held-out text of data={data.name} fills {len(held_out)} contexts")
+        raise UserError(f"eval.sequences={count}, but the held-out text of {data.name} fills {len(held_out)} contexts")
     return held_out[permutation(len(held_out), FIXED_ORDER)[:count]]
 
 

@@ -1,6 +1,5 @@
 """Documents of each source, with train and evaluation text disjoint by document."""
 
-import glob
 import hashlib
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -33,7 +32,7 @@ def held_out(text: str, fraction: float) -> bool:
 def local_files(data: DataConfig) -> list[Path]:
     """The text and Parquet files that data.path names: a file, a folder or a glob."""
     path = Path(str(data.path))
-    found = path.rglob("*") if path.is_dir() else map(Path, glob.glob(str(path), recursive=True))
+    found = path.rglob("*") if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
     files = sorted(f for f in found if f.suffix in {".txt", ".md", ".parquet"})
     if not files:
         raise UserError(f"data.path={data.path} holds no .txt, .md or .parquet file")
@@ -59,14 +58,9 @@ def _parquet_column(path: Path, column: str) -> Iterator[str]:
 
 
 def streamed(data: DataConfig, split: Split) -> Any:
-    """A Hugging Face dataset as a stream whose position can be saved; its first documents are held out.
-
-    The revision is pinned: without one, what was trained on could not be named.
-    """
+    """A Hugging Face dataset as a stream whose position can be saved; its first documents are held out."""
     from datasets import load_dataset
 
-    if data.revision is None:
-        raise UserError("data.revision is missing: a streamed dataset must be pinned to a commit of its repository")
     stream = load_dataset(
         str(data.dataset), data.subset, split=data.split, revision=data.revision, streaming=True
     ).select_columns([data.text_column])
@@ -86,5 +80,6 @@ def identity(data: DataConfig) -> dict[str, Any]:
     for path in local_files(data):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return common | {
-        "digest": digest.hexdigest()[:16], "text_column": data.text_column, "evaluation_fraction": data.evaluation_fraction,
+        "digest": digest.hexdigest()[:16], "text_column": data.text_column,
+        "evaluation_fraction": data.evaluation_fraction,
     }  # fmt: skip

@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pipeline.config import ResampleConfig
+from pipeline.errors import TrainingDiverged
 from pipeline.sae.base import SAE
 from pipeline.training.optimizer import Optimizer
 
@@ -16,16 +17,21 @@ def resample(
 ) -> None:  # fmt: skip
     """Point dead features at inputs that the SAE reconstructs badly.
 
-    Inputs are drawn with probability proportional to the square of their loss; a feature takes the direction of the drawn
-    x - b_dec for decoder and encoder, its encoder `encoder_norm` times as long as alive encoders are on average, its
+    Inputs are drawn with probability proportional to the square of their loss; a feature takes the direction of the
+    drawn x - b_dec for decoder and encoder, its encoder `encoder_norm` times as long as alive ones are on average, its
     biases (and r_mag) zero, its Adam state empty. The inputs are calibration activations: the training stream is not
     advanced.
+
+    Raises:
+        TrainingDiverged: the loss is not finite.
     """
     if not len(dead) or len(dead) == sae.d_sae:
         return
     chosen = torch.randperm(len(inputs), generator=generator)[: config.inputs].to(inputs.device)
     candidates = inputs[chosen]
     loss = torch.cat([(sae(part) - part).double().square().sum(1) for part in candidates.split(1024)])
+    if not loss.isfinite().all():
+        raise TrainingDiverged("the loss is not finite where features are resampled: a lower train.lr may train")
     weights = (loss.square() + 1e-30).cpu()
     picked = torch.multinomial(weights, len(dead), replacement=len(dead) > len(weights), generator=generator)
     directions = torch.nn.functional.normalize(candidates[picked.to(inputs.device)] - sae.b_dec, dim=1)

@@ -52,7 +52,7 @@ def accumulate(sae: GatedSAE, x: Tensor, special: Tensor, cuts: list[int]) -> di
     for start, end in zip([0, *cuts], [*cuts, len(x)], strict=True):
         rows = slice(start, end)
         reconstruction = sums.add(rows, x[rows], special[rows])
-        torch.testing.assert_close(reconstruction, sae(x[rows].flatten(0, 1)).view_as(x[rows]))
+        torch.testing.assert_close(reconstruction, sae(x[rows].flatten(0, 1)).view_as(x[rows]), equal_nan=True)
         sums.put_cross_entropy(rows, torch.arange(start, end, dtype=torch.float64))
     return sums.tensors()
 
@@ -171,6 +171,8 @@ def test_special_positions_change_nothing(sae: GatedSAE, x: Tensor, special: Ten
     moved = torch.where(special[..., None], -50 * x + 3, x)
     one, other = accumulate(sae, x, special, []), accumulate(sae, moved, special, [])
     assert all(torch.equal(other[name], value) for name, value in one.items())
+    overflown = accumulate(sae, torch.where(special[..., None], torch.inf, x), special, [])
+    assert all(torch.equal(overflown[name], value) for name, value in one.items())
     counting_all = accumulate(sae, x, torch.zeros_like(special), [])
     assert all_metrics(counting_all)["fvu"] != pytest.approx(all_metrics(one)["fvu"], rel=0.01)
 

@@ -244,6 +244,17 @@ def test_loss_that_is_not_finite_raises(history_every: int, noticed: int, blocks
     assert all(row["step"] < noticed for row in trainer.history)
 
 
+@pytest.mark.parametrize("step", [9, 10, 11])
+def test_divergence_just_before_a_resampling_is_called_by_its_name(step: int, blocks, calibration) -> None:
+    """Some features are dead by then and others only seem so: the draw of inputs meets a loss that is not finite."""
+    index, place = divmod(step, SHAPE.steps_per_block)
+    poisoned = blocks[index].activations[HOOK].clone()
+    poisoned[blocks[index].order[place * 16]] = torch.inf
+    bad = [*blocks[:index], Block(index, SHAPE, {HOOK: poisoned}, blocks[index].order), *blocks[index + 1 :]]
+    with pytest.raises(TrainingDiverged):
+        advance(Trainer(config(), calibration, D_SAE, history_every=50), bad)
+
+
 def test_absurd_learning_rate_diverges(blocks, calibration) -> None:
     with pytest.raises(TrainingDiverged, match=r"train\.lr"):
         advance(Trainer(config(lr=1e25), calibration, D_SAE, history_every=5), blocks)
