@@ -37,6 +37,6 @@ results: demo
 
 # the language model in the package, from scratch (about an hour on two cores), and its card
 bundled-model: $(VENV)/.installed
-	$(BIN)/python -m pipeline.bundled.train
+	MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 $(BIN)/python -m pipeline.bundled.train
 	$(BIN)/python -m pipeline.bundled.card
 	@tail -n 1 pipeline/bundled/model/README.md

@@ -5,6 +5,7 @@ activations at non-special positions are shuffled by a generator seeded with (st
 of its place in the block. Any position is therefore rebuilt by one block of forwards.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,9 +107,10 @@ class Calibration:
 
 
 def calibrate(activations: Float[Tensor, "rows d_in"]) -> Calibration:
-    """Means in float64, so that they depend neither on the order nor on the number of rows summed at once."""
+    """Means in float64; the norm's by an exact sum, since a scalar sum's bits would follow the number of threads."""
     exact = activations.double()
-    return Calibration(activations, exact.mean(0).float(), exact.square().sum(1).mean().item())
+    mean_square = math.fsum(exact.square().sum(1).tolist()) / len(exact)
+    return Calibration(activations, exact.mean(0).float(), mean_square)
 
 
 def calibration_size(train: TrainConfig, context: int) -> int:

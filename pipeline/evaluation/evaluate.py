@@ -1,5 +1,6 @@
 """Evaluation of all runs of a pack in one pass over the held-out contexts."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,4 +40,4 @@ def metrics_of(sums: dict[str, Tensor], reference: References, hook: str) -> dic
     """Metrics of one run against the references of its hook."""
     clean, zero, mean = reference.ce_clean, reference.ce_zero[hook], reference.ce_mean[hook]
     predictions = int(reference.predictions.sum())
-    return metrics(sums, predictions, clean.sum().item(), zero.sum().item(), mean.sum().item())
+    return metrics(sums, predictions, *(math.fsum(losses.tolist()) for losses in (clean, zero, mean)))

@@ -56,7 +56,9 @@ def metrics(
         sums: as `EvaluationSums.tensors` gives them.
         predictions: how many predictions the cross-entropies, pooled sums in nats, were summed over.
     """
-    pooled = {name: tensor.sum().item() for name, tensor in sums.items() if name not in {"feature_counts", "x_sum"}}
+    pooled = {
+        name: math.fsum(tensor.tolist()) for name, tensor in sums.items() if name not in {"feature_counts", "x_sum"}
+    }
     tokens = pooled["tokens"]
     x_sum: Float[Tensor, " d_in"] = sums["x_sum"]
     variance = pooled["x_x"] - x_sum.square().sum().item() / tokens

@@ -58,7 +58,9 @@ def _per_token(
 ) -> dict[str, Float[Tensor, "batch pos"]]:
     x_x, xhat_xhat, x_xhat = (x * x).sum(2), (x_hat * x_hat).sum(2), (x * x_hat).sum(2)
     norm, norm_hat = x_x.sqrt(), xhat_xhat.sqrt()
+    cosine = torch.where((norm > 0) & (norm_hat > 0), x_xhat / (norm * norm_hat), 0.0)
     return {
         "x_x": x_x, "xhat_xhat": xhat_xhat, "x_xhat": x_xhat, "error": (x_hat - x).square().sum(2),
-        "cosine": torch.where(norm_hat > 0, x_xhat / (norm * norm_hat), 0.0), "norm_ratio": norm_hat / norm,
+        "cosine": cosine,
+        "norm_ratio": torch.where(norm > 0, norm_hat / norm, 0.0),
     }  # fmt: skip

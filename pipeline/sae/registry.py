@@ -14,6 +14,8 @@ def register(name: str, config: type) -> Callable[[S], S]:
     """Class decorator: `architecture.name=<name>` trains this class, configured by a frozen dataclass."""
 
     def add(cls: S) -> S:
+        if name in _ARCHITECTURES and _ARCHITECTURES[name][0].__qualname__ != cls.__qualname__:
+            raise ValueError(f"architecture {name} is registered already, by {_ARCHITECTURES[name][0].__qualname__}")
         _ARCHITECTURES[name] = (cls, config)
         return cls
 

@@ -1,5 +1,7 @@
 """Re-initialisation of dead features (Bricken et al.'s recipe; appendix D.1.1 of the paper)."""
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -37,6 +39,7 @@ def resample(
     directions = torch.nn.functional.normalize(candidates[picked.to(inputs.device)] - sae.b_dec, dim=1)
     alive = torch.ones(sae.d_sae, dtype=torch.bool, device=dead.device)
     alive[dead] = False
-    alive_norm = sae.W_enc.double().norm(dim=0)[alive].mean().item()
+    norms = sae.W_enc.double().norm(dim=0)[alive].tolist()
+    alive_norm = math.fsum(norms) / len(norms)
     sae.reinitialise(dead, directions, config.encoder_norm * alive_norm)
     optimizer.forget(dead)

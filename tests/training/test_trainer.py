@@ -258,3 +258,19 @@ def test_divergence_just_before_a_resampling_is_called_by_its_name(step: int, bl
 def test_absurd_learning_rate_diverges(blocks, calibration) -> None:
     with pytest.raises(TrainingDiverged, match=r"train\.lr"):
         advance(Trainer(config(lr=1e25), calibration, D_SAE, history_every=5), blocks)
+
+
+@pytest.mark.parametrize("architecture", ["gated", "baseline"])
+def test_the_number_of_threads_changes_no_bit(architecture: str) -> None:
+    """At the default sweep's shapes, where torch does use several threads."""
+    shape = StreamShape(256, 16, 256, 32)
+    x = torch.randn(shape.contexts_per_block * 255, 256, generator=torch.Generator().manual_seed(0))
+    run = config(architecture, coefficient=4.0, steps=12, batch=256)
+    block = Block(0, shape, {run.hook_name: x}, torch.arange(len(x)))
+    trained = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        trainer = Trainer(run, calibrate(x), 1536, history_every=1)
+        trainer.train_on(block, threading.Event())
+        trained.append(trainer)
+    assert_same(*trained)

@@ -1,0 +1,69 @@
+"""Committed results cannot go stale: they are of this code's configuration and numerics, and a run comes out again."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from pipeline import record
+from pipeline.cli import announce_plugins
+from pipeline.config import from_hydra
+from pipeline.evaluation.metrics import loss_recovered
+from pipeline.identity import NUMERICS_VERSION, run_name
+
+ROOT = Path(__file__).resolve().parent.parent
+SWEEP = "gated_vs_baseline"
+REFERENCE = ROOT / "results" / "reference" / SWEEP
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, str]]:
+    with (REFERENCE / "runs.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def declared() -> list[str]:
+    """Names of the runs that the sweep declares today."""
+    from itertools import product
+
+    announce_plugins()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        sweeper = compose("config", [f"sweep={SWEEP}"], return_hydra_config=True).hydra.sweeper
+        names = []
+        for grid in sweeper.grids:
+            axes = {k: v if hasattr(v, "__iter__") and not isinstance(v, str) else [v] for k, v in
+                    {**sweeper.params, **grid}.items()}  # fmt: skip
+            for values in product(*axes.values()):
+                overrides = [f"{key}={value}" for key, value in zip(axes, values, strict=True)]
+                names.append(run_name(from_hydra(compose("config", [f"sweep={SWEEP}", *overrides])).run))
+        return names
+
+
+def test_the_committed_results_are_of_this_configuration(rows):
+    assert {row["run"] for row in rows} == set(declared()), f"run make results: {SWEEP} or numerics_version changed"
+    assert {row["numerics_version"] for row in rows} == {str(NUMERICS_VERSION)}
+    assert {row["status"] for row in rows} == {"done"}
+
+
+def test_the_committed_results_agree_with_themselves(rows):
+    for row in rows:
+        expected = loss_recovered(float(row["ce_clean"]), float(row["ce_sae"]), float(row["ce_zero"]))
+        assert float(row["loss_recovered"]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_one_committed_run_comes_out_again(rows, tmp_path):
+    """Trained anew from its settings, alone: within 2 % of L0 and 0.005 of loss recovered."""
+    row = next(r for r in rows if r["site"] == "mlp_out" and r["architecture"] == "gated" and 10 < float(r["l0"]) < 60)
+    settings = [f"architecture={row['architecture']}", f"site={row['site']}", f"layer={row['layer']}"]
+    settings += [f"{key}={row[key]}" for key in ("sparsity_coefficient", "seed", "train.lr", "train.steps")]
+    settings += [f"train.lr_decay={row['train.lr_decay']}", f"execution.sweeps_dir={tmp_path}"]
+    command = [sys.executable, "pipeline/run.py", *settings]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    again = record.read_json(tmp_path / "runs" / row["run"] / record.METRICS)
+    assert again is not None, "the same settings are the same run"
+    assert again["metrics"]["l0"] == pytest.approx(float(row["l0"]), rel=0.02)
+    assert again["metrics"]["loss_recovered"] == pytest.approx(float(row["loss_recovered"]), abs=0.005)
