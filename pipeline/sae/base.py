@@ -25,7 +25,8 @@ class Losses(NamedTuple):
 class SAE(nn.Module):
     """A sparse autoencoder with encoder W_enc [d_in, d_sae] and decoder W_dec [d_sae, d_in].
 
-    An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature.
+    An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature. It computes
+    (x - b_dec) W_enc as x W_enc - b_dec W_enc: then no gradient of the batch's inputs is ever formed.
     """
 
     feature_parameters: ClassVar[tuple[str, ...]]
@@ -45,17 +46,13 @@ class SAE(nn.Module):
 
     def decode(self, f: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_in"]:
         """Equation 3 of the paper."""
-        return f @ self.W_dec + self.b_dec
+        return torch.addmm(self.b_dec, f, self.W_dec)
 
     def forward(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_in"]:
         return self.decode(self.encode(x))
 
     def training_losses(self, x: Float[Tensor, "batch d_in"]) -> Losses:
         raise NotImplementedError
-
-    def projected(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
-        """(x - b_dec) W_enc, with b_dec moved behind the product: no gradient of the batch's inputs is ever formed."""
-        return x @ self.W_enc - self.b_dec @ self.W_enc
 
     @torch.no_grad()
     def fold_input_scale(self, scale: float) -> None:

@@ -26,7 +26,7 @@ class BaselineSAE(SAE):
 
     def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
         """Equation 2."""
-        return torch.relu(self.projected(x) + self.b_enc)
+        return torch.relu(torch.addmm(self.b_enc - self.b_dec @ self.W_enc, x, self.W_enc))
 
     def training_losses(self, x: Float[Tensor, "batch d_in"]) -> Losses:
         """Equation 4."""

@@ -29,11 +29,13 @@ class GatedSAE(SAE):
 
     def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
         """Equations 6 and 7."""
-        projected = self.projected(x)
-        return self._features(projected, projected + self.b_gate)
+        product, shift = x @ self.W_enc, self.b_dec @ self.W_enc
+        return self._features(product, shift, product + (self.b_gate - shift))
 
-    def _features(self, projected: Tensor, pi_gate: Tensor) -> Float[Tensor, "batch d_sae"]:
-        magnitude = torch.relu(projected * self.r_mag.exp() + self.b_mag)
+    def _features(self, product: Tensor, shift: Tensor, pi_gate: Tensor) -> Float[Tensor, "batch d_sae"]:
+        """Equation 6 from x W_enc, b_dec W_enc and the gate's pre-activations."""
+        scale = self.r_mag.exp()
+        magnitude = torch.relu(torch.addcmul(self.b_mag - shift * scale, product, scale))
         return magnitude * (pi_gate > 0)
 
     def training_losses(self, x: Float[Tensor, "batch d_in"]) -> Losses:
@@ -41,13 +43,12 @@ class GatedSAE(SAE):
 
         Both reach b_dec as the pre-encoder bias, as in the paper's pseudo-code, unless `stop_pre_bias`.
         """
-        product = x @ self.W_enc
-        shift = self.b_dec @ self.W_enc
+        product, shift = x @ self.W_enc, self.b_dec @ self.W_enc
         gate_shift = self.b_dec.detach() @ self.W_enc if self.config.stop_pre_bias else shift
-        pi_gate = product - gate_shift + self.b_gate
-        f = self._features(product - shift, pi_gate)
+        pi_gate = product + (self.b_gate - gate_shift)
+        f = self._features(product, shift, pi_gate)
         via_gate = torch.relu(pi_gate)
-        frozen = via_gate @ self.W_dec.detach() + self.b_dec.detach()
+        frozen = torch.addmm(self.b_dec.detach(), via_gate, self.W_dec.detach())
         return Losses(squared_error(x, self.decode(f)), l1(via_gate), squared_error(x, frozen), f.detach())
 
     def biases_scaled_with_features(self) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class TanhPenaltySAE(SAE):
     b_enc: nn.Parameter
 
     def encode(self, x: Tensor) -> Tensor:
-        return torch.relu(self.projected(x) + self.b_enc)
+        return torch.relu((x - self.b_dec) @ self.W_enc + self.b_enc)
 
     def training_losses(self, x: Tensor) -> Losses:
         f = self.encode(x)
