@@ -105,6 +105,19 @@ def test_one_run_then_again_then_a_grid(tiny, tmp_path):
     assert before == after and not (ROOT / "outputs").exists() and not (ROOT / "multirun").exists()
 
 
+def test_a_users_own_defaults_and_a_tracker(tiny, tmp_path):
+    own = ROOT / "conf" / "local" / "default.yaml"
+    assert not own.exists(), "this test writes conf/local/default.yaml: move yours aside"
+    own.parent.mkdir(exist_ok=True)
+    try:
+        own.write_text("# @package _global_\nseed: 7\ntracker: {name: tensorboard}\n")
+        assert "-seed7-" in run(*tiny).stdout
+    finally:
+        own.unlink()
+        own.parent.rmdir()
+    assert list((tmp_path / "sweeps" / "runs").glob("*/tensorboard/events*"))
+
+
 def test_plan_prints_cost_and_trains_nothing(tiny, tmp_path):
     planned = run("-m", *tiny, "architecture=baseline,gated", "plan=true").stdout
     assert re.search(r"2 runs to train in 1 packs .*memory .* GB, disk .* GB, about .* GFLOP/s", planned), planned
