@@ -110,7 +110,7 @@ class TrainConfig:
 class EvalConfig:
     """What a finished run is judged on; has an identity of its own."""
 
-    sequences: int = 512
+    sequences: int = 400
     batch: int = 16
 
 
