@@ -135,16 +135,16 @@ class Pack:
             member.trainer = Trainer(member.run, calibration, d_sae(member.run), self.execution.history_every)
             member.tracker = open_tracker(member.run, member.folder, self.tracker)
             kept = member.trainer.resume(member.folder / "checkpoints")
+            self.progress.begin(member.run, member.trainer.step)
             if kept is not None:
-                self._note_resumed(member.run, member.trainer, kept)
+                self._warn_of_other_code(member.run, kept)
             positions.append((member.trainer.step, kept["source_position"] if kept else {}))
         earliest = min(positions, key=lambda p: p[0], default=(0, {}))[1]
         if earliest:
             source.restore(earliest)
         return earliest
 
-    def _note_resumed(self, run: RunConfig, trainer: Trainer, kept: dict[str, Any]) -> None:
-        self.progress.resumed(run, trainer.step)
+    def _warn_of_other_code(self, run: RunConfig, kept: dict[str, Any]) -> None:
         before, now = kept["git"]["commit"], git_state()["commit"]
         if before != now:
             self.progress.note(run, f"warning: it was begun with commit {before}, and goes on with {now}")

@@ -15,7 +15,7 @@ from pipeline.files import write_json
 from pipeline.identity import run_name
 from pipeline.training.trainer import Trainer
 
-LINE_SECONDS, BEAT_SECONDS, ROWS_SHOWN = 15.0, 5.0, 20
+LINE_SECONDS, RUNS_EVERY, BEAT_SECONDS, ROWS_SHOWN = 15.0, 4, 5.0, 20
 
 
 class Progress:
@@ -27,9 +27,10 @@ class Progress:
         self.total = {run_name(run): run.train.steps for run in runs}
         self.state = dict.fromkeys(self.steps, "waiting")
         self.latest: dict[str, dict[str, Any]] = {}
-        self._started, self._printed = time.monotonic(), time.monotonic()
-        self._begun_with: dict[str, int] = {}
+        self._printed = time.monotonic()
+        self._begun: dict[str, tuple[float, int]] = {}
         self._folders: dict[str, Path] = {}
+        self._lines = 0
         self._ended = threading.Event()
         self._beats = threading.Thread(target=self._beat, daemon=True)
         self._lock = threading.RLock()
@@ -57,11 +58,13 @@ class Progress:
     def note(self, run: RunConfig, message: str) -> None:
         self.say(f"{run_name(run)}: {message}")
 
-    def resumed(self, run: RunConfig, step: int) -> None:
-        """Steps that an earlier process took; they say nothing about this one's speed."""
+    def begin(self, run: RunConfig, step: int) -> None:
+        """A run's training starts now; steps that an earlier process took say nothing about this one's speed."""
         with self._lock:
-            self.steps[run_name(run)] = self._begun_with[run_name(run)] = step
-        self.note(run, f"resumed at step {step:,} of {run.train.steps:,}")
+            self.steps[run_name(run)] = step
+            self._begun[run_name(run)] = (time.monotonic(), step)
+        if step:
+            self.note(run, f"resumed at step {step:,} of {run.train.steps:,}")
 
     def advance(self, run: RunConfig, folder: Path, trainer: Trainer) -> None:
         name = run_name(run)
@@ -102,10 +105,10 @@ class Progress:
     # --------------------------------------------------------------------------------------------------------- speed
 
     def speed(self, name: str | None = None) -> float:
-        """Steps a second, of one run or of all, since this process began."""
-        names = self.steps if name is None else [name]
-        steps = sum(self.steps[n] - self._begun_with.get(n, 0) for n in names)
-        return steps / max(time.monotonic() - self._started, 1e-9)
+        """Steps a second, of one run or of all, since it, or the first of them, began here."""
+        names = list(self._begun) if name is None else [name]
+        steps = sum(self.steps[n] - self._begun[n][1] for n in names)
+        return steps / max(time.monotonic() - min((self._begun[n][0] for n in names), default=0.0), 1e-9)
 
     def eta(self, name: str | None = None) -> float | None:
         """Seconds left of one run, or of all that this command trains."""
@@ -124,7 +127,10 @@ class Progress:
         if self._live or time.monotonic() - self._printed < LINE_SECONDS:
             return
         self._printed = time.monotonic()
+        self._lines += 1
         self.say(f"{time.strftime('%H:%M:%S')} {self.summary()}")
+        if self._lines % RUNS_EVERY:
+            return
         for name, state in self.state.items():
             if state == "running":
                 self.say(f"  {name} {self._line(name)}")
