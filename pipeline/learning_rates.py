@@ -10,9 +10,9 @@ from pipeline.config import REPOSITORY
 AT_L0 = (12, 20, 32)
 HEAD = """# Learning rates
 
-Each arm of `sweep=gated_vs_baseline` is trained with the best of three learning rates by its own front: the one with the
-highest loss recovered, averaged over sites and over L0 of {at}, read off the arm's runs by linear interpolation in
-log L0 (empty where the runs do not reach that L0: such a rate is not chosen).
+Each arm of `sweep=gated_vs_baseline` is trained with the best of three learning rates by its own front: the one with
+the highest loss recovered, averaged over sites and over L0 of {at}, read off the arm's runs by linear interpolation
+in log L0 (empty where the runs do not reach that L0: such a rate is not chosen).
 
 | architecture | learning rate | {sites} | mean | chosen |
 |---|---|{rule}---|---|"""
@@ -43,7 +43,7 @@ def table(runs: pd.DataFrame) -> str:
         best = max(means, key=lambda lr: -math.inf if math.isnan(means[lr]) else means[lr])
         for lr, values in rows.items():
             cells = " | ".join("" if math.isnan(v) else f"{v:.4f}" for v in [*values, means[lr]])
-            lines.append(f"| {architecture} | {lr:g} | {cells} | {'yes' if lr == best else ''} |")
+            lines.append(f"| {architecture!s} | {lr:g} | {cells} | {'yes' if lr == best else ''} |")
     return "\n".join([*lines, TAIL])
 
 

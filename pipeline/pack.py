@@ -103,7 +103,7 @@ class Pack:
         run = self.runs[0]
         source = training_contexts(run.model, run.data, run.seed)
         shape = StreamShape.of(run.train, run.model.context)
-        position = self._prepare(members, calibrations, source)
+        self._prepare(members, calibrations, source)
         saved = time.monotonic()
         while training := [m for m in members if m.training]:
             index = min(shape.block_of(m.trainer.step) for m in training if m.trainer)
@@ -121,10 +121,8 @@ class Pack:
             if self.stop.is_set():
                 raise Interrupted
 
-    def _prepare(
-        self, members: list[Member], calibrations: dict[str, Calibration], source: ContextSource
-    ) -> dict[str, Any]:
-        """Give each run that is not trained a trainer, at its last checkpoint if it has one."""
+    def _prepare(self, members: list[Member], calibrations: dict[str, Calibration], source: ContextSource) -> None:
+        """Give each run that is not trained a trainer, at its last checkpoint if it has one; the source goes back."""
         positions = []
         for member in members:
             if record.is_trained(member.folder):
@@ -142,7 +140,6 @@ class Pack:
         earliest = min(positions, key=lambda p: p[0], default=(0, {}))[1]
         if earliest:
             source.restore(earliest)
-        return earliest
 
     def _warn_of_other_code(self, run: RunConfig, kept: dict[str, Any]) -> None:
         before, now = kept["git"]["commit"], git_state()["commit"]
@@ -203,7 +200,7 @@ class Pack:
             reference = references(self.language_model, contexts, run.eval.batch, means, identity, shared)
             device = self.language_model.device
             saes = {m.folder.name: (m.run.hook_name, load_sae(m.folder).to(device)) for m in members}
-            sums = evaluate(self.language_model, contexts, run.eval.batch, saes)
+            sums = evaluate(self.language_model, contexts, run.eval.batch, saes, self.stop)
         tokens_hash = short_hash(contexts.tokens.tolist())
         for member in members:
             self._record(member, reference, sums[member.folder.name], calibrations, tokens_hash)

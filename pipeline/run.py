@@ -14,13 +14,13 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
 import hydra
 from omegaconf import DictConfig
 
-from pipeline.cli import announce_plugins, check_arguments, plain_errors
+from pipeline.cli import CONF, announce_plugins, check_arguments, plain_errors
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises instead of printing; `plain_errors` prints one line
 announce_plugins()
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def train(cfg: DictConfig) -> None:
     """One run, without -m; with it, Hydra's launcher takes this place (pipeline/hydra_plugins)."""
     from pipeline.config import from_hydra

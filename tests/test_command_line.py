@@ -80,6 +80,14 @@ def test_hydras_own_options_work():
     assert "name: baseline" in config and "lr: 0.5" in config
 
 
+def test_it_runs_as_a_module_from_another_folder(tmp_path):
+    command = [sys.executable, "-m", "pipeline.run", "--cfg", "job", "seed=3"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert "seed: 3" in done.stdout, done.stderr
+
+
 def test_tab_completion_knows_sweeps():
     environment = os.environ | {"COMP_LINE": "python pipeline/run.py sweep=sm", "COMP_POINT": "31"}
     done = subprocess.run([*RUN, "-sc", "query=bash"], cwd=ROOT, capture_output=True, text=True, env=environment)

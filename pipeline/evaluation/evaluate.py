@@ -1,12 +1,14 @@
 """Evaluation of all runs of a pack in one pass over the held-out contexts."""
 
 import math
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pipeline.errors import Interrupted
 from pipeline.evaluation.metrics import metrics
 from pipeline.evaluation.references import References, batches, summed
 from pipeline.evaluation.sums import EvaluationSums
@@ -17,16 +19,22 @@ from pipeline.tokens.contexts import Contexts
 
 @torch.no_grad()
 def evaluate(
-    language_model: LanguageModel, contexts: Contexts, batch: int, saes: Mapping[str, tuple[str, SAE]]
-) -> dict[str, dict[str, Tensor]]:
+    language_model: LanguageModel, contexts: Contexts, batch: int, saes: Mapping[str, tuple[str, SAE]],
+    stop: threading.Event,
+) -> dict[str, dict[str, Tensor]]:  # fmt: skip
     """Sums of every SAE; one clean forward serves all of them, and each has one spliced forward a batch.
 
     Args:
         saes: hook name and SAE (on unscaled activations) of each run.
+
+    Raises:
+        Interrupted: `stop` was set; an evaluation begun is begun anew.
     """
     sums = {name: EvaluationSums(sae, len(contexts)) for name, (_, sae) in saes.items()}
     hooks = sorted({hook for hook, _ in saes.values()})
     for rows, part in batches(contexts, batch):
+        if stop.is_set():
+            raise Interrupted
         activations = language_model.activations(part.tokens, hooks)
         where = ~part.special.to(language_model.device)
         for name, (hook, _) in saes.items():

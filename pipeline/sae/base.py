@@ -25,8 +25,8 @@ class Losses(NamedTuple):
 class SAE(nn.Module):
     """A sparse autoencoder with encoder W_enc [d_in, d_sae] and decoder W_dec [d_sae, d_in].
 
-    An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature. It computes
-    (x - b_dec) W_enc as x W_enc - b_dec W_enc: then no gradient of the batch's inputs is ever formed.
+    An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature. It
+    computes (x - b_dec) W_enc as x W_enc - b_dec W_enc: then no gradient of the batch's inputs is ever formed.
     """
 
     feature_parameters: ClassVar[tuple[str, ...]]
