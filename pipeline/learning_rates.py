@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.config import REPOSITORY
 
-AT_L0 = (12, 20, 32)
+AT_L0 = (8, 11, 15)
 HEAD = """# Learning rates
 
 Each arm of `sweep=gated_vs_baseline` is trained with the best of three learning rates by its own front: the one with
