@@ -263,3 +263,11 @@ def plain(config: Any) -> dict[str, Any]:
     """A dataclass as nested dictionaries and lists, fit for JSON."""
     assert is_dataclass(config) and not isinstance(config, type)
     return asdict(config)
+
+
+def settings(run: RunConfig) -> dict[str, Any]:
+    """A run's settings without paths: these say where a folder lay, its digest (in the identity) what it is."""
+    content = plain(run)
+    for section in ("model", "data"):
+        del content[section]["path"]
+    return content

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from pipeline.config import RunConfig, plain
+from pipeline.config import RunConfig, plain, settings
 from pipeline.files import write_csv, write_json, write_safetensors, write_text
 from pipeline.identity import NUMERICS_VERSION, git_state, run_identity, run_name
 from pipeline.sae.base import SAE
@@ -105,7 +105,7 @@ def write_record(
     write_safetensors(target / SEQUENCES, sequences)
     content = {
         "run": folder.name, "numerics_version": NUMERICS_VERSION, "identity": run_identity(run),
-        "settings": plain(run), "training": dict(training), "evaluation": dict(evaluation),
+        "settings": settings(run), "training": dict(training), "evaluation": dict(evaluation),
         "metrics": dict(metrics), "provenance": provenance(),
     }  # fmt: skip
     write_json(target / METRICS, content)

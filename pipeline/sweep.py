@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import record
-from pipeline.config import Job, RunConfig, plain
+from pipeline.config import Job, RunConfig, settings
 from pipeline.files import write_json
 from pipeline.identity import evaluation_identity, model_identity, pack_identity, run_name
 from pipeline.sites import d_in, d_sae
@@ -52,5 +52,5 @@ def write_manifest(jobs: Sequence[Job], command: str) -> Path:
 def _entry(run: RunConfig) -> dict[str, Any]:
     return {
         "run": run_name(run), "evaluation": evaluation_identity(run), "model": model_identity(run.model),
-        "d_in": d_in(run), "d_sae": d_sae(run), "settings": plain(run),
+        "d_in": d_in(run), "d_sae": d_sae(run), "settings": settings(run),
     }  # fmt: skip

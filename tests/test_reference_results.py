@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
@@ -52,6 +54,27 @@ def test_the_committed_results_agree_with_themselves(rows):
     for row in rows:
         expected = loss_recovered(float(row["ce_clean"]), float(row["ce_sae"]), float(row["ce_zero"]))
         assert float(row["loss_recovered"]) == pytest.approx(expected, abs=1e-12)
+
+
+def arm(rows: list[dict[str, str]], site: str, architecture: str) -> pd.DataFrame:
+    """One arm at one site, from sparse to dense."""
+    chosen = [r for r in rows if r["site"] == site and r["architecture"] == architecture]
+    columns = ("l0", "loss_recovered", "gamma", "alive_fraction", "sparsity_coefficient")
+    return pd.DataFrame([{c: float(r[c]) for c in columns} for r in chosen]).sort_values("l0")
+
+
+@pytest.mark.parametrize("site", ["attn_z", "mlp_out", "resid_post"])
+def test_what_the_committed_results_show(rows, site):
+    """The paper's claims, on the bundled model: gated's front is above at equal L0, and only the baseline shrinks."""
+    gated, baseline = arm(rows, site, "gated"), arm(rows, site, "baseline")
+    low, high = max(10, gated.l0.min(), baseline.l0.min()), min(100, gated.l0.max(), baseline.l0.max())
+    grid = np.linspace(np.log(low), np.log(high), 50)
+    above = [np.interp(grid, np.log(a.l0), a.loss_recovered) for a in (gated, baseline)]
+    assert high > 2 * low and (above[0] > above[1]).all()
+    assert gated[gated.l0.between(10, 100)].gamma.between(0.98, 1.02).all()
+    assert (baseline[baseline.l0.between(10, 50)].gamma < 0.97).all()
+    assert baseline.gamma.rank().corr(baseline.sparsity_coefficient.rank()) <= -0.8
+    assert all((a[a.l0 >= 10].alive_fraction > 0.9).all() for a in (gated, baseline))
 
 
 def test_one_committed_run_comes_out_again(rows, tmp_path):
