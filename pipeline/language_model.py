@@ -81,10 +81,13 @@ def _keep(cache: dict[str, Tensor], name: str) -> Hook:
 def cross_entropy(
     logits: Float[Tensor, "batch pos vocab"], tokens: Int[Tensor, "batch pos"]
 ) -> Float[Tensor, "batch predictions"]:
-    """Nats of each of the pos - 1 predictions."""
+    """Nats of each of the pos - 1 predictions; one sequence at a time, whose logits stay in the cache."""
     targets = tokens[:, 1:].to(logits.device)
-    losses = functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), targets.flatten(), reduction="none")
-    return losses.view(targets.shape)
+    losses = [
+        functional.cross_entropy(sequence[:-1].float(), target, reduction="none")
+        for sequence, target in zip(logits, targets, strict=True)
+    ]
+    return torch.stack(losses)
 
 
 def load_language_model(model: ModelConfig, device: torch.device) -> LanguageModel:

@@ -63,7 +63,11 @@ class Windows:
 
 
 class FastDropout(nn.Module):
-    """Dropout whose mask comes from random bytes: ten times faster on a CPU than one Bernoulli draw an element."""
+    """Dropout whose mask comes from random bytes: ten times faster on a CPU than one Bernoulli draw an element.
+
+    `random_` leaves the sign bit of its integers 0, so every eighth byte drops twice as often: at p = 0.1, 11.4 % are
+    dropped and the mean is 1.4 % low. Kept as it is, since the committed weights were trained with it.
+    """
 
     def __init__(self, p: float) -> None:
         super().__init__()
