@@ -15,7 +15,7 @@ from pipeline.identity import run_name
 from pipeline.progress import clock
 from pipeline.sites import d_in, d_sae, model_shape
 
-STEP_EFFICIENCY = 0.5
+STEP_EFFICIENCY = 0.55
 """Share of the fp32 matmul rate that a training step reaches; measured, see docs/measurements.md."""
 
 
