@@ -35,7 +35,8 @@ def table(runs: pd.DataFrame) -> str:
     """One row an architecture and learning rate."""
     sites = sorted(runs["site"].unique())
     lines = [HEAD.format(at=", ".join(map(str, AT_L0)), sites=" | ".join(sites), rule="---|" * len(sites))]
-    for architecture, arm in runs.groupby("architecture"):
+    for name in sorted(runs["architecture"].unique()):
+        arm = runs[runs["architecture"] == name]
         rows = {
             lr: [at_l0(same[same["site"] == site]) for site in sites] for lr, same in arm.groupby("train.lr")
         }  # fmt: skip
@@ -43,7 +44,7 @@ def table(runs: pd.DataFrame) -> str:
         best = max(means, key=lambda lr: -math.inf if math.isnan(means[lr]) else means[lr])
         for lr, values in rows.items():
             cells = " | ".join("" if math.isnan(v) else f"{v:.4f}" for v in [*values, means[lr]])
-            lines.append(f"| {architecture!s} | {lr:g} | {cells} | {'yes' if lr == best else ''} |")
+            lines.append(f"| {name} | {lr:g} | {cells} | {'yes' if lr == best else ''} |")
     return "\n".join([*lines, TAIL])
 
 

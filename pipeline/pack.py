@@ -134,17 +134,20 @@ class Pack:
             member.tracker = open_tracker(member.run, member.folder, self.tracker)
             kept = member.trainer.resume(member.folder / "checkpoints")
             self.progress.begin(member.run, member.trainer.step)
+            record.write_log(member.folder, f"begins at step {member.trainer.step:,}, {len(members)} runs in its pack")
             if kept is not None:
-                self._warn_of_other_code(member.run, kept)
+                self._warn_of_other_code(member, kept)
             positions.append((member.trainer.step, kept["source_position"] if kept else {}))
         earliest = min(positions, key=lambda p: p[0], default=(0, {}))[1]
         if earliest:
             source.restore(earliest)
 
-    def _warn_of_other_code(self, run: RunConfig, kept: dict[str, Any]) -> None:
+    def _warn_of_other_code(self, member: Member, kept: dict[str, Any]) -> None:
         before, now = kept["git"]["commit"], git_state()["commit"]
         if before != now:
-            self.progress.note(run, f"warning: it was begun with commit {before}, and goes on with {now}")
+            warning = f"warning: it was begun with commit {before}, and goes on with {now}"
+            self.progress.note(member.run, warning)
+            record.write_log(member.folder, warning)
 
     def _train_member(self, member: Member, block: Block) -> None:
         assert member.trainer is not None
@@ -170,6 +173,7 @@ class Pack:
         member.failed = True
         step = member.trainer.step if member.trainer else 0
         record.write_failure(member.folder, error, step)
+        record.write_log(member.folder, f"failed at step {step:,}: {type(error).__name__}: {error}")
         self.progress.failed(member.run, f"{type(error).__name__}: {error}")
 
     def _save(self, members: list[Member], position: dict[str, Any]) -> None:
@@ -177,6 +181,7 @@ class Pack:
             if member.trainer and not record.is_trained(member.folder):
                 kept = {"source_position": position, "git": git_state()}
                 member.trainer.save(member.folder / "checkpoints", kept)
+                record.write_log(member.folder, f"checkpoint at step {member.trainer.step:,}")
 
     @staticmethod
     def _folded(trainer: Trainer) -> SAE:
@@ -217,6 +222,7 @@ class Pack:
         computed = metrics_of(sums, reference, hook)
         record.write_execution(member.folder, self._execution_facts(member))
         record.write_record(member.folder, run, evaluation, training_facts(run, calibrations[hook]), computed, sums)
+        record.write_log(member.folder, "recorded")
         self.progress.finished(run, computed)
 
     def _execution_facts(self, member: Member) -> dict[str, Any]:

@@ -7,7 +7,9 @@ weights has its metrics.json and sequences.safetensors in evaluation-<hash>/.
 
 import json
 import logging
+import os
 import platform
+import time
 import traceback
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -119,6 +121,12 @@ def write_failure(folder: Path, error: BaseException, step: int) -> None:
         "traceback": "".join(traceback.format_exception(error)), "provenance": provenance(),
     }  # fmt: skip
     write_json(folder / FAILURE, content)
+
+
+def write_log(folder: Path, message: str) -> None:
+    """Add a line to log.txt, with the time and the process: what befell the run, over all its attempts."""
+    with (folder / "log.txt").open("a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()}: {message}\n")
 
 
 def write_execution(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -107,7 +107,7 @@ def test_one_run_then_again_then_a_grid(tiny, tmp_path):
     for folder in folders:
         names = {path.name for path in folder.iterdir()}
         assert {"config.yaml", "cfg.json", "sae_weights.safetensors", "metrics.json", "sequences.safetensors"} <= names
-        assert {"history.csv", "execution.json"} <= names and not {"checkpoints", "failure.json"} & names
+        assert {"history.csv", "execution.json", "log.txt"} <= names and not {"checkpoints", "failure.json"} & names
         assert len(list(csv.DictReader((folder / "history.csv").open()))) == 4
     after = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
     assert before == after and not (ROOT / "outputs").exists() and not (ROOT / "multirun").exists()
