@@ -4,6 +4,7 @@ import difflib
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,9 @@ def plain_errors() -> Iterator[None]:
     except Interrupted:
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise SystemExit(130) from None
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
     except KeyboardInterrupt:
         print("stopped at once: work since the last checkpoints is lost", file=sys.stderr)
         raise SystemExit(130) from None

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from pipeline.activations import StreamShape, calibration_size
 from pipeline.config import Job, RunConfig
+from pipeline.console import console
 from pipeline.execution import use_threads
 from pipeline.identity import run_name
 from pipeline.progress import clock
@@ -67,18 +67,18 @@ def _seconds(call: Callable[[], object]) -> float:
 def print_plan(jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]]) -> None:
     """Runs by pack, then the totals."""
     use_threads(jobs[0].execution)
-    rate, console = matmul_rate(), Console(soft_wrap=True, highlight=False)
+    rate, out = matmul_rate(), console()
     table = Table(box=None)
     for column in ("pack", "run", "d_in", "d_sae", "steps"):
         table.add_column(column, justify="left" if column == "run" else "right")
     for number, runs in enumerate(packed, 1):
         for run in runs:
             table.add_row(str(number), run_name(run), str(d_in(run)), str(d_sae(run)), f"{run.train.steps:,}")
-    console.print(table)
+    out.print(table)
     costs = [pack_cost(runs) for runs in packed]
     seconds = sum(c.sae_flops + c.model_flops for c in costs) / (STEP_EFFICIENCY * rate)
     there = len({run_name(job.run) for job in jobs}) - sum(map(len, packed))
-    console.print(
+    out.print(
         f"{sum(map(len, packed))} runs to train in {len(packed)} packs ({there} recorded or failed before); "
         f"memory {max((c.memory for c in costs), default=0) / 1e9:.2f} GB, "
         f"disk {sum(c.disk for c in costs) / 1e9:.2f} GB, "

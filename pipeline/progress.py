@@ -1,16 +1,15 @@
 """What a person sees while runs train: a live table on a terminal, lines in a log file; and a progress.json a run."""
 
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from pipeline.config import RunConfig
+from pipeline.console import console
 from pipeline.files import write_json
 from pipeline.identity import run_name
 from pipeline.training.trainer import Trainer
@@ -22,7 +21,7 @@ class Progress:
     """Follows the runs of one command. Call from any thread."""
 
     def __init__(self, runs: list[RunConfig]) -> None:
-        self.console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+        self.console = console()
         self.steps = {run_name(run): 0 for run in runs}
         self.total = {run_name(run): run.train.steps for run in runs}
         self.state = dict.fromkeys(self.steps, "waiting")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from pipeline import record
 from pipeline.config import RunConfig
+from pipeline.console import console
 from pipeline.identity import evaluation_identity
 
 COLUMNS = ("site", "layer", "architecture", "lambda", "seed", "L0", "loss recovered", "gamma", "alive", "status")
@@ -24,7 +24,7 @@ def print_results(sweeps_dir: Path, runs: Sequence[RunConfig]) -> bool:
         complete &= values[-1] == "done"
         setting = (run.site.name, str(run.layer), run.architecture.name, f"{run.sparsity_coefficient:g}", str(run.seed))
         table.add_row(*setting, *values)
-    Console(soft_wrap=True, highlight=False).print(table)
+    console().print(table)
     return complete
 
 
