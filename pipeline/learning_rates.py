@@ -10,7 +10,7 @@ from pipeline.config import REPOSITORY
 AT_L0 = (8, 11, 15)
 HEAD = """# Learning rates
 
-Each arm of `sweep=gated_vs_baseline` is trained with the best of four learning rates by its own front: the one with
+Each arm of `sweep=gated_vs_baseline` is trained with the best of three learning rates by its own front: the one with
 the highest loss recovered, averaged over sites and over L0 of {at}, read off the arm's runs by linear interpolation
 in log L0 (empty where the runs do not reach that L0: such a rate is not chosen).
 
@@ -35,6 +35,7 @@ def table(runs: pd.DataFrame) -> str:
     """One row an architecture and learning rate."""
     sites = sorted(runs["site"].unique())
     lines = [HEAD.format(at=", ".join(map(str, AT_L0)), sites=" | ".join(sites), rule="---|" * len(sites))]
+    notes = []
     for name in sorted(runs["architecture"].unique()):
         arm = runs[runs["architecture"] == name]
         rows = {
@@ -45,7 +46,11 @@ def table(runs: pd.DataFrame) -> str:
         for lr, values in rows.items():
             cells = " | ".join("" if math.isnan(v) else f"{v:.4f}" for v in [*values, means[lr]])
             lines.append(f"| {name} | {lr:g} | {cells} | {'yes' if lr == best else ''} |")
-    return "\n".join([*lines, TAIL])
+        if best in (min(means), max(means)):
+            notes.append(
+                f"The rate chosen for {name} is at the edge of those tried: one beyond it may be better still."
+            )
+    return "\n".join([*lines, "", *notes, TAIL] if notes else [*lines, TAIL])
 
 
 if __name__ == "__main__":
