@@ -1,6 +1,9 @@
 """Architectures by name. Any module may register one; the trainer knows none of them."""
 
+import importlib
+import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from pipeline.errors import UserError
@@ -31,8 +34,8 @@ def config_class(name: str) -> type:
 
 
 def _lookup(name: str) -> tuple[type[SAE], type]:
-    from pipeline.sae import baseline, gated  # noqa: F401  each registers itself
-
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):  # each architecture's file registers itself
+        importlib.import_module(f"pipeline.sae.{module.name}")
     if name not in _ARCHITECTURES:
         raise UserError(f"architecture.name={name} is unknown; registered: {', '.join(sorted(_ARCHITECTURES))}")
     return _ARCHITECTURES[name]

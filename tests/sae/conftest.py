@@ -1,10 +1,9 @@
 """Training written down from the paper alone, in NumPy: what the pipeline's own mathematics is held against."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
-import torch
 
 Arrays = dict[str, np.ndarray]
 
@@ -31,12 +30,3 @@ def train_plainly(
 @pytest.fixture
 def plain_training() -> Callable[..., Arrays]:
     return train_plainly
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """A second thread only waits at these sizes, for long where other work runs beside the tests."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
