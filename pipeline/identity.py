@@ -11,7 +11,7 @@ from pipeline.config import REPOSITORY, ModelConfig, RunConfig, plain
 from pipeline.sites import d_sae
 from pipeline.tokens import text
 
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 """Raised by hand whenever a change alters weights or metrics."""
 
 

@@ -1,6 +1,9 @@
 """The language model, read through TransformerLens: activations at hooks, and cross-entropy with a site replaced."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +18,15 @@ from pipeline.sites import model_shape
 Hook = Callable[..., Tensor | None]
 
 
+@dataclass(frozen=True)
+class Prefix:
+    """One clean pass over a batch as far as its sites."""
+
+    tokens: Int[Tensor, "batch pos"]
+    activations: dict[str, Float[Tensor, "batch pos d_in"]]  # by hook, heads concatenated, float32
+    outputs: dict[int, Any]  # of the last block before each hook, as the model's blocks hand them on
+
+
 class LanguageModel:
     """A frozen model. `forwards` counts its forward calls: what a pack shares is tested by it."""
 
@@ -23,22 +35,44 @@ class LanguageModel:
         self.device = device
         self.forwards = 0
 
-    @torch.no_grad()
     def activations(
         self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str]
     ) -> dict[str, Float[Tensor, "batch pos d_in"]]:
         """Activations at each hook, heads concatenated; the forward stops as soon as it has them all."""
+        return self._read(tokens, hook_names, set()).activations
+
+    def prefix(self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str]) -> Prefix:
+        """A clean pass as far as the hooks, kept so that spliced passes can start at them."""
+        return self._read(tokens, hook_names, {_blocks_before(name) - 1 for name in hook_names} - {-1})
+
+    @torch.no_grad()
+    def _read(self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str], blocks: set[int]) -> Prefix:
+        """Activations at hooks and outputs of blocks; the forward stops as soon as it has them all."""
         from transformer_lens.model_bridge.exceptions import StopAtLayerException
 
-        cache: dict[str, Tensor] = {}
+        found = Prefix(tokens, {}, {})
 
-        def stop(activation: Tensor, hook: Any) -> None:  # stop_at_layer would run the unembedding after the last layer
-            if len(cache) == len(hook_names):
+        def stop(activation: Any, hook: Any = None) -> None:  # stop_at_layer would run the unembedding too
+            if len(found.activations) == len(hook_names) and len(found.outputs) == len(blocks):
                 raise StopAtLayerException(activation)
 
-        hooks = [(name, _keep(cache, name)) for name in hook_names]
-        self._forward(tokens, [*hooks, *((name, stop) for name in hook_names)])
-        return cache
+        def keep_output(index: int, output: Any) -> None:
+            found.outputs[index] = output
+            stop(output)
+
+        handles = [
+            self.bridge.blocks[index].register_forward_hook(
+                lambda _m, _i, output, index=index: keep_output(index, output)
+            )
+            for index in blocks
+        ]
+        hooks = [(name, _keep(found.activations, name)) for name in hook_names]
+        try:
+            self._forward(tokens, [*hooks, *((name, stop) for name in hook_names)])
+        finally:
+            for handle in handles:
+                handle.remove()
+        return found
 
     @torch.no_grad()
     def clean(
@@ -52,18 +86,29 @@ class LanguageModel:
     @torch.no_grad()
     def spliced(
         self,
-        tokens: Int[Tensor, "batch pos"],
+        prefix: Prefix,
         hook_name: str,
         replacement: Float[Tensor, "batch pos d_in"],
         where: Bool[Tensor, "batch pos"],
     ) -> Float[Tensor, "batch predictions"]:
-        """Cross-entropy of every prediction when the activations at a hook are replaced at some positions."""
+        """Cross-entropy of every prediction when the activations at a hook are replaced at some positions.
+
+        The blocks before the site, which splicing does not change, are not run again.
+        """
 
         def splice(activation: Tensor, hook: Any) -> Tensor:  # TransformerLens passes hook by name
             mask = where.reshape(*where.shape, *[1] * (activation.ndim - 2))
             return torch.where(mask, replacement.reshape(activation.shape).to(activation.dtype), activation)
 
-        return cross_entropy(self._forward(tokens, [(hook_name, splice)]), tokens)
+        before = _blocks_before(hook_name)
+        hooks: list[tuple[str, Hook]] = [(hook_name, splice)]
+        output = prefix.outputs.get(before - 1)
+        if hook_name.endswith(
+            "hook_resid_post"
+        ):  # the last block that is skipped would give the activations themselves
+            hooks, output = [], _spliced_output(output, splice)
+        with _skipping([self.bridge.blocks[index] for index in range(before)], output):
+            return cross_entropy(self._forward(prefix.tokens, hooks), prefix.tokens)
 
     def _forward(self, tokens: Tensor, hooks: list[tuple[str, Hook]]) -> Tensor:
         self.forwards += 1
@@ -76,6 +121,30 @@ def _keep(cache: dict[str, Tensor], name: str) -> Hook:
         cache[name] = activation.detach().flatten(2).float()
 
     return keep
+
+
+def _blocks_before(hook_name: str) -> int:
+    """How many blocks have all their work done before a hook: a spliced pass skips them."""
+    found = re.match(r"blocks\.(\d+)\.", hook_name)
+    assert found is not None, f"{hook_name} lies in no block"
+    return int(found.group(1)) + hook_name.endswith("hook_resid_post")
+
+
+def _spliced_output(output: Any, splice: Callable[[Tensor, Any], Tensor]) -> Any:
+    """A block's output, a tensor or a tuple that begins with it, with the tensor replaced."""
+    return (splice(output[0], None), *output[1:]) if isinstance(output, tuple) else splice(output, None)
+
+
+@contextmanager
+def _skipping(blocks: Sequence[Any], output: Any) -> Iterator[None]:
+    """Within, each of these blocks gives `output` at once: the next block that runs reads what the last one gave."""
+    for block in blocks:
+        block.__dict__["forward"] = lambda *_, **__: output
+    try:
+        yield
+    finally:
+        for block in blocks:
+            del block.__dict__["forward"]
 
 
 def cross_entropy(

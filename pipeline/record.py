@@ -5,6 +5,7 @@ execution.json, log.txt, and metrics.json once it is done, or failure.json if it
 weights has its metrics.json and sequences.safetensors in evaluation-<hash>/.
 """
 
+import csv
 import json
 import logging
 import os
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 METRICS, SEQUENCES, HISTORY, FAILURE, EXECUTION = (
     "metrics.json", "sequences.safetensors", "history.csv", "failure.json", "execution.json",
 )  # fmt: skip
+EARLY = 500
+"""Steps in which many features are still active."""
 PACKAGES = ("torch", "transformer-lens", "transformers", "numpy", "safetensors")
 
 
@@ -107,11 +110,19 @@ def write_record(
     write_safetensors(target / SEQUENCES, sequences)
     content = {
         "run": folder.name, "numerics_version": NUMERICS_VERSION, "identity": run_identity(run),
-        "settings": settings(run), "training": dict(training), "evaluation": dict(evaluation),
+        "settings": settings(run), "training": dict(training) | sparse_share(folder), "evaluation": dict(evaluation),
         "metrics": dict(metrics), "provenance": provenance(),
     }  # fmt: skip
     write_json(target / METRICS, content)
     remove_checkpoints(folder / "checkpoints")
+
+
+def sparse_share(folder: Path) -> dict[str, float]:
+    """The share of a run's steps after EARLY that left the silent features out; 0 for a run that is no longer."""
+    with (folder / HISTORY).open() as file:
+        rows = [(int(row["step"]), int(row["sparse_steps"])) for row in csv.DictReader(file)]
+    (first, before), (last, in_all) = max((row for row in rows if row[0] <= EARLY), default=(0, 0)), rows[-1]
+    return {f"sparse_share_after_{EARLY}": (in_all - before) / (last - first) if last > first else 0.0}
 
 
 def write_failure(folder: Path, error: BaseException, step: int) -> None:

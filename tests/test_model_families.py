@@ -18,7 +18,7 @@ from torch.nn import functional
 from pipeline import config
 from pipeline.config import ModelConfig, ModelShape, RunConfig
 from pipeline.errors import UserError
-from pipeline.language_model import LanguageModel, cross_entropy, load_language_model
+from pipeline.language_model import LanguageModel, Prefix, cross_entropy, load_language_model
 from pipeline.sites import d_in, model_shape, read_model_config, shape_of_config
 
 VOCABULARY, CONTEXT, LAYERS = 64, 16, 2
@@ -256,9 +256,9 @@ def test_activations_do_not_depend_on_what_else_is_asked_for(family: Family, tok
 
 def test_each_call_is_one_forward(family: Family, tokens: Tensor, where: Tensor):
     language_model, before = family.language_model, family.language_model.forwards
-    activations = language_model.activations(tokens, hooks(family))
+    prefix = language_model.prefix(tokens, hooks(family))
     language_model.clean(tokens, hooks(family))
-    language_model.spliced(tokens, hooks(family)[0], activations[hooks(family)[0]], where)
+    language_model.spliced(prefix, hooks(family)[0], prefix.activations[hooks(family)[0]], where)
     assert language_model.forwards - before == 3
 
 
@@ -296,38 +296,67 @@ def test_cross_entropy_of_position_t_is_about_token_t_plus_1(family: Family, tok
     torch.testing.assert_close(found, torch.tensor(by_hand), atol=1e-5, rtol=0)
 
 
+def prefix_of(family: Family, tokens: Tensor) -> Prefix:
+    return family.language_model.prefix(tokens, hooks(family))
+
+
+def test_spliced_passes_run_no_block_before_their_site(family: Family, tokens: Tensor, where: Tensor):
+    prefix, ran = prefix_of(family, tokens), []
+    watched = [
+        family.language_model.bridge.get_submodule(f"blocks.{layer}.ln1")
+        for layer in range(LAYERS)[: len(family.language_model.bridge.blocks)]
+    ]
+    handles = [
+        m.register_forward_pre_hook(lambda *_, layer=layer: ran.append(layer)) for layer, m in enumerate(watched)
+    ]
+    for hook in hooks(family):
+        ran.clear()
+        family.language_model.spliced(prefix, hook, prefix.activations[hook], where)
+        first = int(hook.split(".")[1]) + hook.endswith("hook_resid_post")
+        assert ran == list(range(first, len(watched))), hook
+    ran.clear()
+    family.language_model.clean(tokens, [])
+    assert ran == list(range(len(watched))), "the blocks run again afterwards"
+    for handle in handles:
+        handle.remove()
+
+
 def test_splicing_the_identity_changes_nothing(family: Family, tokens: Tensor, where: Tensor):
     clean, activations = family.language_model.clean(tokens, hooks(family))
+    prefix = prefix_of(family, tokens)
     for hook in hooks(family):
         for mask in (where, torch.ones_like(where)):
-            assert torch.equal(family.language_model.spliced(tokens, hook, activations[hook], mask), clean)
+            assert torch.equal(family.language_model.spliced(prefix, hook, activations[hook], mask), clean)
 
 
 def test_splicing_zeros_changes_predictions(family: Family, tokens: Tensor, where: Tensor):
     clean, activations = family.language_model.clean(tokens, hooks(family))
+    prefix = prefix_of(family, tokens)
     for hook in hooks(family):
-        spliced = family.language_model.spliced(tokens, hook, torch.zeros_like(activations[hook]), where)
+        spliced = family.language_model.spliced(prefix, hook, torch.zeros_like(activations[hook]), where)
         assert (spliced - clean).abs()[:, 1:].min() > 0
         torch.testing.assert_close(spliced[:, 0], clean[:, 0])  # made from BOS alone, which is not replaced
 
 
 def test_positions_outside_the_mask_are_not_replaced(family: Family, tokens: Tensor, where: Tensor):
     clean, activations = family.language_model.clean(tokens, hooks(family))
+    prefix = prefix_of(family, tokens)
     for hook in hooks(family):
         nonsense = torch.full_like(activations[hook], 1e3)
-        assert torch.equal(family.language_model.spliced(tokens, hook, nonsense, torch.zeros_like(where)), clean)
+        assert torch.equal(family.language_model.spliced(prefix, hook, nonsense, torch.zeros_like(where)), clean)
         late = torch.zeros_like(where)
         late[:, 9:] = True
-        spliced = family.language_model.spliced(tokens, hook, nonsense, late)
+        spliced = family.language_model.spliced(prefix, hook, nonsense, late)
         torch.testing.assert_close(spliced[:, :9], clean[:, :9])
         assert (spliced - clean).abs()[:, 9:].min() > 0
 
 
 def test_zeros_at_the_last_residual_leave_the_final_norm_and_unembedding_alone(family: Family, tokens: Tensor):
     last = hooks(family)[-1]
-    width = family.language_model.activations(tokens, [last])[last].shape
+    prefix = prefix_of(family, tokens)
+    width = prefix.activations[last].shape
     everywhere = torch.ones_like(tokens, dtype=torch.bool)
-    spliced = family.language_model.spliced(tokens, last, torch.zeros(width), everywhere)
+    spliced = family.language_model.spliced(prefix, last, torch.zeros(width), everywhere)
     for token in tokens[:, 1:].unique():  # the same prediction everywhere: only the target decides
         losses = spliced[tokens[:, 1:] == token]
         torch.testing.assert_close(losses, losses[:1].expand_as(losses))
@@ -346,10 +375,11 @@ def test_bfloat16_identity_changes_nothing_though_sites_are_read_as_float32(gemm
     language_model = load_language_model(model, CPU)
     names = [f"blocks.1.{name}" for name in ("attn.hook_z", "hook_mlp_out", "mlp.hook_post", "hook_resid_post")]
     clean, activations = language_model.clean(tokens, names)
+    prefix = language_model.prefix(tokens, names)
     assert clean.dtype == torch.float32
     for name in names:
         assert activations[name].dtype == torch.float32
-        assert torch.equal(language_model.spliced(tokens, name, activations[name], tokens != 0), clean)
+        assert torch.equal(language_model.spliced(prefix, name, activations[name], tokens != 0), clean)
 
 
 def test_a_frozen_model_takes_no_gradient(family: Family):

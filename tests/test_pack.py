@@ -113,10 +113,10 @@ def test_a_pack_reads_the_language_model_once(packed):
     calibration = calibration_size(TRAIN, 32) // TRAIN.lm_batch
     batches = EVAL.sequences // EVAL.batch
     hooks = len({run.hook_name for run in runs})
-    clean_ablated_and_shared = batches * (1 + 2 * hooks + 1)
-    spliced = batches * (len(runs) - 1)
+    references = batches * (1 + 1 + 2 * hooks)  # clean; one pass to all hooks; two ablations of each
+    evaluated = batches * (1 + len(runs) - 1)  # one pass to all hooks; one spliced at each SAE
     assert pack.language_model is not None
-    assert pack.language_model.forwards == training + calibration + clean_ablated_and_shared + spliced
+    assert pack.language_model.forwards == training + calibration + references + evaluated
 
 
 def test_interrupted_and_resumed_equals_uninterrupted_also_in_another_pack(packed, tiny_model, tiny_text, tmp_path):

@@ -22,7 +22,7 @@ def evaluate(
     language_model: LanguageModel, contexts: Contexts, batch: int, saes: Mapping[str, tuple[str, SAE]],
     stop: threading.Event,
 ) -> dict[str, dict[str, Tensor]]:  # fmt: skip
-    """Sums of every SAE; one clean forward serves all of them, and each has one spliced forward a batch.
+    """Sums of every SAE; one clean pass serves all of them, and each has one spliced pass a batch, from its site on.
 
     Args:
         saes: hook name and SAE (on unscaled activations) of each run.
@@ -35,11 +35,11 @@ def evaluate(
     for rows, part in batches(contexts, batch):
         if stop.is_set():
             raise Interrupted
-        activations = language_model.activations(part.tokens, hooks)
+        prefix = language_model.prefix(part.tokens, hooks)
         where = ~part.special.to(language_model.device)
         for name, (hook, _) in saes.items():
-            reconstruction = sums[name].add(rows, activations[hook], part.special)
-            losses = language_model.spliced(part.tokens, hook, reconstruction, where)
+            reconstruction = sums[name].add(rows, prefix.activations[hook], part.special)
+            losses = language_model.spliced(prefix, hook, reconstruction, where)
             sums[name].put_cross_entropy(rows, summed(losses, part.special))
     return {name: total.tensors() for name, total in sums.items()}
 

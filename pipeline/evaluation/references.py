@@ -1,6 +1,6 @@
 """Clean and ablated cross-entropies: computed once for all runs that share them, stored once, referred to by hash."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from pipeline.files import write_safetensors
 from pipeline.identity import short_hash
 from pipeline.language_model import LanguageModel
 from pipeline.tokens.contexts import Contexts
+
+ABLATIONS = ("ce_zero", "ce_mean")
 
 
 def counted_predictions(special: Bool[Tensor, "batch pos"]) -> Bool[Tensor, "batch predictions"]:
@@ -55,22 +57,20 @@ def references(
         identity: hash of model, evaluation tokens and batch shape.
     """
     clean_hash = short_hash([identity, "clean"])
-    clean = _stored(folder / f"{clean_hash}.safetensors", lambda: _clean(language_model, contexts, batch))
-    hashes, zero, mean = {"clean": clean_hash}, {}, {}
-    for hook, value in means.items():
-        hashes[hook] = short_hash([identity, hook, value.double().tolist()])
-        path = folder / f"{hashes[hook]}.safetensors"
-        ablated = _stored(path, lambda h=hook, v=value: _ablated(language_model, contexts, batch, h, v))
-        zero[hook], mean[hook] = ablated["ce_zero"], ablated["ce_mean"]
-    return References(clean["ce_clean"], zero, mean, clean["predictions"], clean["document"], hashes)
-
-
-def _stored(path: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    if path.is_file():
-        return dict(load_file(path))
-    tensors = compute()
-    write_safetensors(path, tensors)
-    return tensors
+    hashes = {hook: short_hash([identity, hook, mean.double().tolist()]) for hook, mean in means.items()}
+    paths = {name: folder / f"{hash_}.safetensors" for name, hash_ in (hashes | {"clean": clean_hash}).items()}
+    if not paths["clean"].is_file():
+        write_safetensors(paths["clean"], _clean(language_model, contexts, batch))
+    missing = {hook: mean for hook, mean in means.items() if not paths[hook].is_file()}
+    if missing:
+        for hook, sums in _ablated(language_model, contexts, batch, missing).items():
+            write_safetensors(paths[hook], sums)
+    stored = {name: load_file(path) for name, path in paths.items()}
+    clean = stored["clean"]
+    zero, mean = ({hook: stored[hook][name] for hook in means} for name in ABLATIONS)
+    return References(
+        clean["ce_clean"], zero, mean, clean["predictions"], clean["document"], hashes | {"clean": clean_hash}
+    )
 
 
 def _clean(language_model: LanguageModel, contexts: Contexts, batch: int) -> dict[str, Tensor]:
@@ -80,14 +80,16 @@ def _clean(language_model: LanguageModel, contexts: Contexts, batch: int) -> dic
 
 
 def _ablated(
-    language_model: LanguageModel, contexts: Contexts, batch: int, hook: str, mean: Float[Tensor, " d_in"]
-) -> dict[str, Tensor]:
-    zero_sums: list[Tensor] = []
-    mean_sums: list[Tensor] = []
-    for _, part in batches(contexts, batch):
-        means = mean.to(language_model.device).expand(*part.tokens.shape, -1)
+    language_model: LanguageModel, contexts: Contexts, batch: int, means: dict[str, Float[Tensor, " d_in"]]
+) -> dict[str, dict[str, Tensor]]:
+    """Zero- and mean-ablated losses at each hook."""
+    sums = {hook: {name: torch.zeros(len(contexts), dtype=torch.float64) for name in ABLATIONS} for hook in means}
+    for rows, part in batches(contexts, batch):
+        prefix = language_model.prefix(part.tokens, sorted(means))
         where = ~part.special.to(language_model.device)
-        for sums, replacement in ((zero_sums, torch.zeros_like(means)), (mean_sums, means)):
-            losses = language_model.spliced(part.tokens, hook, replacement, where)
-            sums.append(summed(losses, part.special))
-    return {"ce_zero": torch.cat(zero_sums), "ce_mean": torch.cat(mean_sums)}
+        for hook, mean in means.items():
+            means_there = mean.to(language_model.device).expand(*part.tokens.shape, -1)
+            for name, replacement in zip(ABLATIONS, (torch.zeros_like(means_there), means_there), strict=True):
+                losses = language_model.spliced(prefix, hook, replacement, where)
+                sums[hook][name][rows] = summed(losses, part.special)
+    return sums

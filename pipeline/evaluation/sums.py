@@ -28,13 +28,13 @@ class EvaluationSums:
     ) -> Float[Tensor, "batch pos d_in"]:
         """Encode and decode one batch of contexts; returns the reconstruction, for splicing."""
         counted = ~special.to(x.device)
-        f = self.sae.encode(x.flatten(0, 1))
-        x_hat = self.sae.decode(f).view(x.shape)
-        active = (f > 0).view(*x.shape[:2], -1) & counted[..., None]
-        self.fired += active.sum((0, 1)).cpu()
+        pairs, f = self.sae.code(x.flatten(0, 1))
+        x_hat = (pairs.decode(f, self.sae.W_dec) + self.sae.b_dec).view(x.shape)
+        l0, fired = pairs.counts(f, counted.flatten())
+        self.fired += fired.cpu()
         exact, exact_hat = x.double(), x_hat.double()
         self.x_sum += torch.where(counted[..., None], exact, 0.0).sum((0, 1)).cpu()
-        self._put(rows, counted, _per_token(exact, exact_hat) | {"l0": active.sum(2).double()})
+        self._put(rows, counted, _per_token(exact, exact_hat) | {"l0": l0.view(counted.shape).double()})
         return x_hat
 
     def _put(

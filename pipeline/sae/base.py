@@ -3,11 +3,30 @@
 Rows of W_dec are features. Inputs are `x: Float[Tensor, "batch d_in"]`, features `f: Float[Tensor, "batch d_sae"]`.
 """
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+from pipeline.sae.pairs import AllPairs, Pairs
+
+
+class Step(Protocol):
+    """What one training step leaves besides gradients; the loss and L0 are computed when the history asks for them."""
+
+    @property
+    def sparse(self) -> bool: ...
+
+    def fired(self) -> Bool[Tensor, " d_sae"]:
+        """Which features had an activation above zero somewhere in the batch."""
+        ...
+
+    def l0(self) -> float: ...
+
+    def terms(self) -> tuple[float, float, float]:
+        """Reconstruction, sparsity and auxiliary term."""
+        ...
 
 
 class Losses(NamedTuple):
@@ -21,12 +40,26 @@ class Losses(NamedTuple):
     def total(self, sparsity_coefficient: float) -> Tensor:
         return self.reconstruction + sparsity_coefficient * self.sparsity + self.auxiliary
 
+    @property
+    def sparse(self) -> bool:
+        return False
+
+    def fired(self) -> Bool[Tensor, " d_sae"]:
+        return self.f.amax(0) > 0
+
+    def l0(self) -> float:
+        return (self.f > 0).sum().item() / len(self.f)
+
+    def terms(self) -> tuple[float, float, float]:
+        return self.reconstruction.item(), self.sparsity.item(), self.auxiliary.item()
+
 
 class SAE(nn.Module):
     """A sparse autoencoder with encoder W_enc [d_in, d_sae] and decoder W_dec [d_sae, d_in].
 
-    An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature. It
-    computes (x - b_dec) W_enc as x W_enc - b_dec W_enc: then no gradient of the batch's inputs is ever formed.
+    An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature. Most are
+    of the form in pipeline/sae/elementwise.py, whose training step leaves zeros out; any other is trained by autograd.
+    Both matrices lie in memory feature by feature.
     """
 
     feature_parameters: ClassVar[tuple[str, ...]]
@@ -35,7 +68,7 @@ class SAE(nn.Module):
     def __init__(self, config: Any, d_in: int, d_sae: int) -> None:
         super().__init__()
         self.config, self.d_in, self.d_sae = config, d_in, d_sae
-        self.W_enc = nn.Parameter(torch.zeros(d_in, d_sae))
+        self.W_enc = nn.Parameter(torch.zeros(d_sae, d_in).T)
         self.W_dec = nn.Parameter(torch.zeros(d_sae, d_in))
         self.b_dec = nn.Parameter(torch.zeros(d_in))
         for name in self.feature_parameters:
@@ -48,11 +81,22 @@ class SAE(nn.Module):
         """Equation 3 of the paper."""
         return torch.addmm(self.b_dec, f, self.W_dec)
 
+    def code(self, x: Float[Tensor, "batch d_in"]) -> tuple[Pairs, Tensor]:
+        """The features of a batch at pairs of input and feature: the others are zero."""
+        return AllPairs(), self.encode(x)
+
     def forward(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_in"]:
         return self.decode(self.encode(x))
 
     def training_losses(self, x: Float[Tensor, "batch d_in"]) -> Losses:
         raise NotImplementedError
+
+    def take_gradients(self, x: Float[Tensor, "batch d_in"], sparsity_coefficient: float) -> Step:
+        """Set every parameter's gradient to that of the whole loss: here by autograd, whatever the architecture."""
+        losses = self.training_losses(x)
+        self.zero_grad()
+        losses.total(sparsity_coefficient).backward()
+        return losses
 
     @torch.no_grad()
     def fold_input_scale(self, scale: float) -> None:
@@ -87,8 +131,3 @@ class SAE(nn.Module):
 def squared_error(x: Float[Tensor, "batch d_in"], x_hat: Float[Tensor, "batch d_in"]) -> Tensor:
     """Mean over the batch of ||x - x_hat||^2; summed row by row, so that the number of threads changes no bit."""
     return (x_hat - x).square().sum(1).mean()
-
-
-def l1(f: Float[Tensor, "batch d_sae"]) -> Tensor:
-    """Mean over the batch of ||f||_1; f is not negative."""
-    return f.sum(1).mean()

@@ -1,13 +1,13 @@
 """The baseline of the paper: ReLU features and an L1 penalty on them (section 2.2, equations 1-4)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.sae.base import SAE, Losses, l1, squared_error
+from pipeline.sae.elementwise import Activations, ElementwiseSAE, Products
 from pipeline.sae.registry import register
 
 
@@ -18,20 +18,17 @@ class BaselineConfig:
 
 
 @register("baseline", BaselineConfig)
-class BaselineSAE(SAE):
+class BaselineSAE(ElementwiseSAE):
     """f = ReLU((x - b_dec) W_enc + b_enc)."""
 
     feature_parameters: ClassVar[tuple[str, ...]] = ("b_enc",)
+    gate_bias: ClassVar[str] = "b_enc"
     b_enc: nn.Parameter
 
-    def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
-        """Equation 2."""
-        return torch.relu(torch.addmm(self.b_enc - self.b_dec @ self.W_enc, x, self.W_enc))
-
-    def training_losses(self, x: Float[Tensor, "batch d_in"]) -> Losses:
-        """Equation 4."""
-        f = self.encode(x)
-        return Losses(squared_error(x, self.decode(f)), l1(f), x.new_zeros(()), f.detach())
+    def activations(self, products: Products, parameters: Mapping[str, Tensor]) -> Activations:
+        """Equation 2; equation 4 penalises the features themselves."""
+        f = torch.relu(products.live + parameters["b_enc"])
+        return Activations(f, None, f)
 
     def biases_scaled_with_features(self) -> tuple[str, ...]:
         return ("b_enc",)

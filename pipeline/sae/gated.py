@@ -1,5 +1,6 @@
 """The Gated SAE (section 3.2 of the paper, equations 6-8): one path decides which features fire, one how much."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.sae.base import SAE, Losses, l1, squared_error
+from pipeline.sae.elementwise import Activations, ElementwiseSAE, Products
 from pipeline.sae.registry import register
 
 
@@ -19,37 +20,25 @@ class GatedConfig:
 
 
 @register("gated", GatedConfig)
-class GatedSAE(SAE):
+class GatedSAE(ElementwiseSAE):
     """f = 1[pi_gate > 0] * ReLU(exp(r_mag) * (x - b_dec) W_enc + b_mag), pi_gate = (x - b_dec) W_enc + b_gate."""
 
     feature_parameters: ClassVar[tuple[str, ...]] = ("b_gate", "r_mag", "b_mag")
+    gate_bias: ClassVar[str] = "b_gate"
     b_gate: nn.Parameter
     r_mag: nn.Parameter
     b_mag: nn.Parameter
 
-    def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
-        """Equations 6 and 7."""
-        product, shift = x @ self.W_enc, self.b_dec @ self.W_enc
-        return self._features(product, shift, product + (self.b_gate - shift))
+    def activations(self, products: Products, parameters: Mapping[str, Tensor]) -> Activations:
+        """Equations 6 and 7; equation 8 penalises the gate and decodes it, frozen, for its auxiliary term.
 
-    def _features(self, product: Tensor, shift: Tensor, pi_gate: Tensor) -> Float[Tensor, "batch d_sae"]:
-        """Equation 6 from x W_enc, b_dec W_enc and the gate's pre-activations."""
-        scale = self.r_mag.exp()
-        magnitude = torch.relu(torch.addcmul(self.b_mag - shift * scale, product, scale))
-        return magnitude * (pi_gate > 0)
-
-    def training_losses(self, x: Float[Tensor, "batch d_in"]) -> Losses:
-        """Equation 8; neither the auxiliary nor the sparsity term reaches W_dec, nor b_dec as a decoder's bias.
-
-        Both reach b_dec as the pre-encoder bias, as in the paper's pseudo-code, unless `stop_pre_bias`.
+        Both terms reach b_dec as the pre-encoder bias, as in the paper's pseudo-code, unless `stop_pre_bias`.
         """
-        product, shift = x @ self.W_enc, self.b_dec @ self.W_enc
-        gate_shift = self.b_dec.detach() @ self.W_enc if self.config.stop_pre_bias else shift
-        pi_gate = product + (self.b_gate - gate_shift)
-        f = self._features(product, shift, pi_gate)
-        via_gate = torch.relu(pi_gate)
-        frozen = torch.addmm(self.b_dec.detach(), via_gate, self.W_dec.detach())
-        return Losses(squared_error(x, self.decode(f)), l1(via_gate), squared_error(x, frozen), f.detach())
+        for_gate = products.stopped if self.config.stop_pre_bias else products.live
+        pi_gate = for_gate + parameters["b_gate"]
+        magnitude = torch.relu(torch.addcmul(parameters["b_mag"], products.live, parameters["r_mag"].exp()))
+        gate = torch.relu(pi_gate)
+        return Activations(magnitude * (pi_gate > 0), gate, gate)
 
     def biases_scaled_with_features(self) -> tuple[str, ...]:
         return ("b_gate", "b_mag")

@@ -11,7 +11,7 @@ import torch
 from pipeline.activations import Block, Calibration
 from pipeline.config import RunConfig
 from pipeline.errors import TrainingDiverged
-from pipeline.sae.base import Losses
+from pipeline.sae.base import Step
 from pipeline.training.checkpoint import read_checkpoint, write_checkpoint
 from pipeline.training.initialisation import initialise
 from pipeline.training.optimizer import Optimizer
@@ -20,7 +20,7 @@ from pipeline.training.schedule import learning_rate, sparsity_coefficient
 
 HISTORY_COLUMNS = [
     "step", "tokens", "loss", "reconstruction", "sparsity", "auxiliary", "l0", "dead_fraction", "lr",
-    "sparsity_coefficient",
+    "sparsity_coefficient", "sparse_steps",
 ]  # fmt: skip
 
 
@@ -35,6 +35,7 @@ class Trainer:
         self.step = 0
         self.steps_silent = torch.zeros(d_sae, dtype=torch.int64, device=self.sae.W_dec.device)
         self.history: list[dict[str, Any]] = []
+        self.sparse_steps = 0
         self.seconds = 0.0
 
     @property
@@ -59,16 +60,13 @@ class Trainer:
             self._resample()
         x = block.batch(self.run.hook_name, step) * self.scale
         lr, coefficient = learning_rate(train, step), sparsity_coefficient(train, self.run.sparsity_coefficient, step)
-        losses = self.sae.training_losses(x)
-        total = losses.total(coefficient)
-        self.optimizer.adam.zero_grad()
-        total.backward()
+        taken = self.sae.take_gradients(x, coefficient)
         self.optimizer.step(lr)
-        fired = losses.f.amax(0) > 0
-        self.steps_silent.add_(1).masked_fill_(fired, 0)
+        self.steps_silent.add_(1).masked_fill_(taken.fired(), 0)
+        self.sparse_steps += taken.sparse
         self.step += 1
         if self.step % self.history_every == 0 or self.done:
-            self._record(losses, total.item(), lr, coefficient)  # the one place where the host waits for the device
+            self._record(taken, lr, coefficient)
 
     def _resample(self) -> None:
         dead = torch.nonzero(self.steps_silent >= self.run.train.resample.window)[:, 0]
@@ -76,14 +74,15 @@ class Trainer:
         resample(self.sae, self.optimizer, inputs, dead, self.run.train.resample, self.generator)
         self.steps_silent[dead] = 0
 
-    def _record(self, losses: Losses, total: float, lr: float, coefficient: float) -> None:
+    def _record(self, taken: Step, lr: float, coefficient: float) -> None:
+        reconstruction, sparsity, auxiliary = taken.terms()
+        total = reconstruction + coefficient * sparsity + auxiliary
         if not math.isfinite(total):
             raise TrainingDiverged(f"the loss is {total} at step {self.step}: a lower train.lr may train")
         dead = (self.steps_silent >= self.run.train.resample.window).double().mean().item()
-        l0 = (losses.f > 0).sum().item() / len(losses.f)
         values = (
-            self.step, self.step * self.run.train.batch, total, losses.reconstruction.item(), losses.sparsity.item(),
-            losses.auxiliary.item(), l0, dead, lr, coefficient,
+            self.step, self.step * self.run.train.batch, total, reconstruction, sparsity, auxiliary, taken.l0(), dead,
+            lr, coefficient, self.sparse_steps,
         )  # fmt: skip
         self.history.append(dict(zip(HISTORY_COLUMNS, values, strict=True)))
 
@@ -91,7 +90,7 @@ class Trainer:
         """Write a checkpoint; `kept` travels with it: where the stream of contexts stood, the commit."""
         tensors = dict(self.sae.state_dict()) | self.optimizer.state()
         tensors |= {"steps_silent": self.steps_silent, "generator": self.generator.get_state()}
-        state = {"history": self.history, "seconds": self.seconds, "kept": kept}
+        state = {"history": self.history, "seconds": self.seconds, "sparse_steps": self.sparse_steps, "kept": kept}
         write_checkpoint(folder, self.step, tensors, state)
 
     def resume(self, folder: Path) -> dict[str, Any] | None:
@@ -107,4 +106,5 @@ class Trainer:
         self.steps_silent = on_device["steps_silent"]
         self.generator.set_state(tensors["generator"])
         self.step, self.history, self.seconds = state["step"], state["history"], state["seconds"]
+        self.sparse_steps = state["sparse_steps"]
         return dict(state["kept"])

@@ -109,7 +109,7 @@ def test_training_agrees_with_plain_adam(plain_training) -> None:
     expected = plain_training(start, gradients, [x.numpy() for x in batches], rate)
     optimizer = Optimizer(sae, TrainConfig(steps=len(batches), batch=BATCH, lr=rate))
     for x in batches:
-        optimizer.adam.zero_grad()
+        sae.zero_grad()
         sae.training_losses(x).total(coefficient).backward()
         optimizer.step(rate)
     for name, value in arrays(sae).items():

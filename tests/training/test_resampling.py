@@ -32,7 +32,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[SAE, Optimizer]:
         sae.W_dec.div_(sae.W_dec.norm(dim=1, keepdim=True))
     optimizer = Optimizer(sae, TrainConfig(steps=10, batch=300, lr=1e-2, beta1=0.9))
     for _ in range(4):
-        optimizer.adam.zero_grad()
+        sae.zero_grad()
         sae.training_losses(inputs()).total(0.1).backward()
         optimizer.step(1e-2)
     return sae, optimizer
@@ -46,7 +46,7 @@ def tensors(trained: tuple[SAE, Optimizer]) -> dict[str, Tensor]:
     """Parameters and moments, features in the first dimension."""
     sae, optimizer = trained
     found = dict(sae.state_dict()) | {n: v for n, v in optimizer.state().items() if not n.endswith(".step")}
-    return {name: (value.T if "W_enc" in name else value).clone() for name, value in found.items()}
+    return {name: (value.T if name == "W_enc" else value).clone() for name, value in found.items()}
 
 
 def test_dead_features_point_at_inputs_and_start_from_nothing(trained: tuple[SAE, Optimizer]) -> None:

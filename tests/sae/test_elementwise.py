@@ -1,0 +1,146 @@
+"""The written-out training step against autograd on the plain loss: dense and sparse, at any share of active pairs."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.sae import pairs
+from pipeline.sae.baseline import BaselineConfig, BaselineSAE
+from pipeline.sae.elementwise import ElementwiseSAE
+from pipeline.sae.gated import GatedConfig, GatedSAE
+from pipeline.sae.pairs import ActivePairs, AllPairs
+
+D_IN, D_SAE, BATCH, COEFFICIENT = 24, 96, 50, 0.3
+MAKERS = {
+    "baseline": lambda: BaselineSAE(BaselineConfig(), D_IN, D_SAE),
+    "gated": lambda: GatedSAE(GatedConfig(), D_IN, D_SAE),
+    "gated, prose": lambda: GatedSAE(GatedConfig(stop_pre_bias=True), D_IN, D_SAE),
+}
+SHARES = (0.0, 0.02, 0.3, 0.7, 1.0)
+
+
+def inputs() -> Tensor:
+    return torch.randn(BATCH, D_IN, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.fixture(params=MAKERS)
+def sae(request: pytest.FixtureRequest) -> ElementwiseSAE:
+    """In float64, every parameter away from zero and a decoder of unit norm."""
+    generator = torch.Generator().manual_seed(0)
+    sae = MAKERS[request.param]().double()
+    with torch.no_grad():
+        for parameter in sae.parameters():
+            parameter.copy_(0.4 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+        sae.W_dec.div_(sae.W_dec.norm(dim=1, keepdim=True))
+    return sae
+
+
+def make_active(sae: ElementwiseSAE, share: float) -> None:
+    """Shift the gate so that this share of all pairs is active."""
+    with torch.no_grad():
+        bias = getattr(sae, sae.gate_bias)
+        gate = (sae.products(inputs()) + bias).flatten().sort().values
+        padded = torch.cat([gate[:1] - 1, gate, gate[-1:] + 1])
+        cut = round(len(gate) * (1 - share))
+        bias -= padded[cut : cut + 2].mean()  # between two pairs: none is at zero but for rounding
+
+
+def gradients(sae: ElementwiseSAE) -> dict[str, Tensor]:
+    return {name: parameter.grad.clone() for name, parameter in sae.named_parameters() if parameter.grad is not None}
+
+
+def by_autograd(sae: ElementwiseSAE, x: Tensor) -> dict[str, Tensor]:
+    sae.zero_grad()
+    sae.training_losses(x).total(COEFFICIENT).backward()
+    return gradients(sae)
+
+
+def written_out(sae: ElementwiseSAE, x: Tensor, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
+    monkeypatch.setitem(pairs.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
+    sae.zero_grad()
+    assert sae.take_gradients(x, COEFFICIENT).sparse == sparse
+    return gradients(sae)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("share", SHARES)
+def test_gradients_are_those_of_the_plain_loss(share, sparse, sae, monkeypatch) -> None:
+    make_active(sae, share)
+    active = sae.active(sae.products(inputs())).double().mean().item()
+    assert active == pytest.approx(share, abs=1e-3)
+    expected, found = by_autograd(sae, inputs()), written_out(sae, inputs(), sparse, monkeypatch)
+    assert found.keys() == expected.keys() == {name for name, _ in sae.named_parameters()}
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-10, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_single_precision_is_as_good_as_the_dense_steps(share, sae, monkeypatch) -> None:
+    """Norm of the error over norm of the gradient, per tensor: at most 1e-5, or twice the dense step's."""
+    make_active(sae, share)
+    exact = by_autograd(sae, inputs())
+    single, x = sae.float(), inputs().float()
+    dense, sparse = (written_out(single, x, sparse, monkeypatch) for sparse in (False, True))
+    for name, gradient in exact.items():
+        size = gradient.norm()
+        errors = [
+            ((found[name].double() - gradient).norm() / size).item() if size else 0.0 for found in (dense, sparse)
+        ]
+        assert errors[1] <= max(1e-5, 2 * errors[0]), name
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_step_says_what_the_loss_was_made_of(sparse, sae, monkeypatch) -> None:
+    make_active(sae, 0.1)
+    monkeypatch.setitem(pairs.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
+    losses, step = sae.training_losses(inputs()), sae.take_gradients(inputs(), COEFFICIENT)
+    assert step.terms() == pytest.approx(losses.terms(), rel=1e-12)
+    assert step.l0() == losses.l0() and torch.equal(step.fired(), losses.fired())
+    assert 0 < step.fired().sum() < D_SAE
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.9])
+def test_code_is_the_encoder_where_it_is_not_zero(share, sae) -> None:
+    make_active(sae, share)
+    found, values = sae.code(inputs())
+    f = sae.encode(inputs()).detach()
+    assert isinstance(found, ActivePairs if share < 0.5 else AllPairs)
+    torch.testing.assert_close(found.decode(values, sae.W_dec) + sae.b_dec, sae.decode(f), rtol=1e-10, atol=1e-12)
+    counted = torch.arange(BATCH) % 3 > 0
+    by_row, by_feature = found.counts(values, counted)
+    assert torch.equal(by_row, (f > 0).sum(1)) and torch.equal(by_feature, (f > 0)[counted].sum(0))
+
+
+def test_few_active_pairs_make_a_sparse_step_and_many_a_dense_one() -> None:
+    for share in (pairs.SPARSE_BELOW["cpu"] - 0.01, pairs.SPARSE_BELOW["cpu"] + 0.01):
+        active = torch.zeros(100, 100, dtype=torch.bool)
+        active.view(-1)[: round(1e4 * share)] = True
+        assert pairs.choose_pairs(active)[1] == (share < pairs.SPARSE_BELOW["cpu"])
+
+
+def test_wide_saes_are_ordered_as_narrow_ones_are() -> None:
+    """Beyond 16 bits of features another sort is used."""
+    features = torch.randint(0, 500, (4000,), generator=torch.Generator().manual_seed(2))
+    narrow, wide = pairs._stable_order(features, 500), pairs._stable_order(features, 2**17)
+    assert torch.equal(narrow, wide)
+    assert all(a < b for a, b in pairwise(narrow[features[narrow] == 7].tolist()))
+
+
+def test_a_gated_steps_sparse_bits_do_not_follow_the_number_of_threads() -> None:
+    """At a size where torch does use several threads."""
+    found = []
+    x = torch.randn(512, 256, generator=torch.Generator().manual_seed(3))
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        sae = GatedSAE(GatedConfig(), 256, 2048)
+        with torch.no_grad():
+            sae.W_enc.copy_(torch.randn(256, 2048, generator=torch.Generator().manual_seed(4)) / 16)
+            sae.W_dec.copy_(sae.W_enc.T)
+            sae.b_gate.fill_(-1.6)
+        step = sae.take_gradients(x, COEFFICIENT)
+        assert step.sparse and step.l0() > 50
+        found.append(gradients(sae) | {"terms": torch.tensor(step.terms(), dtype=torch.float64)})
+    for name, value in found[0].items():
+        assert torch.equal(value, found[1][name]), name
