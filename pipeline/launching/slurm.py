@@ -140,7 +140,7 @@ class Cluster:
         folder = self.table.folder.resolve()
         with squeue.outside_of_jobs():
             executor = submitit.SlurmExecutor(folder / "slurm", max_num_timeout=1_000_000)
-            executor.update_parameters(name=name, **parameters(self.options))
+            executor.update_parameters(job_name=name, **parameters(self.options))
             with executor.batch():
                 work = [SlurmTask(str(folder / task.pack), str(self._outcomes)) for task in tasks]
                 return [executor.submit(task) for task in work]
@@ -181,7 +181,7 @@ class Cluster:
 
 
 def parameters(options: SlurmOptions) -> dict[str, Any]:
-    """submitit's names for what `hydra.launcher.*` asks."""
+    """What `hydra.launcher.*` asks, under sbatch's and submitit's names."""
     threads = options.cpus_per_task
     path = os.pathsep.join(p for p in (str(REPOSITORY), os.environ.get("PYTHONPATH")) if p)
     setup = [
@@ -191,10 +191,10 @@ def parameters(options: SlurmOptions) -> dict[str, Any]:
     stated = {
         "partition": options.partition, "account": options.account, "qos": options.qos, "gres": options.gres,
         "constraint": options.constraint, "nodelist": options.nodelist, "exclude": options.exclude,
-        "gpus_per_node": options.gpus_per_node, "mem_gb": options.mem_gb,
+        "gpus_per_node": options.gpus_per_node, "mem": f"{options.mem_gb * 1024:.0f}MB" if options.mem_gb else None,
     }  # fmt: skip
     return {key: value for key, value in stated.items() if value is not None} | {
-        "timeout_min": options.timeout_min, "cpus_per_task": threads, "signal_delay_s": options.signal_delay_s,
+        "time": options.timeout_min, "cpus_per_task": threads, "signal_delay_s": options.signal_delay_s,
         "array_parallelism": options.array_parallelism, "setup": setup, "stderr_to_stdout": True,
         "srun_args": [*options.srun_args, *container],
         "additional_parameters": {"requeue": True} | options.additional_parameters,
