@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -110,8 +111,9 @@ class Cluster:
         return self.run("squeue", "-h", "-r", "-t", "all", "-o", "%T", "-j", job, check=False)
 
     def node_state(self, node: str) -> str:
-        """idle, mixed, allocated, down, drained, ...; a * at the end means that the node does not answer."""
-        return self.run("sinfo", "-h", "-N", "-n", node, "-o", "%T", check=False).partition("\n")[0]
+        """IDLE, MIXED, DOWN*, IDLE+DRAIN, ...; * means that the node does not answer. sinfo is often behind."""
+        _, _, state = self.run("scontrol", "-o", "show", "node", node, check=False).partition(" State=")
+        return state.partition(" ")[0]
 
     def wait_for(self, holds: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
@@ -125,7 +127,7 @@ class Cluster:
     def kill_node(self, node: str) -> None:
         """As if it lost power: slurmd, its job steps and their processes die at once. Slurm notices after ~30 s."""
         self._kill(f"slurmd.{node}", "slurmd", signal.SIGKILL)
-        processes.kill_all(processes.of_node(self.conf, node))
+        processes.kill_node(self.conf, node)
         for left in (self.folder / "spool" / node).glob("*"):
             # a job that comes back to the node and finds its own old files is "launch failed requeued held"
             shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -139,7 +141,7 @@ class Cluster:
         # slurmd hands its environment to the processes that guard job steps: of_node knows them by it
         self._start("slurmd", "-N", node, "-f", str(self.conf), SLURMD_NODENAME=node)
         if wait:
-            self.wait_for(lambda: self.node_state(node).rstrip("*") not in {"down", "unknown", ""}, 60)
+            self.wait_for(lambda: not re.match(r"$|UNKNOWN|DOWN|.*\*", self.node_state(node)))
 
     def drain(self, node: str) -> None:
         self.run("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
@@ -177,7 +179,7 @@ class Cluster:
         self._kill("slurmctld", "slurmctld", signal.SIGTERM)
         self._kill("munged", "munged", signal.SIGTERM)
         for node in self.settings.node_names:
-            processes.kill_all(processes.of_node(self.conf, node))
+            processes.kill_node(self.conf, node)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def last_lines(self) -> str:

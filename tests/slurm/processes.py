@@ -48,9 +48,12 @@ def of_node(conf: Path, node: str) -> list[int]:
     return found
 
 
-def kill_all(numbers: list[int]) -> None:
-    for number in numbers:
-        send(number, signal.SIGKILL)
+def kill_node(conf: Path, node: str) -> None:
+    """Kill all of `of_node`, and what those processes start meanwhile."""
+    while found := of_node(conf, node):
+        for number in found:
+            send(number, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def send(process: int, number: signal.Signals) -> None:
