@@ -3,8 +3,8 @@
 Needs root and Debian's or Ubuntu's packages (`python -m tests.slurm.cluster install`), no systemd, and nothing beyond
 the standard library. Several clusters run beside each other. By hand:
 
-    eval "$(python -m tests.slurm.cluster up)"     # sets SLURM_CONF: sinfo, sbatch and all others then mean this cluster
-    python -m tests.slurm.cluster kill n2          # as if the node lost power; start n2, drain n2, resume n2, partition n2
+    eval "$(python -m tests.slurm.cluster up)"     # sets SLURM_CONF: sinfo, sbatch and all others mean this cluster
+    python -m tests.slurm.cluster kill n2          # as if it lost power; also start, drain, resume, partition n2
     python -m tests.slurm.cluster stop-controller  # and start-controller
     python -m tests.slurm.cluster down             # stops everything by process id and deletes the folder
 """
@@ -79,7 +79,7 @@ class Cluster:
             cluster.start_controller()
             for node in settings.node_names:
                 cluster.start_node(node, wait=False)
-            cluster.wait_for(lambda: all(cluster.node_state(n) == "idle" for n in settings.node_names), seconds)
+            cluster.wait_for(lambda: all(cluster.node_state(n) == "IDLE" for n in settings.node_names), seconds)
         except BaseException as error:
             tail = cluster.last_lines()
             cluster.down()
@@ -100,8 +100,8 @@ class Cluster:
         """What a command prints, run as a user of this cluster; with check=False also what it says on stderr."""
         environment = os.environ | self.environment | {"PATH": PATH}
         done = subprocess.run(
-            command, env=environment, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+            command, env=environment, text=True, timeout=timeout, stdin=subprocess.DEVNULL, capture_output=True,
+            **options,
         )  # fmt: skip
         if check and done.returncode:
             raise ClusterError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")

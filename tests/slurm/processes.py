@@ -34,7 +34,7 @@ def stop(pid_file: Path, program: str, folder: Path, number: signal.Signals, wai
 
 
 def of_node(conf: Path, node: str) -> list[int]:
-    """Everything that runs on a node of a cluster, except its slurmd: what guards job steps, and the jobs' processes."""
+    """Everything that runs on a node of a cluster but its slurmd: what guards job steps, and the jobs' processes."""
     wanted = {f"SLURM_CONF={conf}", f"SLURMD_NODENAME={node}"}
     found = []
     for folder in Path("/proc").glob("[0-9]*"):

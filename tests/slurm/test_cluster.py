@@ -1,6 +1,5 @@
 """The test cluster itself: what other tests build on."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -88,4 +87,4 @@ def test_a_setting_that_slurm_refuses_is_said(no_cluster):
 
 
 def numbers() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
