@@ -105,6 +105,8 @@ def _wrong_key(error: BaseException) -> str:
     if unknown is None:
         return (cause or text).split(" full_key:")[0]
     key = unknown.group(1)
+    if key.startswith("hydra.launcher."):
+        return _wrong_launcher_key(key, cause)
     if "not in struct" not in cause and "No match" not in text and cause:
         return f"{key}: {cause.split(' full_key:')[0]}"
     keys = _known_keys()
@@ -112,6 +114,20 @@ def _wrong_key(error: BaseException) -> str:
     siblings = [k for k in keys if k.rpartition(".")[0] == section] if section else [k for k in keys if "." not in k]
     accepted = f" (accepted: {', '.join(siblings)})" if siblings else ""
     return f"{key} is no setting{_did_you_mean(key, keys)}{accepted}"
+
+
+def _wrong_launcher_key(key: str, cause: str) -> str:
+    from dataclasses import fields
+
+    from pipeline.launching.options import LocalOptions, SlurmOptions
+
+    launcher = re.search(r"not in '(Local|Slurm)LauncherConf'", cause)
+    if launcher is None:
+        return f"{key}: {cause.split(' full_key:')[0]}"
+    kind = launcher.group(1)
+    names = [field.name for field in fields(SlurmOptions if kind == "Slurm" else LocalOptions)]
+    near = _did_you_mean(key.rpartition(".")[2], names)
+    return f"{key} is no option of hydra/launcher={kind.lower()}{near} (accepted: {', '.join(names)})"
 
 
 def _did_you_mean(wrong: str, known: list[str]) -> str:

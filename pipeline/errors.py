@@ -5,8 +5,20 @@ class UserError(Exception):
     """A setting, file or hook that cannot work; shown as one line, without a traceback."""
 
 
+class NotWritable(UserError):
+    """The disk is full, or a folder may not be written: no run's fault, and nothing half is left behind."""
+
+
 class TrainingDiverged(Exception):
     """The loss of a run stopped being finite; the run leaves a failure record and its pack goes on."""
+
+
+class ProcessKilled(Exception):
+    """The system killed the process that trained a run, and no other run was in it."""
+
+
+class LeaseLost(Exception):
+    """Another process works on this run now: whatever is in its folder is that one's to write."""
 
 
 class Interrupted(Exception):

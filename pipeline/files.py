@@ -1,24 +1,69 @@
-"""Files that are complete or absent: written to a temporary name, flushed to disk, renamed."""
+"""Files that are complete or absent: written to a temporary name, flushed to disk, renamed.
+
+A process that holds a lease on a folder (`pipeline.lease`) is asked before each rename there whether it still does.
+"""
 
 import csv
+import errno
 import json
 import os
-from collections.abc import Iterable, Mapping
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import NotWritable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+GUARDS: dict[Path, Callable[[], int]] = {}
+"""By folder: raises LeaseLost when this process may no longer write below it, else returns its attempt."""
+
+NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
 
 def write_bytes(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Write a whole file or none.
+
+    Raises:
+        NotWritable: the disk is full or the folder is read-only.
+        LeaseLost: another process has taken this folder over; what is there stays as it is.
+    """
+    temporary = path.with_name(f".{path.name}.{_ask_guard(path)}.{platform.node()}.{os.getpid()}.tmp")
+    with plain_disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            _ask_guard(path)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _ask_guard(path: Path) -> int:
+    guard = next((GUARDS[folder] for folder in path.parents if folder in GUARDS), None)
+    return guard() if guard else 0
+
+
+@contextmanager
+def plain_disk_errors(folder: Path) -> Iterator[None]:
+    """A full disk or a read-only folder as one line for people."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_PLACE:
+            raise
+        hint = "make room" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "make it writable"
+        raise NotWritable(
+            f"{folder} cannot be written ({os.strerror(error.errno)}): {hint} and give the same command again; "
+            "every run goes on from its last checkpoint"
+        ) from error
 
 
 def write_text(path: Path, content: str) -> None:

@@ -1,5 +1,6 @@
 """The language model, read through TransformerLens: activations at hooks, and cross-entropy with a site replaced."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,19 +10,24 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.config import ModelConfig
-from pipeline.errors import UserError
+from pipeline.errors import Interrupted, UserError
 from pipeline.sites import model_shape
 
 Hook = Callable[..., Tensor | None]
 
 
 class LanguageModel:
-    """A frozen model. `forwards` counts its forward calls: what a pack shares is tested by it."""
+    """A frozen model. `forwards` counts its forward calls: what a pack shares is tested by it.
+
+    Raises (from every call):
+        Interrupted: `stop` is set; whoever fills a block or evaluates is told between two forwards.
+    """
 
     def __init__(self, bridge: Any, device: torch.device) -> None:
         self.bridge = bridge
         self.device = device
         self.forwards = 0
+        self.stop = threading.Event()
 
     @torch.no_grad()
     def activations(
@@ -66,6 +72,8 @@ class LanguageModel:
         return cross_entropy(self._forward(tokens, [(hook_name, splice)]), tokens)
 
     def _forward(self, tokens: Tensor, hooks: list[tuple[str, Hook]]) -> Tensor:
+        if self.stop.is_set():
+            raise Interrupted
         self.forwards += 1
         output: Tensor = self.bridge.run_with_hooks(tokens.to(self.device), fwd_hooks=hooks, return_type="logits")
         return output

@@ -1,89 +1,127 @@
-"""From a list of jobs to records on disk: check everything, skip what is done, train the rest pack by pack."""
+"""From a list of jobs to records on disk: check everything, skip what is done, have the rest trained pack by pack."""
 
 import shlex
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import record
 from pipeline.config import Job, RunConfig
+from pipeline.errors import LeaseLost, UserError
 from pipeline.execution import choose_device
+from pipeline.identity import run_name
+from pipeline.launching import local
+from pipeline.launching.follow import Executor, Follower
+from pipeline.launching.options import LocalOptions, Options, SlurmOptions
+from pipeline.launching.packing import Room, pack_up
+from pipeline.launching.tasks import TaskTable
+from pipeline.lease import Leases, holder
 from pipeline.progress import Progress
 from pipeline.results_table import print_results
+from pipeline.signals import StopFlag, stop_on_signal
 from pipeline.sites import d_sae
-from pipeline.sweep import packs, status_on_disk, unique, write_manifest
+from pipeline.sweep import status_on_disk, unique, write_manifest
 
 
-def launch(jobs: Sequence[Job], most: int, plan_only: bool = False) -> bool:
-    """Train what these jobs ask for and is not on disk; returns whether all of it is there at the end.
+def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool = False) -> bool:
+    """Train what these jobs ask for and is not on disk.
 
     Args:
-        most: runs in one pack at most.
+        options: of a launcher; None for a single run, which is trained in this process.
         plan_only: print what would be done, with its cost, and train nothing.
+
+    Returns:
+        Whether every run has its record at the end; true also when tasks were submitted that nobody waits for.
     """
     runs = unique([job.run for job in jobs])
     for run in runs:
         d_sae(run)  # fails early: a layer or hook that the model lacks
-    choose_device(jobs[0].execution)
+    place = Place(jobs[0], options or LocalOptions())
+    packed = pack_up(_wanted(jobs[0], runs), place.room, place.at_once)
     if plan_only:
         from pipeline.plan import print_plan
 
-        print_plan(jobs, packs(_wanted(jobs, runs), most))
+        print_plan(jobs, packed, place.room.device)
         return True
-    write_manifest(jobs, shlex.join(sys.argv))
-    wanted = _wanted(jobs, runs)
-    with Progress(wanted) as progress:
-        _say_what_is_there(jobs, runs, wanted, progress)
-        with _stop_on_signal(progress) as stop:
-            _execute(jobs[0], packs(wanted, most), progress, stop)
-    return print_results(Path(jobs[0].execution.sweeps_dir), runs)
+    folder = Path(jobs[0].execution.sweeps_dir) / jobs[0].sweep_name
+    with Leases([folder] if options else []) as leases:
+        if leases.living:
+            raise UserError(f"{jobs[0].sweep_name} is being launched by {holder(leases.living[folder])}: one is enough")
+        write_manifest(jobs, shlex.join(sys.argv))
+        try:
+            waited = _launch(jobs[0], runs, place, TaskTable.read(folder) if options else TaskTable(folder, (), False))
+        except LeaseLost as lost:
+            raise UserError(f"{jobs[0].sweep_name}: {lost}") from lost
+    return print_results(Path(jobs[0].execution.sweeps_dir), runs) if waited else True
 
 
-def _execute(job: Job, packed: list[list[RunConfig]], progress: Progress, stop: threading.Event) -> None:
-    from pipeline.pack import Pack  # imports torch and the language model's libraries
+class Place:
+    """Where this launch's packs are trained: how many at once, what each may take, and by which executor."""
 
-    for number, runs in enumerate(packed, 1):
-        progress.say(f"pack {number} of {len(packed)}: {len(runs)} runs from one activation stream")
-        Pack(runs, job.execution, progress, stop, tracker=job.tracker).execute()
+    def __init__(self, job: Job, options: Options) -> None:
+        self.job, self.options = job, options
+        self.slots: list[str | None] | None = None  # None: this very process
+        if isinstance(options, SlurmOptions):
+            from pipeline.launching.slurm import room
+
+            self.room: Room = room(options)
+            self.at_once = 1
+            return
+        assert isinstance(options, LocalOptions)
+        choose_device(job.execution)  # fails early
+        found: list[str | None] = [*local.gpus(job.execution)]
+        if options.slots is not None or len(found) > 1:
+            count = options.slots or len(found)
+            self.slots = [found[i % len(found)] if found else None for i in range(count)]
+        self.at_once = len(self.slots or [None])
+        self.room = local.room(options, job.execution, self.at_once)
+
+    def executor(self, table: TaskTable, progress: Progress, stop: StopFlag) -> Executor:
+        if isinstance(self.options, SlurmOptions):
+            from pipeline.launching.slurm import Cluster
+
+            return Cluster(table, self.options, progress)
+        return local.ThisProcess(table, progress, stop) if self.slots is None else local.Processes(table, self.slots)
 
 
-def _wanted(jobs: Sequence[Job], runs: Sequence[RunConfig]) -> list[RunConfig]:
-    execution = jobs[0].execution
-    skipped = {"done"} if execution.retry_failed else {"done", "failed"}
-    return [run for run in runs if status_on_disk(Path(execution.sweeps_dir), run) not in skipped]
+def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable) -> bool:
+    """Adopt what an earlier launch left running, add what is missing, follow all; false when nobody waits."""
+    wanted = _wanted(job, runs)
+    with Progress(wanted) as progress, stop_on_signal(progress.say) as stop:
+        local.end_orphans(table, progress)
+        executor = place.executor(table, progress, stop)
+        adopted = {name for task in table.open for name in task.runs}
+        _say_what_is_there(job, runs, wanted, progress)
+        missing = [run for run in wanted if run_name(run) not in adopted]
+        if adopted:
+            progress.say(f"{len(table.open)} tasks of an earlier launch go on, with {len(adopted)} runs")
+        for run in missing:
+            (record.run_folder(Path(job.execution.sweeps_dir), run) / record.FAILURE).unlink(missing_ok=True)
+        for pack in pack_up(missing, place.room, place.at_once):
+            table.add(table.add_pack(pack, job, executor.execution(job)), executor.name)
+        table.save()
+        if isinstance(place.options, SlurmOptions) and not place.options.wait:
+            executor.poll()
+            table.save()
+            progress.say(f"{len(table.open)} tasks submitted; the same command, or pipeline/status.py, follows them")
+            return False
+        follower = Follower(table, executor, job, {run_name(r): r for r in runs}, progress, place.options.retries)
+        follower.follow(stop, place.options.poll_seconds)
+    return True
 
 
-def _say_what_is_there(
-    jobs: Sequence[Job], runs: Sequence[RunConfig], wanted: Sequence[RunConfig], progress: Progress
-) -> None:
-    sweeps_dir = Path(jobs[0].execution.sweeps_dir)
+def _wanted(job: Job, runs: Sequence[RunConfig]) -> list[RunConfig]:
+    skipped = {"done"} if job.execution.retry_failed else {"done", "failed"}
+    return [run for run in runs if status_on_disk(Path(job.execution.sweeps_dir), run) not in skipped]
+
+
+def _say_what_is_there(job: Job, runs: Sequence[RunConfig], wanted: Sequence[RunConfig], progress: Progress) -> None:
+    sweeps_dir = Path(job.execution.sweeps_dir)
     found = [status_on_disk(sweeps_dir, run) for run in runs]
     count = {status: found.count(status) for status in ("done", "failed", "begun", "missing")}
     parts = [f"{count['done']} done", f"{count['begun']} to resume", f"{count['missing']} to train"]
-    progress.say(f"{jobs[0].sweep_name}: {len(runs)} runs: {', '.join(parts)}, {count['failed']} failed before")
+    progress.say(f"{job.sweep_name}: {len(runs)} runs: {', '.join(parts)}, {count['failed']} failed before")
     for run in runs:
         failure = record.read_json(record.run_folder(sweeps_dir, run) / record.FAILURE)
         if run not in wanted and failure:
             progress.note(run, f"failed before ({failure['reason']}); execution.retry_failed=true tries again")
-
-
-@contextmanager
-def _stop_on_signal(progress: Progress) -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM raise a flag: the pack saves at the next step and stops. The second Ctrl-C stops at once."""
-    stop = threading.Event()
-
-    def handler(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        progress.say("stopping at the next step: checkpoints are written (again Ctrl-C: stop at once)")
-
-    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, old in previous.items():
-            signal.signal(number, old)

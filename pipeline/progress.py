@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from rich.table import Table
 
 from pipeline.config import RunConfig
 from pipeline.console import console
+from pipeline.errors import LeaseLost, NotWritable
 from pipeline.files import write_json
 from pipeline.identity import run_name
 from pipeline.training.trainer import Trainer
@@ -20,7 +23,7 @@ LINE_SECONDS, RUNS_EVERY, BEAT_SECONDS, ROWS_SHOWN = 15.0, 4, 5.0, 20
 class Progress:
     """Follows the runs of one command. Call from any thread."""
 
-    def __init__(self, runs: list[RunConfig]) -> None:
+    def __init__(self, runs: Sequence[RunConfig]) -> None:
         self.console = console()
         self.steps = {run_name(run): 0 for run in runs}
         self.total = {run_name(run): run.train.steps for run in runs}
@@ -77,6 +80,12 @@ class Progress:
             }  # fmt: skip
             self._folders[name] = folder
 
+    def observe(self, name: str, latest: dict[str, Any]) -> None:
+        """What another process says of a run that it trains, in its progress.json."""
+        with self._lock:
+            self._begun.setdefault(name, (time.monotonic(), latest["step"]))
+            self.steps[name], self.latest[name], self.state[name] = latest["step"], latest, "running"
+
     def failed(self, run: RunConfig, reason: str) -> None:
         self._settle(run_name(run), "failed")
         self.note(run, f"failed: {reason}")
@@ -98,7 +107,8 @@ class Progress:
             with self._lock:
                 for name, folder in self._folders.items():
                     if self.state[name] in {"running", "trained"}:
-                        write_json(folder / "progress.json", self.latest[name] | {"time": time.time()})
+                        with suppress(LeaseLost, OSError, NotWritable):  # the pack meets it too, and says so
+                            write_json(folder / "progress.json", self.latest[name] | {"time": time.time()})
                 self._maybe_print()
 
     # --------------------------------------------------------------------------------------------------------- speed

@@ -20,7 +20,7 @@ import yaml
 from torch import Tensor
 
 from pipeline.config import RunConfig, plain, settings
-from pipeline.files import write_csv, write_json, write_safetensors, write_text
+from pipeline.files import plain_disk_errors, write_csv, write_json, write_safetensors, write_text
 from pipeline.identity import NUMERICS_VERSION, git_state, run_identity, run_name
 from pipeline.sae.base import SAE
 from pipeline.sae.saved import WEIGHTS, save_sae
@@ -125,7 +125,7 @@ def write_failure(folder: Path, error: BaseException, step: int) -> None:
 
 def write_log(folder: Path, message: str) -> None:
     """Add a line to log.txt, with the time and the process: what befell the run, over all its attempts."""
-    with (folder / "log.txt").open("a", encoding="utf-8") as file:
+    with plain_disk_errors(folder), (folder / "log.txt").open("a", encoding="utf-8") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()}: {message}\n")
 
 

@@ -27,7 +27,7 @@ def train(cfg: DictConfig) -> None:
     from pipeline.launch import launch
 
     with plain_errors():  # here too: Hydra would add a line of its own
-        if not launch([from_hydra(cfg)], most=1, plan_only=bool(cfg.plan)):
+        if not launch([from_hydra(cfg)], plan_only=bool(cfg.plan)):
             raise SystemExit(1)
 
 

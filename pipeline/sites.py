@@ -3,6 +3,7 @@
 import difflib
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def model_shape(model: ModelConfig) -> ModelShape:
     return shape_of_config(read_model_config(Path(model.path)))
 
 
+@lru_cache(maxsize=64)
 def read_model_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise UserError(f"model.path={folder} is not a folder: a Hugging Face folder with config.json is wanted")

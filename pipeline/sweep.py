@@ -1,4 +1,4 @@
-"""A sweep: the desired set of runs, what of it is on disk, and its runs as packs."""
+"""A sweep: the desired set of runs, and what of it is on disk."""
 
 import time
 from collections.abc import Sequence
@@ -8,16 +8,8 @@ from typing import Any
 from pipeline import record
 from pipeline.config import Job, RunConfig, settings
 from pipeline.files import write_json
-from pipeline.identity import evaluation_identity, model_identity, pack_identity, run_name
+from pipeline.identity import evaluation_identity, model_identity, run_name
 from pipeline.sites import d_in, d_sae
-
-
-def packs(runs: Sequence[RunConfig], most: int) -> list[list[RunConfig]]:
-    """Runs that can share a stream, at most so many together, in the order given."""
-    groups: dict[str, list[RunConfig]] = {}
-    for run in runs:
-        groups.setdefault(pack_identity(run), []).append(run)
-    return [group[i : i + most] for group in groups.values() for i in range(0, len(group), most)]
 
 
 def unique(runs: Sequence[RunConfig]) -> list[RunConfig]:

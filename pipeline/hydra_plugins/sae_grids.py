@@ -1,20 +1,17 @@
-"""Hydra plugins: `hydra/sweeper=grids` declares a sweep as a union of grids, `hydra/launcher=local` trains it in packs.
+"""Hydra plugin: `hydra/sweeper=grids` declares a sweep as a union of grids.
 
 Hydra scans this module at every start: whatever is slow to import is imported late. It may not use
 `from __future__ import annotations` (Hydra executes it before it is a module).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.utils import JobStatus
+from omegaconf import OmegaConf
 
 
 @dataclass
@@ -65,37 +62,4 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-@dataclass
-class LocalLauncherConf:
-    """Packs one after the other in this process; each uses all of `execution.threads`."""
-
-    _target_: str = "hydra_plugins.sae_grids.LocalLauncher"
-    runs_per_pack: int = 16
-
-
-class LocalLauncher(Launcher):
-    """Composes all runs, then hands them to `pipeline.launch`."""
-
-    def __init__(self, runs_per_pack: int) -> None:
-        self.runs_per_pack = runs_per_pack
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from pipeline.config import from_hydra
-        from pipeline.launch import launch
-
-        loader = self.hydra_context.config_loader
-        configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
-        jobs = [from_hydra(config) for config in configs]
-        complete = launch(jobs, self.runs_per_pack, bool(configs[0].plan))
-        status = JobStatus.COMPLETED if complete else JobStatus.FAILED
-        return [JobReturn(overrides=list(overrides), status=status) for overrides in job_overrides]
-
-
-for _group, _name, _node in (
-    ("hydra/sweeper", "grids", GridsSweeperConf),
-    ("hydra/launcher", "local", LocalLauncherConf),
-):
-    ConfigStore.instance().store(group=_group, name=_name, node=_node, provider="pipeline")
+ConfigStore.instance().store(group="hydra/sweeper", name="grids", node=GridsSweeperConf, provider="pipeline")

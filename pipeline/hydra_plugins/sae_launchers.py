@@ -1,0 +1,60 @@
+"""Hydra plugins: `hydra/launcher=local` trains a sweep's packs on this machine, `hydra/launcher=slurm` on a cluster.
+
+Hydra scans this module at every start: whatever is slow to import is imported late. It may not use
+`from __future__ import annotations` (Hydra executes it before it is a module).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.launching.options import LocalOptions, Options, SlurmOptions
+
+
+@dataclass
+class LocalLauncherConf(LocalOptions):
+    _target_: str = "hydra_plugins.sae_launchers.LocalLauncher"
+
+
+@dataclass
+class SlurmLauncherConf(SlurmOptions):
+    _target_: str = "hydra_plugins.sae_launchers.SlurmLauncher"
+
+
+class LocalLauncher(Launcher):
+    """Composes all runs, then hands them to `pipeline.launch`."""
+
+    options_class: ClassVar[type[Options]] = LocalOptions
+
+    def __init__(self, **options: Any) -> None:
+        known = {field.name for field in fields(self.options_class)}
+        plain = {key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in options.items()}
+        self.options = self.options_class(**{key: value for key, value in plain.items() if key in known})
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from pipeline.config import from_hydra
+        from pipeline.launch import launch
+
+        loader = self.hydra_context.config_loader
+        configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
+        jobs = [from_hydra(config) for config in configs]
+        complete = launch(jobs, self.options, bool(configs[0].plan))
+        status = JobStatus.COMPLETED if complete else JobStatus.FAILED
+        return [JobReturn(overrides=list(overrides), status=status) for overrides in job_overrides]
+
+
+class SlurmLauncher(LocalLauncher):
+    options_class = SlurmOptions
+
+
+for _name, _node in (("local", LocalLauncherConf), ("slurm", SlurmLauncherConf)):
+    ConfigStore.instance().store(group="hydra/launcher", name=_name, node=_node, provider="pipeline")

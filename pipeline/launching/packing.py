@@ -1,0 +1,75 @@
+"""Runs to packs: those that share a stream, as many as fit into memory."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import RunConfig
+from pipeline.cost import memory
+from pipeline.errors import UserError
+from pipeline.identity import pack_identity, run_name
+
+MOST = 16
+"""Runs in a pack unless runs_per_pack says otherwise: beyond it sharing gains little, and a kill would stop more."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What one pack may take: bytes of memory (None: unknown) on a kind of device, and a number of runs."""
+
+    memory: float | None
+    device: str = "cpu"
+    runs: int | None = None
+
+
+def pack_up(runs: Sequence[RunConfig], room: Room, at_once: int = 1) -> list[list[RunConfig]]:
+    """Packs in the order given; `at_once` of them run beside each other, so no fewer are made where runs suffice.
+
+    Raises:
+        UserError: a run does not fit alone.
+    """
+    groups: dict[str, list[RunConfig]] = {}
+    for run in runs:
+        _check_alone(run, room)
+        groups.setdefault(pack_identity(run), []).append(run)
+    slots_each = max(1, at_once // max(1, len(groups)))
+    return [pack for group in groups.values() for pack in _fill(group, room, slots_each)]
+
+
+def _fill(group: Sequence[RunConfig], room: Room, slots: int) -> list[list[RunConfig]]:
+    most = room.runs or min(MOST, math.ceil(len(group) / slots))
+    packs: list[list[RunConfig]] = [[]]
+    for run in group:
+        fits = room.runs or room.memory is None or memory([*packs[-1], run], room.device) <= room.memory
+        if packs[-1] and (len(packs[-1]) >= most or not fits):
+            packs.append([])
+        packs[-1].append(run)
+    return packs
+
+
+def _check_alone(run: RunConfig, room: Room) -> None:
+    needed = memory([run], room.device)
+    if room.memory is not None and needed > room.memory:
+        raise UserError(
+            f"{run_name(run)} alone needs about {needed / 1e9:.1f} GB of {_kind(room)} memory, and one pack has "
+            f"{room.memory / 1e9:.1f} GB (hydra.launcher.memory_gb): a smaller train.block, train.calibration or "
+            "architecture.expansion needs less"
+        )
+
+
+def _kind(room: Room) -> str:
+    return "GPU" if room.device == "cuda" else "main"
+
+
+def machine_memory() -> float:
+    """Bytes of memory that this machine, or this container or Slurm task on it, may use."""
+    total = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    try:
+        group = Path("/proc/self/cgroup").read_text().strip().rpartition(":")[2].lstrip("/")
+        limits = [Path("/sys/fs/cgroup", group, "memory.max"), Path("/sys/fs/cgroup/memory.max")]
+        found = [float(limit.read_text()) for limit in limits if limit.is_file() and limit.read_text().strip() != "max"]
+    except (OSError, ValueError):
+        return total
+    return min([total, *found])

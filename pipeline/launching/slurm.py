@@ -1,0 +1,201 @@
+"""Tasks as Slurm jobs, submitted as arrays through submitit."""
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import REPOSITORY, Execution, Job
+from pipeline.errors import UserError
+from pipeline.launching import squeue
+from pipeline.launching.options import SlurmOptions
+from pipeline.launching.packing import Room
+from pipeline.launching.tasks import LOST, SUBMITTING, WAITING, Outcome, Task, TaskTable, read_outcome
+from pipeline.launching.worker import SlurmTask
+from pipeline.progress import Progress
+
+LOST_SECONDS = 60.0
+"""A task that squeue does not know so long after its submission is lost."""
+SPARE = 0.95
+TOO_MANY = ("MaxSubmit", "SubmitLimit", "SubmitJob", "Invalid job array", "job submit limit", "MaxJobCount")
+"""What sbatch says when fewer tasks at once, or later, would be accepted."""
+AWAY = ("Unable to contact", "onnection", "imed out", "temporarily unable")
+
+
+def room(options: SlurmOptions) -> Room:
+    """What one pack may take in a task. The GPU's memory is unknown here, unless memory_gb says it."""
+    gpu = bool(options.gpus_per_node) or (options.gres or "").startswith("gpu")
+    stated = options.memory_gb if gpu or options.memory_gb is not None else options.mem_gb
+    return Room(SPARE * stated * 1e9 if stated else None, "cuda" if gpu else "cpu", options.runs_per_pack)
+
+
+class Cluster:
+    """Submits what waits, and asks squeue for the rest. tasks.json is written before and after each sbatch: a launcher
+    that is killed in between finds the jobs by their name.
+    """
+
+    name = "slurm"
+
+    def __init__(self, table: TaskTable, options: SlurmOptions, progress: Progress) -> None:
+        if shutil.which("sbatch") is None:
+            raise UserError("hydra/launcher=slurm needs sbatch, which this machine has not: use a login node, or local")
+        self.table, self.options, self.progress = table, options, progress
+        self.settle_seconds = options.settle_seconds
+        self._seen: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
+        self._away = False
+        self._most: int | None = None
+        if options.timeout_min <= 10:
+            progress.say(
+                "warning: with hydra.launcher.timeout_min <= 10 submitit takes each pre-emption for a time-out"
+            )
+
+    def execution(self, job: Job) -> Execution:
+        return replace(job.execution, threads=job.execution.threads or self.options.cpus_per_task)
+
+    def outcome(self, task: Task) -> Outcome | None:
+        return read_outcome(self._outcomes / f"{task.job_id}.json")
+
+    def stop(self) -> None:
+        """The tasks go on: a launcher that only watches is no reason to stop them."""
+        ids = sorted({task.job_id.split("_")[0] for task in self.table.open if task.state != WAITING})
+        self.progress.say(f"{len(self.table.open)} tasks go on; the same command follows them again")
+        self.progress.say(f"to stop them: scancel {' '.join(ids)}")
+
+    def poll(self) -> None:
+        try:
+            for name in {t.job_id.rpartition("_")[0] for t in self._in_state(SUBMITTING)}:
+                self._find(name)
+            self._submit_waiting()
+            self._update()
+        except squeue.NoAnswer as error:
+            if not self._away:
+                self.progress.say(
+                    f"Slurm does not answer ({error}): waiting until it does; the tasks are not disturbed"
+                )
+            self._away = True
+            return
+        if self._away:
+            self.progress.say("Slurm answers again")
+        self._away = False
+
+    def _in_state(self, state: str) -> list[Task]:
+        return self.table.where(lambda task: task.state == state and task.ended is None)
+
+    @property
+    def _outcomes(self) -> Path:
+        return self.table.folder.resolve() / "outcomes"
+
+    # ----------------------------------------------------------------------------------------------------- submission
+
+    def _submit_waiting(self) -> None:
+        waiting = self._in_state(WAITING)
+        if waiting and self._most is None:
+            self._most = squeue.largest_array()
+        while waiting and self._most:
+            chunk = waiting[: self._most]
+            if self._submit(chunk):
+                waiting = waiting[len(chunk) :]
+            elif len(chunk) == 1:
+                self._tell_once("limit", "Slurm accepts no further task of this user now: the rest follows later")
+                self._most = None
+                return
+            else:
+                self._most = len(chunk) // 2
+
+    def _submit(self, tasks: Sequence[Task]) -> bool:
+        """One array; false when it is too large for some limit."""
+        import submitit.core.utils as submitit_utils
+
+        name = f"sae-{self.table.folder.name}-{uuid.uuid4().hex[:8]}"
+        for index, task in enumerate(tasks):
+            task.state, task.job_id, task.submitted = SUBMITTING, f"{name}_{index}", time.time()
+        self.table.save()
+        try:
+            submitted = self._sbatch(name, tasks)
+        except (submitit_utils.FailedJobError, submitit_utils.FailedSubmissionError) as error:
+            for task in tasks:
+                task.state, task.job_id, task.submitted = WAITING, "", None
+            self.table.save()
+            line = (str(error).strip().splitlines() or ["sbatch failed"])[-1]
+            if any(text in str(error) for text in AWAY):
+                raise squeue.NoAnswer(line) from error
+            if any(text in str(error) for text in TOO_MANY):
+                return False
+            raise UserError(f"{line} (hydra.launcher.* says what is asked for)") from error
+        for task, job in zip(tasks, submitted, strict=True):
+            task.state, task.job_id, task.log = "PENDING", job.job_id, str(job.paths.stdout)
+        self.table.save()
+        ids = sorted({task.job_id.split("_")[0] for task in tasks})
+        self.progress.say(f"submitted {len(tasks)} tasks as Slurm job {', '.join(ids)}")
+        return True
+
+    def _sbatch(self, name: str, tasks: Sequence[Task]) -> list[Any]:
+        import submitit
+
+        folder = self.table.folder.resolve()
+        with squeue.outside_of_jobs():
+            executor = submitit.SlurmExecutor(folder / "slurm", max_num_timeout=1_000_000)
+            executor.update_parameters(job_name=name, **parameters(self.options))
+            with executor.batch():
+                work = [SlurmTask(str(folder / task.pack), str(self._outcomes)) for task in tasks]
+                return [executor.submit(task) for task in work]
+
+    def _find(self, name: str) -> None:
+        """Tasks of a launcher that was killed while it submitted them: Slurm has them, or they wait again."""
+        tasks = [t for t in self._in_state(SUBMITTING) if t.job_id.rpartition("_")[0] == name]
+        found = {number.partition("_")[2] or "0": number for number in squeue.jobs(name=name)}
+        for task in tasks:
+            number = found.get(task.job_id.rpartition("_")[2])
+            task.state, task.job_id = ("PENDING", number) if number else (WAITING, "")
+
+    # --------------------------------------------------------------------------------------------------------- states
+
+    def _update(self) -> None:
+        tasks = self.table.where(lambda t: t.ended is None and t.state not in {WAITING, SUBMITTING})
+        if not tasks:
+            return
+        rows = squeue.jobs([task.job_id for task in tasks])
+        for task in tasks:
+            row = rows.get(task.job_id)
+            if row is not None:
+                self._seen.add(task.job_id)
+                self._set(task, row)
+            elif task.job_id in self._seen or time.time() - (task.submitted or 0.0) > LOST_SECONDS:
+                task.state, task.reason = LOST, "squeue does not know it any more"
+
+    def _set(self, task: Task, row: squeue.Row) -> None:
+        task.state, task.reason = row.state, "" if row.reason == "None" else row.reason
+        advice = squeue.advice(row, task.job_id)
+        if advice:
+            self._tell_once(task.job_id, f"task {task.task}, Slurm job {task.job_id}: {row.reason}: {advice}")
+
+    def _tell_once(self, about: str, message: str) -> None:
+        if (about, message) not in self._told:
+            self._told.add((about, message))
+            self.progress.say(message)
+
+
+def parameters(options: SlurmOptions) -> dict[str, Any]:
+    """What `hydra.launcher.*` asks, under sbatch's and submitit's names."""
+    threads = options.cpus_per_task
+    path = os.pathsep.join(p for p in (str(REPOSITORY), os.environ.get("PYTHONPATH")) if p)
+    setup = [
+        *options.setup, f"export PYTHONPATH='{path}'", f"export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads}",
+    ]  # fmt: skip
+    container = [f"--container-image={options.container_image}"] if options.container_image else []
+    stated = {
+        "partition": options.partition, "account": options.account, "qos": options.qos, "gres": options.gres,
+        "constraint": options.constraint, "nodelist": options.nodelist, "exclude": options.exclude,
+        "gpus_per_node": options.gpus_per_node, "mem": f"{options.mem_gb * 1024:.0f}MB" if options.mem_gb else None,
+    }  # fmt: skip
+    return {key: value for key, value in stated.items() if value is not None} | {
+        "time": options.timeout_min, "cpus_per_task": threads, "signal_delay_s": options.signal_delay_s,
+        "array_parallelism": options.array_parallelism, "setup": setup, "stderr_to_stdout": True,
+        "srun_args": [*options.srun_args, *container],
+        "additional_parameters": {"requeue": True} | options.additional_parameters,
+    }  # fmt: skip

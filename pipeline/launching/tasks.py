@@ -1,0 +1,139 @@
+"""sweeps/<sweep>/tasks.json: every task that was ever started for a sweep, with its pack, its runs and its end.
+
+A pack is a file of plain JSON beside it, named by its content, from which a worker rebuilds the runs through the typed
+checks of the configuration.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipeline.config import Execution, Job, RunConfig, TrackerConfig, plain
+from pipeline.files import write_json
+from pipeline.identity import run_name, short_hash
+
+WAITING, SUBMITTING, RUNNING = "WAITING", "SUBMITTING", "RUNNING"
+COMPLETED, FAILED, CANCELLED, LOST = "COMPLETED", "FAILED", "CANCELLED", "LOST"
+KILLED = {FAILED, "OUT_OF_MEMORY"}
+"""The process died, or no run of the pack could go on: the pack is tried again in halves."""
+INTERRUPTED = {LOST, "NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "TIMEOUT", "DEADLINE", "REVOKED"}
+"""Nothing is wrong with the pack: it is tried again as it is."""
+FINAL = KILLED | INTERRUPTED | {COMPLETED, CANCELLED}
+
+
+@dataclass
+class Task:
+    """One attempt at one pack. States are Slurm's words, on this machine too."""
+
+    task: int
+    pack: str
+    runs: list[str]
+    attempt: int = 1
+    executor: str = "local"
+    job_id: str = ""
+    log: str = ""
+    submitted: float | None = None
+    split_from: int | None = None
+    ended: float | None = None
+    state: str = WAITING
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Why a whole pack could not be trained, as its worker said."""
+
+    error: str
+    reason: str
+    user: bool  # a setting, file or disk that nobody but the user can mend: trying again would not help
+
+
+def read_outcome(path: Path) -> Outcome | None:
+    """What a worker left, or None when it left nothing: it ended well, or was killed."""
+    try:
+        return Outcome(**json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+@dataclass(frozen=True)
+class PackFile:
+    """What one task trains."""
+
+    runs: Sequence[RunConfig]
+    execution: Execution
+    tracker: TrackerConfig
+
+
+def read_pack(path: Path) -> PackFile:
+    """Raises: UserError, when the file holds what the configuration does not accept."""
+    from omegaconf import OmegaConf
+
+    from pipeline.config import from_hydra
+
+    content = json.loads(path.read_text())
+    shared = {key: content[key] for key in ("execution", "tracker", "sweep_name")}
+    jobs = [from_hydra(OmegaConf.create(shared | run)) for run in content["runs"]]
+    return PackFile([job.run for job in jobs], jobs[0].execution, jobs[0].tracker)
+
+
+class TaskTable:
+    """The tasks of a sweep; `on_disk` is false for a single run, of which nothing but the run itself is kept."""
+
+    def __init__(self, folder: Path, tasks: Sequence[Task] = (), on_disk: bool = True) -> None:
+        self.folder, self.tasks, self.on_disk = folder, list(tasks), on_disk
+        self._written = ""
+        self._packs: dict[str, PackFile] = {}
+
+    @classmethod
+    def read(cls, folder: Path) -> "TaskTable":
+        try:
+            content = json.loads((folder / "tasks.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return cls(folder)
+        return cls(folder, [Task(**task) for task in content["tasks"]])
+
+    def save(self) -> None:
+        """Write what has changed, if anything has."""
+        content = {"tasks": [asdict(task) for task in self.tasks]}
+        text = json.dumps(content)
+        if self.on_disk and text != self._written:
+            write_json(self.folder / "tasks.json", content)
+            self._written = text
+
+    def add(self, pack: str, executor: str, after: Task | None = None) -> Task:
+        """A new task; `after` is the one that it takes over from, in whole or in part."""
+        number = max((t.task for t in self.tasks), default=0) + 1
+        runs = [run_name(run) for run in self.pack(pack).runs]
+        task = Task(number, pack, runs, after.attempt + 1 if after else 1, executor)
+        if after and len(runs) < len(after.runs):
+            task.split_from = after.task
+        self.tasks.append(task)
+        return task
+
+    def add_pack(self, runs: Sequence[RunConfig], job: Job, execution: Execution) -> str:
+        """Write packs/<hash>.json; returns that path, relative to the sweep's folder."""
+        shared = {"execution": plain(execution), "tracker": plain(job.tracker), "sweep_name": job.sweep_name}
+        content = shared | {"runs": [plain(run) for run in runs]}
+        name = f"packs/{short_hash(content)}.json"
+        if self.on_disk and not (self.folder / name).is_file():
+            write_json(self.folder / name, content)
+        self._packs[name] = PackFile(runs, execution, job.tracker)
+        return name
+
+    def pack(self, name: str) -> PackFile:
+        if name not in self._packs:
+            self._packs[name] = read_pack(self.folder / name)
+        return self._packs[name]
+
+    def where(self, wanted: Callable[[Task], bool]) -> list[Task]:
+        return [task for task in self.tasks if wanted(task)]
+
+    @property
+    def open(self) -> list[Task]:
+        return self.where(lambda task: task.ended is None)
+
+    def end(self, task: Task, state: str, reason: str = "") -> None:
+        task.ended, task.state, task.reason = time.time(), state, reason or task.reason

@@ -1,0 +1,108 @@
+"""What one task does: read its pack file and train it. `python -m pipeline.launching.worker PACK_FILE` here, a job of
+submitit's on Slurm.
+"""
+
+import argparse
+import signal
+import sys
+import time
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import Interrupted, UserError
+from pipeline.files import write_json
+from pipeline.signals import STOPPING, StopFlag, stop_on_signal
+
+KILL_SECONDS = 900.0
+"""How long a task that has saved waits for the kill that SIGTERM announced."""
+
+
+def main() -> None:
+    """A task on this machine; its exit code is 0, or 130 when it was stopped, or 1."""
+    parser = argparse.ArgumentParser(description="Train one pack of a sweep.")
+    parser.add_argument("pack", type=Path, help="sweeps/<sweep>/packs/<hash>.json")
+    parser.add_argument("outcome", type=Path, help="file for the reason, if the pack cannot be trained")
+    arguments = parser.parse_args()
+    _end_with_parent()
+    arguments.outcome.unlink(missing_ok=True)
+    with stop_on_signal(print, (*STOPPING, signal.SIGUSR2)) as stop:
+        try:
+            train(arguments.pack, arguments.outcome, stop)
+        except Interrupted:
+            sys.exit(130)
+        except Exception as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+
+
+def train(pack_file: Path, outcome: Path, stop: StopFlag) -> None:
+    """Train a pack. What stops all of it is left in `outcome`, for the launcher to read."""
+    from pipeline.launching.tasks import (
+        Outcome,
+        read_pack,
+    )  # here and not above: a signal can be answered while it loads
+    from pipeline.pack import Pack
+    from pipeline.progress import Progress
+
+    try:
+        pack = read_pack(pack_file)
+        with Progress(pack.runs) as progress:
+            Pack(pack.runs, pack.execution, progress, stop, tracker=pack.tracker).execute()
+    except Interrupted:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        write_json(outcome, asdict(Outcome(type(error).__name__, str(error), isinstance(error, UserError))))
+        raise
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the launcher dies: an orphan would train on, unseen."""
+    import ctypes
+
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    except (OSError, AttributeError):
+        return  # not Linux
+
+
+@dataclass(frozen=True)
+class SlurmTask:
+    """The callable that submitit pickles: two paths. Where training stands is on disk, in no pickle."""
+
+    pack: str
+    outcomes: str
+
+    def __call__(self) -> None:
+        """Train; on SIGUSR2 save and let submitit requeue this job, on SIGTERM save and await the end.
+
+        An exit would be final to Slurm, and a requeue would defeat an scancel: hence the waiting.
+        """
+        from pipeline.lease import own_job
+
+        outcome = Path(self.outcomes, f"{own_job()}.json")
+        outcome.unlink(missing_ok=True)
+        requeue: Any = signal.getsignal(signal.SIGUSR2)  # submitit's
+        with stop_on_signal(print, (signal.SIGTERM, signal.SIGUSR2)) as stop:
+            try:
+                train(Path(self.pack), outcome, stop)
+            except Interrupted:
+                print(f"saved after signal {stop.signal}", flush=True)
+                if stop.signal != signal.SIGUSR2:
+                    time.sleep(KILL_SECONDS)
+                    raise
+            else:
+                return
+        requeue(signal.SIGUSR2, None)
+
+    def checkpoint(self) -> Any:
+        """What submitit runs when this job starts again: the same."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+if __name__ == "__main__":
+    main()
