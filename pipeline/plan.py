@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 import torch
 from rich.table import Table
 
+from pipeline.clock import clock
 from pipeline.config import Job, RunConfig
 from pipeline.console import console
 from pipeline.cost import pack_cost
 from pipeline.execution import use_threads
 from pipeline.identity import run_name
-from pipeline.progress import clock
 from pipeline.sites import d_in, d_sae
 
 STEP_EFFICIENCY = 0.55
