@@ -136,3 +136,9 @@ def reason(run: RunOnDisk, state: str) -> str | None:
     if run.progress is not None:
         return f"stopped after step {run.progress.get('step', '?')} of {run.progress.get('steps', '?')}"
     return "not begun"
+
+
+def largest_sweep(sweeps_dir: Path) -> int:
+    """Runs of the largest sweep on disk; 0 without one."""
+    manifests = (read_object(sweeps_dir / name / "manifest.json") or {} for name in sweeps_on_disk(sweeps_dir))
+    return max((len(manifest.get("runs", [])) for manifest in manifests), default=0)

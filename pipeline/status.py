@@ -47,7 +47,7 @@ class Cluster:
 
 def ask_slurm(tasks: Sequence[Mapping[str, Any]]) -> Cluster:
     """One squeue call for all tasks that are not known to have ended."""
-    numbers = [task["job_id"] for task in tasks if task["executor"] == "slurm" and task["job_id"]]
+    numbers = [task["job_id"] for task in tasks if task["executor"] == "slurm" and task["job_id"][:1].isdigit()]
     if not numbers:
         return Cluster({})
     if shutil.which("squeue") is None:

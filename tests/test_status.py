@@ -87,7 +87,7 @@ def test_slurm_explains_in_one_call(tmp_path, squeue):
     squeue("7_0|PENDING||x|JobHeldUser")
     disk.task(["a", "b"])
     report = disk.report()
-    assert "2 waiting" in report and "job 7_0 PENDING (JobHeldUser): it is held: scontrol release 7_0" in report
+    assert "2 waiting" in report and "job 7_0 PENDING (JobHeldUser)" in report and "scontrol release 7_0" in report
     assert squeue.calls.read_text() == "x\n"
     disk.write("runs/a/progress.json", {"step": 3, "steps": 9, "time": NOW - 1})
     squeue("7_0|RUNNING|n3|x|None")
