@@ -50,14 +50,15 @@ def read_states(sweeps_dir: Path, sweep: str, now: float | None = None) -> list[
     runs = [read_run(sweeps_dir / "runs", entry) for entry in manifest.get("runs", [])]
     moment = time.time() if now is None else now
     some_running = any(run.is_running(moment) for run in runs)
-    submitted = {name for task in open_tasks(sweeps_dir, sweep) if task["executor"] == "slurm" for name in task["runs"]}
+    tasks = [task for task in read_tasks(sweeps_dir, sweep) if task["ended"] is None and task["executor"] == "slurm"]
+    submitted = {name for task in tasks for name in task["runs"]}
     return [(run, status(run, moment, some_running or run.entry["run"] in submitted)) for run in runs]
 
 
-def open_tasks(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
-    """Tasks of tasks.json that have not ended, as far as their launcher knew."""
-    content = read_object(sweeps_dir / sweep / "tasks.json") or {}
-    return [task for task in content.get("tasks", []) if task["ended"] is None]
+def read_tasks(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
+    """What tasks.json holds, in the order of submission; `ended` is None for a task not known to have ended."""
+    tasks: list[dict[str, Any]] = (read_object(sweeps_dir / sweep / "tasks.json") or {}).get("tasks", [])
+    return tasks
 
 
 def read_run(folder_of_runs: Path, entry: Mapping[str, Any]) -> RunOnDisk:

@@ -17,7 +17,7 @@ from typing import Any
 from pipeline.arguments import command, key_values, one_sweep, seconds
 from pipeline.clock import clock
 from pipeline.launching import squeue
-from pipeline.states import RunOnDisk, open_tasks, read_states, reason, sweeps_on_disk
+from pipeline.states import RunOnDisk, read_states, read_tasks, reason, sweeps_on_disk
 
 SWEEPS = Path(__file__).resolve().parent.parent / "sweeps"
 USAGE = f"""\
@@ -47,7 +47,8 @@ class Cluster:
 
 def ask_slurm(tasks: Sequence[Mapping[str, Any]]) -> Cluster:
     """One squeue call for all tasks that are not known to have ended."""
-    numbers = [task["job_id"] for task in tasks if task["executor"] == "slurm" and task["job_id"][:1].isdigit()]
+    open_tasks = [task for task in tasks if task["executor"] == "slurm" and task["ended"] is None]
+    numbers = [task["job_id"] for task in open_tasks if task["job_id"][:1].isdigit()]
     if not numbers:
         return Cluster({})
     if shutil.which("squeue") is None:
@@ -61,10 +62,11 @@ def ask_slurm(tasks: Sequence[Mapping[str, Any]]) -> Cluster:
 def lines(sweeps_dir: Path, sweep: str, now: float | None = None) -> Iterator[str]:
     """The report on one sweep."""
     moment = time.time() if now is None else now
-    runs = read_states(sweeps_dir, sweep, moment)
-    tasks = open_tasks(sweeps_dir, sweep)
+    on_disk = read_states(sweeps_dir, sweep, moment)
+    tasks = read_tasks(sweeps_dir, sweep)
     cluster = ask_slurm(tasks)
     task_of = {name: task for task in tasks for name in task["runs"]}
+    runs = [(run, _as_slurm_knows(state, task_of.get(run.entry["run"]), cluster)) for run, state in on_disk]
     counts = {state: sum(found == state for _, found in runs) for state in STATES}
     parts = [f"{count} {state}" for state, count in counts.items() if count]
     yield f"{sweep}: {len(runs)} runs: {', '.join(parts) or 'none is declared'}{_left(runs, counts)}"
@@ -76,6 +78,12 @@ def lines(sweeps_dir: Path, sweep: str, now: float | None = None) -> Iterator[st
             yield f"  {state:8} {run.entry['run']}  {_about(run, state, task_of.get(run.entry['run']), cluster)}"
         if len(chosen) > ROWS_SHOWN:
             yield f"  {state:8} and {len(chosen) - ROWS_SHOWN} more"
+
+
+def _as_slurm_knows(state: str, task: Mapping[str, Any] | None, cluster: Cluster) -> str:
+    """A run whose task Slurm has put back into the queue waits, though its last sign of life is young."""
+    row = cluster.rows.get(task["job_id"]) if task else None
+    return "waiting" if state == "running" and row and row.state in {"PENDING", "REQUEUE_HOLD", "REQUEUED"} else state
 
 
 def _left(runs: Sequence[tuple[RunOnDisk, str]], counts: Mapping[str, int]) -> str:

@@ -90,8 +90,11 @@ def test_slurm_explains_in_one_call(tmp_path, squeue):
     assert "2 waiting" in report and "job 7_0 PENDING (JobHeldUser)" in report and "scontrol release 7_0" in report
     assert squeue.calls.read_text() == "x\n"
     disk.write("runs/a/progress.json", {"step": 3, "steps": 9, "time": NOW - 1})
+    assert "2 waiting" in disk.report()  # requeued and held: its last sign of life says nothing
     squeue("7_0|RUNNING|n3|x|None")
     assert "on n3 job 7_0 RUNNING" in disk.report()
+    disk.write("runs/b/failure.json", {"error": "Killed", "reason": "out of memory", "step": 2})
+    assert "b  Killed at step 2: out of memory (l)" in disk.report()
     squeue("slurm_load_jobs error: Unable to contact slurm controller", 1)
     assert "Slurm does not answer" in disk.report()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.diagnosis.finding import Finding
+from pipeline.tokens.prefetched import hub_cache
 
 GIGABYTE = 1e9
 HUB = ("huggingface.co", 443)
@@ -39,7 +40,7 @@ class MachineFacts:
 
 def gather(sweeps_dir: Path, ask_torch: bool) -> MachineFacts:
     """The facts of the machine that this runs on. PyTorch takes seconds to answer."""
-    cache = Path(os.environ.get("HF_HUB_CACHE") or _hub_home() / "hub")
+    cache = hub_cache()
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
     free, reason = _disk(sweeps_dir)
     return MachineFacts(
