@@ -52,13 +52,13 @@ def one_sweep(sweep: str, on_disk: Sequence[str]) -> str:
     return sweep
 
 
-def command(main: Callable[[Sequence[str]], int], usage: str, arguments: Sequence[str]) -> int:
+def command(work: Callable[[Sequence[str]], int], usage: str, arguments: Sequence[str]) -> int:
     """A command's exit code: its help where that is asked for, a user's mistake as one line, as run.py says it."""
     if {"-h", "--help"} & set(arguments):
         print(usage)
         return 0
     try:
-        return main(arguments)
+        return work(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

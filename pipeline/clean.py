@@ -140,7 +140,7 @@ def readable(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def main(arguments: Sequence[str]) -> int:
+def tidy(arguments: Sequence[str]) -> int:
     given = key_values(arguments, ("only", "delete", "sweeps_dir"))
     only, deleting = given.get("only"), true_or_false("delete", given.get("delete", "false"))
     if only is not None and only not in KINDS:
@@ -161,5 +161,9 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def main(arguments: Sequence[str]) -> int:
+    return command(tidy, USAGE, arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(command(main, USAGE, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -46,7 +46,7 @@ def examine(partition: str | None, sweeps_dir: Path, probing: bool, patience: fl
     yield from machine.findings(machine.gather(sweeps_dir, ask_torch=False))
 
 
-def main(arguments: Sequence[str]) -> int:
+def diagnose(arguments: Sequence[str]) -> int:
     given = key_values(arguments, ("partition", "probe", "probe_seconds", "sweeps_dir"))
     sweeps_dir = Path(given.get("sweeps_dir", SWEEPS))
     probing = true_or_false("probe", given.get("probe", "true"))
@@ -59,5 +59,9 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if counts["problem"] else 0
 
 
+def main(arguments: Sequence[str]) -> int:
+    return command(diagnose, USAGE, arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(command(main, USAGE, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -146,7 +146,7 @@ def _aligned(lines: list[list[str]]) -> list[str]:
     ]
 
 
-def main(arguments: Sequence[str]) -> int:
+def plot(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     sweeps = chosen_sweeps(options)
     if not sweeps:
@@ -158,5 +158,9 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def main(arguments: Sequence[str]) -> int:
+    return command(plot, USAGE, arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(command(main, USAGE, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

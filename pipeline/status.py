@@ -134,7 +134,7 @@ def _why_waiting(task: Mapping[str, Any] | None, cluster: Cluster) -> str:
     return f"job {task['job_id']} {row.state} ({row.reason})" + (f": {advice}" if advice else "")
 
 
-def main(arguments: Sequence[str]) -> int:
+def report(arguments: Sequence[str]) -> int:
     given = key_values(arguments, ("sweep", "watch", "sweeps_dir"))
     sweeps_dir = Path(given.get("sweeps_dir", SWEEPS))
     pause = seconds("watch", given["watch"]) if "watch" in given else None
@@ -144,15 +144,19 @@ def main(arguments: Sequence[str]) -> int:
             print(f"no sweep on disk: {sweeps_dir} has no manifest; python pipeline/run.py makes one", file=sys.stderr)
             return 1
         chosen = [one_sweep(given["sweep"], on_disk)] if "sweep" in given else on_disk
-        report = [line for sweep in chosen for line in lines(sweeps_dir, sweep)]
+        found = [line for sweep in chosen for line in lines(sweeps_dir, sweep)]
         if pause is not None:
             clear = "\033[H\033[2J" if sys.stdout.isatty() else ""
-            report.insert(0, f"{clear}{time.strftime('%Y-%m-%d %H:%M:%S')}")
-        print("\n".join(report), flush=True)
+            found.insert(0, f"{clear}{time.strftime('%Y-%m-%d %H:%M:%S')}")
+        print("\n".join(found), flush=True)
         if pause is None:
             return 0
         time.sleep(pause)
 
 
+def main(arguments: Sequence[str]) -> int:
+    return command(report, USAGE, arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(command(main, USAGE, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))
