@@ -1,4 +1,4 @@
-"""What a pack needs, estimated from shapes alone: memory, disk and floating-point operations. Errs on the high side."""
+"""What a pack needs, estimated from shapes alone: memory and floating-point operations. Errs on the high side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,9 @@ DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class Cost:
-    """What one pack needs: bytes of memory and disk, floating-point operations of SAEs and of the language model."""
+    """What one pack needs: bytes of memory, floating-point operations of SAEs and of the language model."""
 
     memory: float
-    disk: float
     sae_flops: float
     model_flops: float
 
@@ -35,7 +34,7 @@ def pack_cost(runs: Sequence[RunConfig], device: str = "cpu") -> Cost:
     read = shape.contexts_read(max(r.train.steps for r in runs)) * run.model.context
     evaluated = run.eval.sequences * run.model.context * (2 + 2 * len(hooks) + len(runs))
     model_flops = 2 * _block_parameters(run.model) * (read + evaluated)
-    return Cost(memory(runs, device), 4 * sum(4 * size for size in sizes), sae_flops, model_flops)
+    return Cost(memory(runs, device), sae_flops, model_flops)
 
 
 def memory(runs: Sequence[RunConfig], device: str = "cpu") -> float:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 import torch
 from rich.table import Table
 
+from pipeline.clock import clock
 from pipeline.config import Job, RunConfig
 from pipeline.console import console
 from pipeline.cost import pack_cost
+from pipeline.disk import needed
 from pipeline.execution import use_threads
 from pipeline.identity import run_name
-from pipeline.progress import clock
 from pipeline.sites import d_in, d_sae
 
 STEP_EFFICIENCY = 0.55
@@ -44,10 +45,11 @@ def print_plan(jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], devic
     out.print(table)
     costs = [pack_cost(runs, device) for runs in packed]
     seconds = sum(c.sae_flops + c.model_flops for c in costs) / (STEP_EFFICIENCY * rate)
+    need = needed(packed)
     there = len({run_name(job.run) for job in jobs}) - sum(map(len, packed))
     out.print(
         f"{sum(map(len, packed))} runs to train in {len(packed)} packs ({there} recorded or failed before); "
         f"memory {max((c.memory for c in costs), default=0) / 1e9:.2f} GB, "
-        f"disk {sum(c.disk for c in costs) / 1e9:.2f} GB, "
+        f"disk {need.most / 1e9:.2f} GB while they are trained and {need.kept / 1e9:.2f} GB afterwards, "
         f"about {clock(seconds)} at {rate / 1e9:.0f} GFLOP/s fp32 on this machine"
     )

@@ -7,14 +7,14 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     # pathlib would import modules that this folder may shadow; os is loaded already
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.arguments import command, key_values, one_sweep
 from pipeline.config import REPOSITORY
-from pipeline.errors import UserError
+from pipeline.states import sweeps_on_disk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,38 +53,16 @@ class Options:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """key=value arguments, checked.
-
-    Raises:
-        UserError: a key is unknown, doubled or without a value.
-    """
-    accepted = ("sweep", "sweeps_dir", "results_dir")
-    given: dict[str, str] = {}
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in accepted:
-            near = difflib.get_close_matches(key, accepted, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UserError(f"{key} is unknown; {hint}(accepted: {', '.join(f'{name}=' for name in accepted)})")
-        if not value or key in given:
-            raise UserError(f"{key} {'is given twice' if key in given else 'has no value: ' + key + '=... is wanted'}")
-        given[key] = value
+    """key=value arguments, checked."""
+    given = key_values(arguments, ("sweep", "sweeps_dir", "results_dir"))
     folders = {name: Path(given.get(f"{name}_dir", REPOSITORY / name)) for name in ("sweeps", "results")}
     return Options(given.get("sweep"), folders["sweeps"], folders["results"])
 
 
 def chosen_sweeps(options: Options) -> list[str]:
     """The sweeps to aggregate; none where there is none on disk."""
-    from pipeline.aggregate import sweeps_on_disk
-
     on_disk = sweeps_on_disk(options.sweeps_dir)
-    if not on_disk or options.sweep is None:
-        return on_disk
-    if options.sweep not in on_disk:
-        near = difflib.get_close_matches(options.sweep, on_disk, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise UserError(f"sweep={options.sweep} is not on disk; {hint}(on disk: {', '.join(on_disk)})")
-    return [options.sweep]
+    return on_disk if not on_disk or options.sweep is None else [one_sweep(options.sweep, on_disk)]
 
 
 def aggregate(options: Options, sweep: str) -> list[Path]:
@@ -168,16 +146,9 @@ def _aligned(lines: list[list[str]]) -> list[str]:
     ]
 
 
-def main(arguments: Sequence[str]) -> int:
-    if {"-h", "--help"} & set(arguments):
-        print(USAGE)
-        return 0
-    try:
-        options = parse(arguments)
-        sweeps = chosen_sweeps(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # as run.py says it
-        return 2
+def plot(arguments: Sequence[str]) -> int:
+    options = parse(arguments)
+    sweeps = chosen_sweeps(options)
     if not sweeps:
         where = options.sweeps_dir
         print(f"no sweep on disk: {where} has no manifest; python pipeline/run.py makes one", file=sys.stderr)
@@ -185,6 +156,10 @@ def main(arguments: Sequence[str]) -> int:
     for path in [path for sweep in sweeps for path in aggregate(options, sweep)]:
         print(path)
     return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    return command(plot, USAGE, arguments)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 from rich.live import Live
 from rich.table import Table
 
+from pipeline.clock import clock
 from pipeline.config import RunConfig
 from pipeline.console import console
 from pipeline.errors import LeaseLost, NotWritable
@@ -163,12 +164,3 @@ class Progress:
                     f"{now['loss'] or 0:.4g}", f"{now['tokens_per_second']:,.0f}", clock(now["eta_seconds"]),
                 )  # fmt: skip
         return table
-
-
-def clock(seconds: float | None) -> str:
-    """Seconds as people read them."""
-    if seconds is None:
-        return "unknown"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -60,13 +60,22 @@ class ContextsStreamed:
 
     contexts_per_epoch: int | None = None
 
-    def __init__(self, stream: Any, packer: Packer, column: str) -> None:
-        self.stream, self.packer, self.column = stream, packer, column
-        start = {"number": 0, "document": 0, "rest": [], "owner": 0}  # owner: the document that the rest begins in
+    def __init__(self, stream: Any, packer: Packer, column: str, origin: str) -> None:
+        self.stream, self.packer, self.column, self.origin = stream, packer, column, origin
+        start = {
+            "number": 0,
+            "document": 0,
+            "rest": [],
+            "owner": 0,
+            "origin": origin,
+        }  # owner: the document that the rest begins in
         self._start = start | {"stream": copy.deepcopy(stream.state_dict())}
         self.restore(self._start)
 
     def restore(self, position: dict[str, Any]) -> None:
+        """Go to a position; one that was taken elsewhere is found again from the beginning."""
+        if position.get("origin", "hub") != self.origin:
+            position = self._start
         self._position = copy.deepcopy(position)
         self._next = int(position["number"])
         self._windows = self._read_on(copy.deepcopy(position))
@@ -99,7 +108,7 @@ class ContextsStreamed:
                 yield rest[start : start + length], owner
                 start, owner = start + length, document
             rest, document = rest[start:] if self.packer.joined else [], document + 1
-            kept = {"number": number, "document": document, "rest": list(rest), "owner": owner}
+            kept = {"number": number, "document": document, "rest": list(rest), "owner": owner, "origin": self.origin}
             self._position = kept | {"stream": copy.deepcopy(self.stream.state_dict())}
 
 
@@ -112,7 +121,8 @@ def permutation(n: int, *key: int) -> Int[Tensor, " n"]:
 def training_contexts(model: ModelConfig, data: DataConfig, seed: int) -> ContextSource:
     """The training text of a (model, data) pair in the order that a stream's seed gives."""
     if data.source == "hub":
-        return ContextsStreamed(text.streamed(data, "train"), Packer(model, data.packing), data.text_column)
+        stream, packer = text.streamed(data, "train"), Packer(model, data.packing)
+        return ContextsStreamed(stream, packer, data.text_column, text.origin(data))
     return ContextsInMemory(_packed(model, data, "train"), seed)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pipeline.bundled import corpus
 from pipeline.config import DataConfig
 from pipeline.errors import UserError
+from pipeline.tokens import prefetched
 
 Split = Literal["train", "evaluation"]
 
@@ -58,14 +59,34 @@ def _parquet_column(path: Path, column: str) -> Iterator[str]:
 
 
 def streamed(data: DataConfig, split: Split) -> Any:
-    """A Hugging Face dataset as a stream whose position can be saved; its first documents are held out."""
+    """A Hugging Face dataset as a stream whose position can be saved; its first documents are held out.
+
+    Documents that were brought beforehand (pipeline/prefetch.py) are read from there.
+    """
+    held = data.evaluation_documents
+    stream = _stream(data, prefetched.files(data))
+    return stream.take(held) if split == "evaluation" else stream.skip(held)
+
+
+def origin(data: DataConfig) -> str:
+    """Where `streamed` reads: a position in one place means nothing in another."""
+    return prefetched.folder(data).name if prefetched.files(data) else "hub"
+
+
+def all_documents(data: DataConfig) -> Iterator[str]:
+    """A dataset's documents from the hub, held out or not, in its own order."""
+    for row in _stream(data, []):
+        yield row[data.text_column]
+
+
+def _stream(data: DataConfig, local: list[str]) -> Any:
     from datasets import load_dataset
 
-    stream = load_dataset(
+    if local:
+        return load_dataset("parquet", data_files=local, split="train", streaming=True)
+    return load_dataset(
         str(data.dataset), data.subset, split=data.split, revision=data.revision, streaming=True
     ).select_columns([data.text_column])
-    held = data.evaluation_documents
-    return stream.take(held) if split == "evaluation" else stream.skip(held)
 
 
 def identity(data: DataConfig) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 Needs root and Debian's or Ubuntu's packages (`python -m tests.slurm.cluster install`), no systemd, and nothing beyond
 the standard library. Several clusters run beside each other. By hand:
 
-    eval "$(python -m tests.slurm.cluster up)"     # sets SLURM_CONF: sinfo, sbatch and all others then mean this cluster
-    python -m tests.slurm.cluster kill n2          # as if the node lost power; start n2, drain n2, resume n2, partition n2
+    eval "$(python -m tests.slurm.cluster up)"     # sets SLURM_CONF: sinfo, sbatch and all others mean this cluster
+    python -m tests.slurm.cluster kill n2          # as if it lost power; also start, drain, resume, partition n2
     python -m tests.slurm.cluster stop-controller  # and start-controller
     python -m tests.slurm.cluster down             # stops everything by process id and deletes the folder
 """
@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -78,7 +79,7 @@ class Cluster:
             cluster.start_controller()
             for node in settings.node_names:
                 cluster.start_node(node, wait=False)
-            cluster.wait_for(lambda: all(cluster.node_state(n) == "idle" for n in settings.node_names), seconds)
+            cluster.wait_for(lambda: all(cluster.node_state(n) == "IDLE" for n in settings.node_names), seconds)
         except BaseException as error:
             tail = cluster.last_lines()
             cluster.down()
@@ -99,8 +100,8 @@ class Cluster:
         """What a command prints, run as a user of this cluster; with check=False also what it says on stderr."""
         environment = os.environ | self.environment | {"PATH": PATH}
         done = subprocess.run(
-            command, env=environment, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+            command, env=environment, text=True, timeout=timeout, stdin=subprocess.DEVNULL, capture_output=True,
+            **options,
         )  # fmt: skip
         if check and done.returncode:
             raise ClusterError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
@@ -110,8 +111,9 @@ class Cluster:
         return self.run("squeue", "-h", "-r", "-t", "all", "-o", "%T", "-j", job, check=False)
 
     def node_state(self, node: str) -> str:
-        """idle, mixed, allocated, down, drained, ...; a * at the end means that the node does not answer."""
-        return self.run("sinfo", "-h", "-N", "-n", node, "-o", "%T", check=False).partition("\n")[0]
+        """IDLE, MIXED, DOWN*, IDLE+DRAIN, ...; * means that the node does not answer. sinfo is often behind."""
+        _, _, state = self.run("scontrol", "-o", "show", "node", node, check=False).partition(" State=")
+        return state.partition(" ")[0]
 
     def wait_for(self, holds: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
@@ -125,7 +127,7 @@ class Cluster:
     def kill_node(self, node: str) -> None:
         """As if it lost power: slurmd, its job steps and their processes die at once. Slurm notices after ~30 s."""
         self._kill(f"slurmd.{node}", "slurmd", signal.SIGKILL)
-        processes.kill_all(processes.of_node(self.conf, node))
+        processes.kill_node(self.conf, node)
         for left in (self.folder / "spool" / node).glob("*"):
             # a job that comes back to the node and finds its own old files is "launch failed requeued held"
             shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -139,7 +141,7 @@ class Cluster:
         # slurmd hands its environment to the processes that guard job steps: of_node knows them by it
         self._start("slurmd", "-N", node, "-f", str(self.conf), SLURMD_NODENAME=node)
         if wait:
-            self.wait_for(lambda: self.node_state(node).rstrip("*") not in {"down", "unknown", ""}, 60)
+            self.wait_for(lambda: not re.match(r"$|UNKNOWN|DOWN|.*\*", self.node_state(node)))
 
     def drain(self, node: str) -> None:
         self.run("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
@@ -177,7 +179,7 @@ class Cluster:
         self._kill("slurmctld", "slurmctld", signal.SIGTERM)
         self._kill("munged", "munged", signal.SIGTERM)
         for node in self.settings.node_names:
-            processes.kill_all(processes.of_node(self.conf, node))
+            processes.kill_node(self.conf, node)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def last_lines(self) -> str:

@@ -34,7 +34,7 @@ def stop(pid_file: Path, program: str, folder: Path, number: signal.Signals, wai
 
 
 def of_node(conf: Path, node: str) -> list[int]:
-    """Everything that runs on a node of a cluster, except its slurmd: what guards job steps, and the jobs' processes."""
+    """Everything that runs on a node of a cluster but its slurmd: what guards job steps, and the jobs' processes."""
     wanted = {f"SLURM_CONF={conf}", f"SLURMD_NODENAME={node}"}
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -48,9 +48,12 @@ def of_node(conf: Path, node: str) -> list[int]:
     return found
 
 
-def kill_all(numbers: list[int]) -> None:
-    for number in numbers:
-        send(number, signal.SIGKILL)
+def kill_node(conf: Path, node: str) -> None:
+    """Kill all of `of_node`, and what those processes start meanwhile."""
+    while found := of_node(conf, node):
+        for number in found:
+            send(number, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def send(process: int, number: signal.Signals) -> None:

@@ -1,0 +1,69 @@
+"""key=value arguments of the small commands: plot_pareto, status, doctor, clean. (run.py's are Hydra's.)"""
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from pipeline.errors import UserError
+
+
+def key_values(arguments: Sequence[str], accepted: Sequence[str]) -> dict[str, str]:
+    """The arguments as a dictionary.
+
+    Raises:
+        UserError: a key is unknown, doubled or without a value.
+    """
+    given: dict[str, str] = {}
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key not in accepted:
+            raise UserError(f"{key} is unknown; {did_you_mean(key, accepted)}(accepted: {'=, '.join(accepted)}=)")
+        if not value or key in given:
+            raise UserError(f"{key} {'is given twice' if key in given else 'has no value: ' + key + '=... is wanted'}")
+        given[key] = value
+    return given
+
+
+def did_you_mean(wrong: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}? " if near else ""
+
+
+def true_or_false(key: str, value: str) -> bool:
+    if value not in {"true", "false"}:
+        raise UserError(f"{key}={value} is neither true nor false")
+    return value == "true"
+
+
+def seconds(key: str, value: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(value) < float("inf"):
+            return float(value)
+    raise UserError(f"{key}={value} is no number of seconds above 0")
+
+
+def one_sweep(sweep: str, on_disk: Sequence[str]) -> str:
+    """The sweep, which must be on disk."""
+    if sweep not in on_disk:
+        hint = did_you_mean(sweep, on_disk)
+        raise UserError(f"sweep={sweep} is not on disk; {hint}(on disk: {', '.join(on_disk)})")
+    return sweep
+
+
+def command(work: Callable[[Sequence[str]], int], usage: str, arguments: Sequence[str]) -> int:
+    """A command's exit code: its help where that is asked for, a user's mistake as one line, as run.py says it."""
+    if {"-h", "--help"} & set(arguments):
+        print(usage)
+        return 0
+    try:
+        return work(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141

@@ -1,0 +1,169 @@
+"""Entry point: what on disk nobody needs any more. `python pipeline/clean.py --help` says how."""
+
+import os
+import sys
+
+if __package__ in {None, ""}:  # run as a script: this folder is first on the path, where the repository belongs
+    # pathlib would import modules that this folder may shadow; os is loaded already
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
+
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.arguments import command, did_you_mean, key_values, true_or_false
+from pipeline.errors import UserError
+from pipeline.states import read_object, read_run, sweeps_on_disk
+
+SWEEPS = Path(__file__).resolve().parent.parent / "sweeps"
+KINDS = ("unwanted", "old", "checkpoints", "temporary")
+USAGE = f"""\
+usage: python pipeline/clean.py [only=KIND] [delete=true] [sweeps_dir=FOLDER]
+
+Lists, with sizes, what could go; deletes nothing unless it is told to. Runs that are being trained are left alone.
+
+  unwanted      folders of runs that no sweep on disk declares (single runs are declared by the sweep adhoc)
+  old           folders of runs of another numerics_version, which this code neither resumes nor compares
+  checkpoints   of runs that have their record
+  temporary     what killed processes left half-written, more than an hour ago
+
+  only=KIND           one of these only
+  delete=true         delete what is listed
+  sweeps_dir=FOLDER   where runs leave their records (default {SWEEPS})"""
+TEMPORARY_SECONDS = 3600.0
+DELETING = ".deleting-"
+
+
+@dataclass(frozen=True)
+class Waste:
+    """Something that could go."""
+
+    kind: str
+    path: Path
+    size: int  # bytes
+    why: str
+
+
+def find(sweeps_dir: Path, now: float) -> Iterator[Waste]:
+    """All that could go, each file once.
+
+    Raises:
+        UserError: a manifest cannot be read, so that nobody knows which runs it wants.
+    """
+    from pipeline.identity import NUMERICS_VERSION
+
+    wanted = declared(sweeps_dir)
+    for folder in sorted(path for path in (sweeps_dir / "runs").glob("*") if path.is_dir()):
+        if folder.name.startswith(DELETING):
+            yield Waste("temporary", folder, size(folder), "its deletion was begun")
+        elif not is_in_use(folder, now):
+            yield from _of_run(folder, wanted, NUMERICS_VERSION, now)
+    for folder in sorted(path for path in sweeps_dir.glob("*") if path.is_dir() and path.name != "runs"):
+        yield from _temporaries(folder, now)
+
+
+def declared(sweeps_dir: Path) -> set[str]:
+    """The runs that some sweep on disk wants."""
+    names: set[str] = set()
+    for sweep in sweeps_on_disk(sweeps_dir):
+        manifest = read_object(sweeps_dir / sweep / "manifest.json")
+        if manifest is None:
+            path = sweeps_dir / sweep / "manifest.json"
+            raise UserError(f"{path} cannot be read, so nobody knows which runs it wants: mend or remove it first")
+        names |= {entry["run"] for entry in manifest["runs"]}
+    return names
+
+
+def is_in_use(folder: Path, now: float) -> bool:
+    """Whether a process works on a run, also one that evaluates a finished run again."""
+    run = read_run(folder.parent, {"run": folder.name, "evaluation": "none"})
+    return run.is_running(now)
+
+
+def numerics_version(folder: Path) -> int | None:
+    try:
+        found = re.search(r"^numerics_version: (\d+)\s*$", (folder / "config.yaml").read_text(), re.M)
+    except FileNotFoundError:
+        return None
+    return int(found.group(1)) if found else None
+
+
+def _of_run(folder: Path, wanted: set[str], current: int, now: float) -> Iterator[Waste]:
+    version = numerics_version(folder)
+    if version is not None and version != current:
+        yield Waste("old", folder, size(folder), f"numerics_version {version}; this code has {current}")
+    elif folder.name not in wanted:
+        if now - newest(folder) > TEMPORARY_SECONDS:  # else it may be another's, whose manifest is about to appear
+            yield Waste("unwanted", folder, size(folder), "no sweep on disk declares it")
+    else:
+        checkpoints = folder / "checkpoints"
+        if checkpoints.is_dir() and (folder / "metrics.json").is_file():
+            yield Waste("checkpoints", checkpoints, size(checkpoints), "the run has its record")
+        yield from _temporaries(folder, now)
+
+
+def _temporaries(folder: Path, now: float) -> Iterator[Waste]:
+    for path in sorted((*folder.glob(".*.tmp"), *folder.glob(".lease-*.claim"), *folder.glob("*/.*.tmp"))):
+        if path.is_file() and now - path.stat().st_mtime > TEMPORARY_SECONDS:
+            yield Waste("temporary", path, size(path), "left half-written")
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.lstat().st_size for file in files if file.is_symlink() or file.is_file())
+
+
+def newest(folder: Path) -> float:
+    return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+
+
+def delete(waste: Waste) -> None:
+    """A folder goes under another name first: what is left of it when this is killed is nobody's run."""
+    if not waste.path.is_dir():
+        waste.path.unlink(missing_ok=True)
+        return
+    target = waste.path
+    if waste.kind in {"unwanted", "old"}:
+        target = waste.path.rename(waste.path.with_name(f"{DELETING}{waste.path.name}"))
+    shutil.rmtree(target)
+
+
+def readable(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def tidy(arguments: Sequence[str]) -> int:
+    given = key_values(arguments, ("only", "delete", "sweeps_dir"))
+    only, deleting = given.get("only"), true_or_false("delete", given.get("delete", "false"))
+    if only is not None and only not in KINDS:
+        raise UserError(f"only={only} is unknown; {did_you_mean(only, KINDS)}(accepted: {', '.join(KINDS)})")
+    sweeps_dir = Path(given.get("sweeps_dir", SWEEPS))
+    if not sweeps_dir.is_dir():
+        raise UserError(f"sweeps_dir={sweeps_dir} is no folder")
+    found = [waste for waste in find(sweeps_dir, time.time()) if only in {None, waste.kind}]
+    for waste in found:
+        print(f"{waste.kind:11}  {readable(waste.size):>9}  {waste.path.relative_to(sweeps_dir)}  ({waste.why})")
+        if deleting:
+            delete(waste)
+    total = readable(sum(waste.size for waste in found))
+    if not found:
+        print("nothing could go")
+    else:
+        print(f"{total} deleted" if deleting else f"{total} could go: the same command with delete=true deletes it")
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    return command(tidy, USAGE, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+"""What Slurm says of itself: scontrol's words, parsed; nothing is judged here."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.arguments import did_you_mean
+from pipeline.errors import UserError
+from pipeline.launching.squeue import outside_of_jobs
+
+SECONDS = 30
+
+
+@dataclass(frozen=True)
+class ClusterFacts:
+    """`scontrol show config`, one record of `show partition`, its nodes of `show node`: words as Slurm writes them."""
+
+    config: Mapping[str, str]
+    partition: Mapping[str, str]
+    nodes: Sequence[Mapping[str, str]]
+    largest_sweep: int = 0  # runs of the largest sweep on disk: so many tasks at the most
+
+    @property
+    def name(self) -> str:
+        return self.partition["PartitionName"]
+
+    @property
+    def preemption(self) -> str:
+        """What happens to a pre-empted job of the partition: OFF, REQUEUE, CANCEL, SUSPEND, ..."""
+        if self.config.get("PreemptType", "preempt/none").endswith("none"):
+            return "OFF"
+        return self.partition.get("PreemptMode") or self.config.get("PreemptMode", "OFF")
+
+    @property
+    def has_gpus(self) -> bool:
+        return any("gpu" in node.get("Gres", "") for node in self.nodes)
+
+
+def has_slurm() -> bool:
+    return shutil.which("scontrol") is not None
+
+
+def ask(partition: str | None, largest_sweep: int) -> ClusterFacts:
+    """The facts of the running cluster.
+
+    Raises:
+        UserError: the controller does not answer, or there is no such partition.
+    """
+    partitions = records(scontrol("show", "partition"), "PartitionName")
+    names = [found["PartitionName"] for found in partitions]
+    chosen = [p for p in partitions if (p["PartitionName"] == partition if partition else p["Default"] == "YES")]
+    if partition and not chosen:
+        raise UserError(f"partition={partition} is unknown; {did_you_mean(partition, names)}({', '.join(names)})")
+    if not chosen:
+        raise UserError(f"the cluster has no default partition: partition= is wanted (one of {', '.join(names)})")
+    nodes = records(scontrol("show", "node"), "NodeName")
+    mine = [n for n in nodes if chosen[0]["PartitionName"] in n.get("Partitions", "").split(",")]
+    return ClusterFacts(settings(scontrol("show", "config")), chosen[0], mine, largest_sweep)
+
+
+def scontrol(*arguments: str) -> str:
+    try:
+        with outside_of_jobs():
+            done = subprocess.run(["scontrol", "-o", *arguments], capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"Slurm's controller does not answer within {SECONDS} s: is it up? (scontrol ping)") from None
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        raise UserError(f"Slurm does not answer: {said} (scontrol ping; echo $SLURM_CONF)")
+    return done.stdout
+
+
+def settings(text: str) -> dict[str, str]:
+    """`scontrol show config`: lines of Key = value."""
+    return dict(re.findall(r"^(\w[\w/]*)\s*=[ \t]*(.*?)[ \t]*$", text, re.M))
+
+
+def records(text: str, first_key: str) -> list[dict[str, str]]:
+    """`scontrol -o show ...`: a record a line, of Key=value."""
+    lines = [line for line in text.splitlines() if line.startswith(first_key)]
+    return [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines]
+
+
+def seconds(text: str) -> float:
+    """A duration as Slurm writes it: 15, 30 sec, 10:00, 1-12:00:00, UNLIMITED."""
+    if text.upper() in {"UNLIMITED", "INFINITE", "NONE"}:
+        return float("inf")
+    days, _, rest = text.removesuffix(" sec").rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if days:
+        parts += [0] * (3 - len(parts))
+    in_a_day = sum(part * 60.0**power for power, part in enumerate(reversed(parts)))
+    return int(days or 0) * 86400 + in_a_day

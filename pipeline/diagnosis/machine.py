@@ -1,0 +1,172 @@
+"""What a machine says of itself, here or on a node, and checks of it. Imports nothing slow unless it is asked to."""
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.diagnosis.finding import Finding
+from pipeline.tokens.prefetched import hub_cache
+
+GIGABYTE = 1e9
+HUB = ("huggingface.co", 443)
+SAE_THREADS = 1
+
+
+@dataclass(frozen=True)
+class MachineFacts:
+    """Plain values, so that a node's facts travel as JSON."""
+
+    host: str
+    cores: int  # that this process may use
+    memory: float  # bytes
+    disk_free: float  # bytes below the sweeps' folder
+    disk_reason: str  # why nothing can be written there; empty when it can
+    visible_gpus: str | None  # CUDA_VISIBLE_DEVICES
+    gpus: int  # that the driver lists
+    torch_gpus: int | None  # that PyTorch can use; None where it was not asked
+    hub_cache: str
+    cached_models: int
+    token: bool
+    offline: bool
+    hub_reason: str  # why the hub cannot be reached; empty when it can
+    bundled_reason: str  # why the bundled model cannot be read
+
+
+def gather(sweeps_dir: Path, ask_torch: bool) -> MachineFacts:
+    """The facts of the machine that this runs on. PyTorch takes seconds to answer."""
+    cache = hub_cache()
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    free, reason = _disk(sweeps_dir)
+    return MachineFacts(
+        host=platform.node(), cores=len(os.sched_getaffinity(0)), disk_free=free, disk_reason=reason,
+        memory=float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
+        visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"), gpus=_gpus(), torch_gpus=_torch() if ask_torch else None,
+        hub_cache=str(cache), cached_models=len(list(cache.glob("models--*"))) if cache.is_dir() else 0,
+        token=bool(os.environ.get("HF_TOKEN")) or (_hub_home() / "token").is_file(), offline=offline,
+        hub_reason="" if offline else _hub(), bundled_reason=_bundled(),
+    )  # fmt: skip
+
+
+def _hub_home() -> Path:
+    return Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+
+
+def _disk(sweeps_dir: Path) -> tuple[float, str]:
+    """Free bytes, and why no file can be written there."""
+    there = next(folder for folder in (sweeps_dir.absolute(), *sweeps_dir.absolute().parents) if folder.exists())
+    free = float(shutil.disk_usage(there).free)
+    probe = there / f".doctor-{platform.node()}-{os.getpid()}"
+    try:
+        probe.write_text("x")
+        probe.unlink()
+    except OSError as error:
+        return free, f"{there}: {error.strerror}"
+    return free, ""
+
+
+def _gpus() -> int:
+    with suppress(OSError, subprocess.TimeoutExpired):
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20)
+        return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    return 0
+
+
+def _torch() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _hub() -> str:
+    try:
+        socket.create_connection(HUB, timeout=3).close()
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def _bundled() -> str:
+    from safetensors import safe_open
+
+    path = Path(__file__).resolve().parent.parent / "bundled" / "model" / "model.safetensors"
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            return "" if list(file.keys()) else f"{path} is empty"
+    except Exception as error:  # safetensors has an error of its own for a damaged file
+        return f"{path}: {str(error).splitlines()[0]}"
+
+
+# ------------------------------------------------------------------------------------------------------------- checks
+
+
+def cores(facts: MachineFacts) -> Finding:
+    memory = f"{facts.memory / GIGABYTE:.0f} GB of memory"
+    if facts.cores > SAE_THREADS:
+        return Finding("ok", f"{facts.cores} cores, {memory}")
+    return Finding("warn", f"1 core, {memory}: on a processor training is slow; ask for hydra.launcher.cpus_per_task=8")
+
+
+def disk(facts: MachineFacts) -> Finding:
+    if facts.disk_reason:
+        return Finding("problem", f"no run can be written ({facts.disk_reason}): give execution.sweeps_dir=FOLDER")
+    free = facts.disk_free / GIGABYTE
+    if free < 1:
+        return Finding("problem", f"{free:.1f} GB of disk are free: python pipeline/clean.py shows what could go")
+    if free < 10:
+        return Finding("warn", f"{free:.1f} GB of disk are free: plan=true says what a sweep needs")
+    return Finding("ok", f"the sweeps' folder can be written, {free:.0f} GB are free")
+
+
+def gpu(facts: MachineFacts) -> Finding:
+    if facts.torch_gpus:
+        return Finding("ok", f"PyTorch sees {facts.torch_gpus} GPU")
+    if facts.visible_gpus and facts.torch_gpus == 0:
+        return Finding(
+            "problem",
+            f"Slurm gave GPU {facts.visible_gpus}, but PyTorch sees none: everything would train on processors; check "
+            "nvidia-smi on the node, and that PyTorch was installed for its CUDA version",
+        )
+    if facts.gpus and facts.torch_gpus == 0:
+        return Finding("problem", f"{facts.gpus} GPU here, but PyTorch sees none: install PyTorch for its CUDA version")
+    if facts.gpus:
+        return Finding("ok", f"{facts.gpus} GPU")
+    return Finding("ok", "no GPU: training runs on processors")
+
+
+def hub(facts: MachineFacts) -> Finding:
+    """Either the hub or, without it, what prefetching brought to the cache."""
+    held = f"{facts.cached_models} models in {facts.hub_cache}"
+    token = "a token is there" if facts.token else "no token: gated models (Gemma) are refused; set HF_TOKEN"
+    if not facts.offline and not facts.hub_reason:
+        return Finding("ok" if facts.token else "warn", f"the Hugging Face hub can be reached; {token}")
+    why = "HF_HUB_OFFLINE is set" if facts.offline else f"the hub cannot be reached ({facts.hub_reason})"
+    if not facts.cached_models:
+        return Finding(
+            "warn",
+            f"{why}, and the cache {facts.hub_cache} is empty: only the bundled and local models work; on a machine "
+            "with the hub: python pipeline/prefetch.py, with the overrides of your sweep and HF_HOME on a shared disk",
+        )
+    if facts.offline:
+        return Finding("ok", f"{why}; {held}")
+    return Finding("warn", f"{why}; {held}: set HF_HUB_OFFLINE=1, else every load waits for the hub first")
+
+
+def bundled(facts: MachineFacts) -> Finding:
+    if facts.bundled_reason:
+        return Finding("problem", f"the bundled model cannot be read ({facts.bundled_reason}): install again")
+    return Finding("ok", "the bundled model can be read")
+
+
+CHECKS: tuple[Callable[[MachineFacts], Finding], ...] = (cores, disk, gpu, hub, bundled)
+
+
+def findings(facts: MachineFacts) -> Iterator[Finding]:
+    for check in CHECKS:
+        found = check(facts)
+        yield Finding(found.level, f"{facts.host}: {found.text}")

@@ -1,0 +1,59 @@
+"""What a sweep needs on disk, and whether it is there."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import RunConfig
+from pipeline.errors import UserError
+from pipeline.sites import d_in, d_sae
+
+CHECKPOINT = 3
+"""Copies of the parameters in a checkpoint: themselves and two moments."""
+CHECKPOINTS = 2
+"""That are kept of a run; the next one is written beside them."""
+OTHER_FILES = 1e5
+"""Bytes of a run beside its weights: history, sums of held-out contexts, metrics."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes: at most, while packs are trained; and kept, when all is done."""
+
+    most: float
+    kept: float
+
+
+def needed(packs: Sequence[Sequence[RunConfig]], at_once: int = 1) -> Need:
+    """What training these packs adds; `at_once` of them run beside each other."""
+    kept = [sum(_weights(run) + OTHER_FILES for run in pack) for pack in packs]
+    passing = sorted((_passing(pack) for pack in packs), reverse=True)
+    return Need(sum(kept) + sum(passing[:at_once]), sum(kept))
+
+
+def _weights(run: RunConfig) -> float:
+    return 4.0 * (2 * d_in(run) * d_sae(run) + d_in(run) + 4 * d_sae(run))
+
+
+def _passing(pack: Sequence[RunConfig]) -> float:
+    """Checkpoints of every run of a pack, and one that is being written."""
+    sizes = [_weights(run) * CHECKPOINT for run in pack]
+    return CHECKPOINTS * sum(sizes) + max(sizes, default=0.0)
+
+
+def check(need: Need, sweeps_dir: Path) -> str | None:
+    """A warning where the disk has less free than training takes at the most.
+
+    Raises:
+        UserError: what is kept does not fit.
+    """
+    there = next(folder for folder in (sweeps_dir.absolute(), *sweeps_dir.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    if need.most <= free:
+        return None
+    has = f"{there} has {free / 1e9:.1f} GB free"
+    room = "make room (python pipeline/clean.py) or give execution.sweeps_dir=FOLDER"
+    if need.kept > free:
+        raise UserError(f"{has}, and these runs leave {need.kept / 1e9:.1f} GB: {room}")
+    return f"warning: {has}, and checkpoints may bring these runs to {need.most / 1e9:.1f} GB meanwhile: {room}"

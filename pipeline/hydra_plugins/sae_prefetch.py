@@ -1,0 +1,37 @@
+"""Hydra plugin: `hydra/launcher=prefetch` brings what the runs of a sweep need from the hub, and trains none.
+
+Hydra scans this module at every start: whatever is slow to import is imported late. It may not use
+`from __future__ import annotations` (Hydra executes it before it is a module).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+@dataclass
+class PrefetchConf:
+    _target_: str = "hydra_plugins.sae_prefetch.PrefetchLauncher"
+
+
+class PrefetchLauncher(Launcher):
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from pipeline.config import from_hydra
+        from pipeline.fetching import fetch
+
+        loader = self.hydra_context.config_loader
+        configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
+        for line in fetch([from_hydra(config).run for config in configs]):
+            print(line, flush=True)
+        return [JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED) for overrides in job_overrides]
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="prefetch", node=PrefetchConf, provider="pipeline")

@@ -1,0 +1,162 @@
+"""Entry point: what has become of a sweep, from disk and one look at Slurm. `--help` says how."""
+
+import os
+import sys
+
+if __package__ in {None, ""}:  # run as a script: this folder is first on the path, where the repository belongs
+    # pathlib would import modules that this folder may shadow; os is loaded already
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.arguments import command, key_values, one_sweep, seconds
+from pipeline.clock import clock
+from pipeline.launching import squeue
+from pipeline.states import RunOnDisk, read_states, read_tasks, reason, sweeps_on_disk
+
+SWEEPS = Path(__file__).resolve().parent.parent / "sweeps"
+USAGE = f"""\
+usage: python pipeline/status.py [sweep=NAME] [watch=SECONDS] [sweeps_dir=FOLDER]
+
+Says how many runs of a sweep, of every sweep on disk by default, are done, running, waiting, failed and missing; which
+run now, how far they are and where; why others failed or wait. Reads the records on disk and asks Slurm once, if there
+is one; changes nothing.
+
+  sweep=NAME          one sweep only
+  watch=SECONDS       look again after so many seconds, until Ctrl-C
+  sweeps_dir=FOLDER   where runs leave their records (default {SWEEPS})"""
+STATES = ("done", "running", "waiting", "failed", "missing")
+ROWS_SHOWN = 15
+"""Runs of each kind that are listed; of the others there is a count."""
+RULE = ("running", "failed", "waiting", "missing")
+"""What is listed, in this order."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What Slurm says of the tasks of a sweep; `note` is why it says nothing."""
+
+    rows: Mapping[str, squeue.Row]
+    note: str = ""
+
+
+def ask_slurm(tasks: Sequence[Mapping[str, Any]]) -> Cluster:
+    """One squeue call for all tasks that are not known to have ended."""
+    open_tasks = [task for task in tasks if task["executor"] == "slurm" and task["ended"] is None]
+    numbers = [task["job_id"] for task in open_tasks if task["job_id"][:1].isdigit()]
+    if not numbers:
+        return Cluster({})
+    if shutil.which("squeue") is None:
+        return Cluster({}, "no squeue here: what Slurm says of the tasks is not shown")
+    try:
+        return Cluster(squeue.jobs(numbers))
+    except squeue.NoAnswer as error:
+        return Cluster({}, f"Slurm does not answer ({error}): what it last said is shown")
+
+
+def lines(sweeps_dir: Path, sweep: str, now: float | None = None) -> Iterator[str]:
+    """The report on one sweep."""
+    moment = time.time() if now is None else now
+    on_disk = read_states(sweeps_dir, sweep, moment)
+    tasks = read_tasks(sweeps_dir, sweep)
+    cluster = ask_slurm(tasks)
+    task_of = {name: task for task in tasks for name in task["runs"]}
+    runs = [(run, _as_slurm_knows(state, task_of.get(run.entry["run"]), cluster)) for run, state in on_disk]
+    counts = {state: sum(found == state for _, found in runs) for state in STATES}
+    parts = [f"{count} {state}" for state, count in counts.items() if count]
+    yield f"{sweep}: {len(runs)} runs: {', '.join(parts) or 'none is declared'}{_left(runs, counts)}"
+    if cluster.note:
+        yield f"  {cluster.note}"
+    for state in RULE:
+        chosen = [run for run, found in runs if found == state]
+        for run in chosen[:ROWS_SHOWN]:
+            yield f"  {state:8} {run.entry['run']}  {_about(run, state, task_of.get(run.entry['run']), cluster)}"
+        if len(chosen) > ROWS_SHOWN:
+            yield f"  {state:8} and {len(chosen) - ROWS_SHOWN} more"
+
+
+def _as_slurm_knows(state: str, task: Mapping[str, Any] | None, cluster: Cluster) -> str:
+    """A run whose task Slurm has put back into the queue waits, though its last sign of life is young."""
+    row = cluster.rows.get(task["job_id"]) if task else None
+    return "waiting" if state == "running" and row and row.state in {"PENDING", "REQUEUE_HOLD", "REQUEUED"} else state
+
+
+def _left(runs: Sequence[tuple[RunOnDisk, str]], counts: Mapping[str, int]) -> str:
+    """When what runs now will have been trained, by what the runs say themselves."""
+    known = [(run.progress or {}).get("eta_seconds") for run, state in runs if state == "running"]
+    longest = max((eta for eta in known if eta is not None), default=None)
+    return f"; those running end in {clock(longest)}" if longest is not None else ""
+
+
+def _about(run: RunOnDisk, state: str, task: Mapping[str, Any] | None, cluster: Cluster) -> str:
+    if state == "running":
+        return f"{_progress(run.progress)}, {_where(run, task, cluster)}"
+    if state == "waiting":
+        return _why_waiting(task, cluster)
+    where = f" ({task['log']})" if task and task.get("log") else ""
+    return f"{reason(run, state)}{where}"
+
+
+def _progress(progress: Mapping[str, Any] | None) -> str:
+    """step 300/5,000, L0 20.1, loss 0.8, 24,000 tokens/s, ETA 3 min"""
+    if not progress:
+        return "starting"
+    values = [f"step {progress['step']:,}/{progress['steps']:,}"]
+    for key, text in (("l0", "L0 {:.1f}"), ("loss", "loss {:.4g}"), ("tokens_per_second", "{:,.0f} tokens/s")):
+        if progress.get(key) is not None:
+            values.append(text.format(progress[key]))
+    evaluating = progress["step"] == progress["steps"]
+    return ", ".join([*values, "evaluating" if evaluating else f"ETA {clock(progress.get('eta_seconds'))}"])
+
+
+def _where(run: RunOnDisk, task: Mapping[str, Any] | None, cluster: Cluster) -> str:
+    host = f"on {run.lease['host']}" if run.lease else ""
+    if task is None or task["executor"] != "slurm":
+        return host or "on this machine"
+    row = cluster.rows.get(task["job_id"])
+    state = row.state if row else task["state"]
+    return f"{host or (f'on {row.node}' if row and row.node else '')} job {task['job_id']} {state}".strip()
+
+
+def _why_waiting(task: Mapping[str, Any] | None, cluster: Cluster) -> str:
+    if task is None or task["executor"] != "slurm":
+        return "for its turn"
+    row = cluster.rows.get(task["job_id"])
+    if row is None:
+        known = f"last known as {task['state']}" if task["state"] else "not submitted yet"
+        return f"job {task['job_id'] or '-'}: {known}" + (f": {task['reason']}" if task["reason"] else "")
+    advice = squeue.advice(row, task["job_id"])
+    return f"job {task['job_id']} {row.state} ({row.reason})" + (f": {advice}" if advice else "")
+
+
+def report(arguments: Sequence[str]) -> int:
+    given = key_values(arguments, ("sweep", "watch", "sweeps_dir"))
+    sweeps_dir = Path(given.get("sweeps_dir", SWEEPS))
+    pause = seconds("watch", given["watch"]) if "watch" in given else None
+    while True:
+        on_disk = sweeps_on_disk(sweeps_dir)
+        if not on_disk:
+            print(f"no sweep on disk: {sweeps_dir} has no manifest; python pipeline/run.py makes one", file=sys.stderr)
+            return 1
+        chosen = [one_sweep(given["sweep"], on_disk)] if "sweep" in given else on_disk
+        found = [line for sweep in chosen for line in lines(sweeps_dir, sweep)]
+        if pause is not None:
+            clear = "\033[H\033[2J" if sys.stdout.isatty() else ""
+            found.insert(0, f"{clear}{time.strftime('%Y-%m-%d %H:%M:%S')}")
+        print("\n".join(found), flush=True)
+        if pause is None:
+            return 0
+        time.sleep(pause)
+
+
+def main(arguments: Sequence[str]) -> int:
+    return command(report, USAGE, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,105 @@
+"""What clean lists and deletes, on folders written by hand."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.clean import find, main
+from pipeline.identity import NUMERICS_VERSION
+
+ROOT = Path(__file__).resolve().parent.parent
+HOURS = 3 * 3600
+
+
+def write(path: Path, content: str = "x", age: float = HOURS) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A sweep of the runs done, old and begun; beside them a run of no sweep, a new one and one that is trained."""
+    runs = [{"run": name, "evaluation": "e", "settings": {}} for name in ("done", "old", "begun")]
+    write(tmp_path / "s" / "manifest.json", json.dumps({"runs": runs}))
+    for name in ("done", "old", "begun", "unwanted", "new", "running"):
+        version = NUMERICS_VERSION - 1 if name == "old" else NUMERICS_VERSION
+        write(tmp_path / "runs" / name / "config.yaml", f"seed: 0\nnumerics_version: {version}\n")
+        write(tmp_path / "runs" / name / "checkpoints" / "step-1.json", "y" * 100)
+    write(tmp_path / "runs" / "done" / "metrics.json", "{}")
+    write(tmp_path / "runs" / "done" / ".metrics.json.9.tmp")
+    write(tmp_path / "runs" / "begun" / ".history.csv.9.tmp")
+    write(tmp_path / "runs" / "begun" / ".young.9.tmp", age=5)
+    write(tmp_path / "runs" / "begun" / "checkpoints" / ".step-2.9.tmp")
+    write(tmp_path / "runs" / "new" / "log.txt", age=5)
+    write(tmp_path / "runs" / "running" / "progress.json", json.dumps({"step": 1, "time": time.time()}))
+    for folder in (tmp_path / "runs").iterdir():
+        for path in (folder / "checkpoints", folder):
+            os.utime(path, (time.time() - HOURS,) * 2)
+    return tmp_path
+
+
+def found(disk: Path) -> set[tuple[str, str]]:
+    return {(waste.kind, str(waste.path.relative_to(disk))) for waste in find(disk, time.time())}
+
+
+EXPECTED = {
+    ("old", "runs/old"), ("unwanted", "runs/unwanted"), ("checkpoints", "runs/done/checkpoints"),
+    ("temporary", "runs/done/.metrics.json.9.tmp"), ("temporary", "runs/begun/.history.csv.9.tmp"),
+    ("temporary", "runs/begun/checkpoints/.step-2.9.tmp"),
+}  # fmt: skip
+
+
+def test_it_lists_what_could_go_and_deletes_nothing(disk, capsys):
+    assert found(disk) == EXPECTED
+    before = sorted(disk.rglob("*"))
+    assert main([f"sweeps_dir={disk}"]) == 0
+    assert sorted(disk.rglob("*")) == before
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "could go" in last and "delete=true" in last
+
+
+def test_it_deletes_what_it_is_told_to(disk, capsys):
+    main([f"sweeps_dir={disk}", "only=checkpoints", "delete=true"])
+    assert capsys.readouterr().out.splitlines()[-1] == "100 B deleted"
+    assert {kind for kind, _ in found(disk)} == {"old", "unwanted", "temporary"}
+    main([f"sweeps_dir={disk}", "delete=true"])
+    assert found(disk) == set()
+    assert {path.name for path in (disk / "runs").iterdir()} == {"done", "begun", "new", "running"}
+    assert (disk / "runs/running/checkpoints/step-1.json").is_file()
+    assert (disk / "runs/begun/checkpoints/step-1.json").is_file() and (disk / "runs/begun/.young.9.tmp").is_file()
+
+
+def test_a_run_that_is_leased_is_left_alone_even_with_an_old_version(disk):
+    write(disk / "runs" / "old" / "lease.json", json.dumps({"attempt": 1, "host": "n", "ended": None}), age=1)
+    assert ("old", "runs/old") not in found(disk)
+
+
+def test_a_deletion_that_was_cut_short_is_finished(disk):
+    (disk / "runs" / "unwanted").rename(disk / "runs" / ".deleting-unwanted")
+    assert ("temporary", "runs/.deleting-unwanted") in found(disk)
+
+
+def test_a_manifest_that_cannot_be_read_stops_everything(disk):
+    write(disk / "t" / "manifest.json", "{half")
+    command = [sys.executable, "pipeline/clean.py", f"sweeps_dir={disk}", "delete=true"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "t/manifest.json cannot be read" in done.stderr.splitlines()[-1]
+    assert (disk / "runs" / "unwanted").is_dir()
+
+
+def test_mistakes_are_one_line_and_the_start_is_fast(disk):
+    for arguments, expected in (["only=olds"], "did you mean old?"), (["delete=yes"], "neither true nor false"):
+        done = subprocess.run(
+            [sys.executable, "pipeline/clean.py", *arguments], cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 2 and expected in done.stderr and len(done.stderr.splitlines()) == 1
+    code = "import sys, pipeline.clean, pipeline.identity; print({'torch', 'pandas', 'hydra'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stdout + done.stderr

@@ -1,0 +1,129 @@
+"""What is brought from the hub, with a hub that a test plays; and that runs read from it what they would have read."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import huggingface_hub
+import pytest
+import torch
+
+from pipeline import fetching
+from pipeline.config import DataConfig, ModelConfig
+from pipeline.errors import UserError
+from pipeline.tokens import prefetched
+from pipeline.tokens.sources import evaluation_contexts, training_contexts
+
+ROOT = Path(__file__).resolve().parent.parent
+ROWS = [{"body": f"document {i} of many, {'word ' * (i % 37)}", "url": str(i)} for i in range(300)]
+DATA = DataConfig(
+    name="hub", source="hub", dataset="some/text", revision="abc", text_column="body", packing="concatenate",
+    evaluation_documents=20,
+)  # fmt: skip
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A dataset of ROWS and repositories whose snapshot is what a test puts there; its cache is temporary."""
+    asked: list[tuple[str, list[str]]] = []
+    load = datasets.load_dataset
+
+    def load_dataset(path: str, *arguments: object, **settings: object):
+        if path == "parquet":
+            return load(path, *arguments, **settings)
+        asked.append((path, []))
+        return datasets.Dataset.from_list(ROWS).to_iterable_dataset()
+
+    def snapshot_download(repository: str, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append((repository, allow_patterns))
+        return str(tmp_path / "snapshot")
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    (tmp_path / "snapshot").mkdir()
+    return asked
+
+
+@pytest.fixture
+def model(tiny_model) -> ModelConfig:
+    return ModelConfig(name="tiny", path=str(tiny_model), context=16, layer=0)
+
+
+def test_runs_read_what_the_hub_would_have_given(hub, model):
+    from_hub = training_contexts(model, DATA, 0).read(0, 60)
+    held_out = evaluation_contexts(model, DATA, 8)
+    assert "300 documents" in fetching.fetch_text(DATA, 1e9) and len(prefetched.files(DATA)) == 1
+    hub.clear()
+    assert torch.equal(training_contexts(model, DATA, 0).read(0, 60).tokens, from_hub.tokens)
+    assert torch.equal(evaluation_contexts(model, DATA, 8).tokens, held_out.tokens)
+    assert "all there are" in fetching.fetch_text(DATA, 1e12)
+    assert hub == []
+
+
+def test_a_run_that_was_begun_on_the_hub_goes_on_with_the_same_contexts(hub, model):
+    begun = training_contexts(model, DATA, 0)
+    begun.read(0, 30)
+    position = begun.position()
+    rest = begun.read(30, 20)
+    fetching.fetch_text(DATA, 1e9)
+    resumed = training_contexts(model, DATA, 0)
+    resumed.restore(position)
+    assert torch.equal(resumed.read(30, 20).tokens, rest.tokens)
+
+
+def test_only_as_much_as_is_wanted_and_more_when_more_is(hub, monkeypatch):
+    monkeypatch.setattr(prefetched, "DOCUMENTS_A_FILE", 10)
+    fetching.fetch_text(DATA, 4000)
+    about = prefetched.about(DATA)
+    assert about is not None and 4000 <= about["characters"] < 4300 and not about["whole"]
+    assert len(prefetched.files(DATA)) == -(-about["documents"] // 10)
+    hub.clear()
+    fetching.fetch_text(DATA, 3000)
+    assert hub == []
+    fetching.fetch_text(DATA, 8000)
+    more = prefetched.about(DATA)
+    assert hub and more is not None and more["characters"] >= 8000
+    assert [path.name for path in prefetched.folder(DATA).parent.iterdir()] == [prefetched.folder(DATA).name]
+
+
+def test_models_are_brought_with_the_weights_they_have(hub, tmp_path):
+    gpt2 = ModelConfig(name="gpt2", hub_id="some/gpt2", revision="r", context=16, layer=0)
+    list(fetching.fetch_model(gpt2))
+    assert ["*.safetensors" in patterns for _, patterns in hub] == [True, False] and "*.bin" in hub[1][1]
+    hub.clear()
+    (tmp_path / "snapshot" / "model.safetensors").write_text("")
+    list(fetching.fetch_model(gpt2))
+    assert len(hub) == 1
+    hub.clear()
+    legacy = ModelConfig(name="old", hub_id="some/old", tokenizer_id="some/tokens", legacy=True, context=16, layer=0)
+    said = list(fetching.fetch_model(legacy))
+    assert [repository for repository, _ in hub] == ["some/tokens", "some/old"] and "nodes must reach" in said[-1]
+
+
+def test_a_hub_that_is_away_is_one_line_and_leaves_nothing(hub, monkeypatch):
+    def away(*arguments: object, **settings: object) -> str:
+        raise ConnectionError("Name or service not known\nmore")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", away)
+    monkeypatch.setattr(datasets, "load_dataset", away)
+    gpt2 = ModelConfig(name="gpt2", hub_id="some/gpt2", revision="r", context=16, layer=0)
+    for call in (lambda: list(fetching.fetch_model(gpt2)), lambda: fetching.fetch_text(DATA, 100)):
+        with pytest.raises(UserError, match=r"cannot be had from the hub: Name or service not known$"):
+            call()
+    assert prefetched.about(DATA) is None and not list(prefetched.folder(DATA).parent.glob("*"))
+
+
+@pytest.mark.parametrize("arguments", [["-m", "sweep=smoke"], ["sweep=smoke", "hydra/launcher=slurm"], ["seed=0,1"]])
+def test_the_command_takes_what_run_takes(arguments):
+    command = [sys.executable, "pipeline/prefetch.py", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == "model bundled: local, nothing to bring\ndata sotu: local, nothing to bring\n"
+
+
+def test_a_mistake_is_one_line():
+    command = [sys.executable, "pipeline/prefetch.py", "sweep=smok"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "smoke" in done.stderr and len(done.stderr.splitlines()) == 1

@@ -1,0 +1,129 @@
+"""What status says of a sweep: from folders written by hand, and from a squeue that a test plays."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.status import lines
+
+ROOT = Path(__file__).resolve().parent.parent
+NOW = 1_000_000.0
+
+
+class Disk:
+    """A sweep `s` of the runs a, b, c, ..., with what a test leaves in their folders."""
+
+    def __init__(self, folder: Path, runs: list[str]) -> None:
+        self.folder = folder
+        entries = [{"run": run, "evaluation": "e", "settings": {}} for run in runs]
+        self.write("s/manifest.json", {"sweep": "s", "runs": entries})
+
+    def write(self, name: str, content: object) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+        return path
+
+    def done(self, run: str) -> None:
+        content = {"settings": {}, "identity": {}, "evaluation": {"id": "e"}, "metrics": {}}
+        self.write(f"runs/{run}/metrics.json", content)
+
+    def task(self, runs: list[str], **more: object) -> None:
+        content = {"task": 1, "pack": "p", "runs": runs, "attempt": 1, "executor": "slurm", "job_id": "7_0", "log": "l"}
+        content |= {"submitted": 1.0, "split_from": None, "ended": None, "state": "PENDING", "reason": ""}
+        self.write("s/tasks.json", {"tasks": [content | more]})
+
+    def report(self) -> str:
+        return "\n".join(lines(self.folder, "s", NOW))
+
+
+@pytest.fixture
+def squeue(tmp_path, monkeypatch):
+    """A squeue on PATH that prints the rows a test gives it, or fails."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def says(rows: str, code: int = 0) -> None:
+        script = folder / "squeue"
+        script.write_text(f"#!/bin/sh\necho x >> {folder}/calls\ncat <<'E'\n{rows}\nE\nexit {code}\n")
+        script.chmod(0o755)
+
+    says.calls = folder / "calls"
+    return says
+
+
+def test_every_state_is_counted_and_told(tmp_path):
+    disk = Disk(tmp_path, ["a", "b", "c", "d"])
+    disk.done("a")
+    progress = {"step": 3, "steps": 1000, "l0": 20.15, "loss": 0.5, "tokens_per_second": 12345.6, "eta_seconds": 130.0}
+    disk.write("runs/b/progress.json", progress | {"time": NOW - 10})
+    disk.write("runs/c/failure.json", {"error": "TrainingDiverged", "reason": "loss is nan", "step": 12})
+    report = disk.report()
+    assert "4 runs: 1 done, 1 running, 1 waiting, 1 failed; those running end in 2 min 10 s" in report
+    assert "b  step 3/1,000, L0 20.1, loss 0.5, 12,346 tokens/s, ETA 2 min 10 s, on this machine" in report
+    assert "c  TrainingDiverged at step 12: loss is nan" in report
+    assert "d  for its turn" in report
+    old = "\n".join(lines(tmp_path, "s", NOW + 600))
+    assert "2 missing" in old and "b  stopped after step 3 of 1000" in old and "running" not in old
+
+
+def test_a_lease_shows_a_run_before_its_first_step_and_where_it_is(tmp_path):
+    disk = Disk(tmp_path, ["a"])
+    lease = disk.write("runs/a/lease.json", {"attempt": 1, "host": "node7", "pid": 3, "ended": None})
+    os.utime(lease, (NOW - 5, NOW - 5))
+    assert "a  starting, on node7" in disk.report()
+    disk.write("runs/a/lease.json", {"attempt": 1, "host": "node7", "pid": 3, "ended": NOW})
+    assert "running" not in disk.report()
+
+
+def test_slurm_explains_in_one_call(tmp_path, squeue):
+    disk = Disk(tmp_path, ["a", "b"])
+    squeue("7_0|PENDING||x|JobHeldUser")
+    disk.task(["a", "b"])
+    report = disk.report()
+    assert "2 waiting" in report and "job 7_0 PENDING (JobHeldUser)" in report and "scontrol release 7_0" in report
+    assert squeue.calls.read_text() == "x\n"
+    disk.write("runs/a/progress.json", {"step": 3, "steps": 9, "time": NOW - 1})
+    assert "2 waiting" in disk.report()  # requeued and held: its last sign of life says nothing
+    squeue("7_0|RUNNING|n3|x|None")
+    assert "on n3 job 7_0 RUNNING" in disk.report()
+    disk.write("runs/b/failure.json", {"error": "Killed", "reason": "out of memory", "step": 2})
+    assert "b  Killed at step 2: out of memory (l)" in disk.report()
+    squeue("slurm_load_jobs error: Unable to contact slurm controller", 1)
+    assert "Slurm does not answer" in disk.report()
+
+
+def test_more_than_a_screen_is_counted(tmp_path):
+    disk = Disk(tmp_path, [f"r{number}" for number in range(40)])
+    report = disk.report().splitlines()
+    assert len(report) == 17 and report[-1].split() == ["missing", "and", "25", "more"]
+
+
+def test_the_command(tmp_path):
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        script = [sys.executable, "pipeline/status.py", f"sweeps_dir={tmp_path}", *arguments]
+        return subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    assert command().returncode == 1 and "no sweep on disk" in command().stderr
+    disk = Disk(tmp_path, [f"r{number}" for number in range(1500)])
+    for number in range(1001):
+        disk.done(f"r{number}")
+    started = time.monotonic()
+    done = command("sweep=s")
+    seconds = time.monotonic() - started
+    assert done.stdout.startswith("s: 1500 runs: 1001 done, 499 missing")
+    assert seconds < 3, f"{seconds:.2f} s; 0.3 on a quiet machine"
+    wrong = command("sweep=t")
+    assert wrong.returncode == 2 and wrong.stderr == "error: sweep=t is not on disk; (on disk: s)\n"
+
+
+def test_it_imports_nothing_slow():
+    code = "import sys, pipeline.status; print({'torch', 'pandas', 'hydra', 'rich', 'omegaconf'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stdout + done.stderr
