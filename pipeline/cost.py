@@ -15,26 +15,43 @@ LARGE_VOCABULARY = 256000
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
+STEP = {"cpu": (2.0, 1.5e-3), "cuda": (15.0, 1e-3)}
+"""A training step's time: so many times its encoder's product at the matmul rate, and seconds beside. On a CPU measured
+(docs/measurements.md) with few features active; on a GPU, where all products are dense, assumed."""
+MODEL_EFFICIENCY = 0.55
+"""Share of the matmul rate that the language model reaches."""
+
+
 @dataclass(frozen=True)
 class Cost:
-    """What one pack needs: bytes of memory, floating-point operations of SAEs and of the language model."""
+    """What one pack needs: bytes of memory, floating-point operations of encoders and of the language model, steps."""
 
     memory: float
-    sae_flops: float
+    encoder_flops: float
     model_flops: float
+    steps: int
+    device: str
+
+    def seconds(self, matmul_rate: float) -> float:
+        """Time at so many floating-point operations a second."""
+        products, beside = STEP[self.device]
+        model = self.model_flops / (MODEL_EFFICIENCY * matmul_rate)
+        return products * self.encoder_flops / matmul_rate + beside * self.steps + model
 
 
 def pack_cost(runs: Sequence[RunConfig], device: str = "cpu") -> Cost:
-    """A dense step has at most 8 products of batch x d_in x d_sae."""
-    run = runs[0]
-    shape = StreamShape.of(run.train, run.model.context)
-    hooks = {r.hook_name for r in runs}
-    sizes = [2 * d_in(r) * d_sae(r) for r in runs]
-    sae_flops = sum(8 * r.train.batch * size * r.train.steps for r, size in zip(runs, sizes, strict=True))
-    read = shape.contexts_read(max(r.train.steps for r in runs)) * run.model.context
-    evaluated = run.eval.sequences * run.model.context * (2 + 2 * len(hooks) + len(runs))
-    model_flops = 2 * _block_parameters(run.model) * (read + evaluated)
-    return Cost(memory(runs, device), sae_flops, model_flops)
+    """What training and evaluating a pack takes; a spliced pass starts at its run's layer."""
+    first = runs[0]
+    encoders = sum(2 * run.train.batch * d_in(run) * d_sae(run) * run.train.steps for run in runs)
+    shape = StreamShape.of(first.train, first.model.context)
+    read = shape.contexts_read(max(run.train.steps for run in runs)) * first.model.context
+    held_out = first.eval.sequences * first.model.context
+    whole, deepest = _parameters_from(first.model, 0), max(run.layer for run in runs)
+    spliced = [_parameters_from(run.model, run.layer) for run in runs]
+    ablated = [_parameters_from(run.model, run.layer) for run in {run.hook_name: run for run in runs}.values()]
+    to_sites = whole - _parameters_from(first.model, deepest + 1)
+    model_flops = 2 * (read * to_sites + held_out * (whole + 2 * to_sites + sum(spliced) + 2 * sum(ablated)))
+    return Cost(memory(runs, device), encoders, model_flops, sum(run.train.steps for run in runs), device)
 
 
 def memory(runs: Sequence[RunConfig], device: str = "cpu") -> float:
@@ -77,11 +94,12 @@ def vocabulary(model: ModelConfig) -> int:
     return VOCABULARY.get(model.name, LARGE_VOCABULARY)
 
 
-def _block_parameters(model: ModelConfig) -> int:
+def _parameters_from(model: ModelConfig, layer: int) -> int:
+    """Parameters that a token meets from this layer on, those of the unembedding included."""
     shape = model_shape(model)
     block = 4 * shape.d_model * shape.n_heads * shape.d_head + 3 * shape.d_model * shape.d_mlp
-    return shape.n_layers * block
+    return (shape.n_layers - layer) * block + vocabulary(model) * shape.d_model
 
 
 def _parameters(model: ModelConfig) -> int:
-    return _block_parameters(model) + 2 * vocabulary(model) * model_shape(model).d_model
+    return _parameters_from(model, 0) + vocabulary(model) * model_shape(model).d_model

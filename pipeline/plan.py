@@ -15,27 +15,26 @@ from pipeline.execution import use_threads
 from pipeline.identity import run_name
 from pipeline.sites import d_in, d_sae
 
-STEP_EFFICIENCY = 0.55
-"""Share of the fp32 matmul rate that a training step reaches; measured, see docs/measurements.md."""
 
-
-def matmul_rate() -> float:
+def matmul_rate(device: str) -> float:
     """fp32 operations a second of this process's matmuls, the best of a few tries."""
-    a, b = torch.randn(1024, 512), torch.randn(512, 2048)
-    best = min(_seconds(lambda: a @ b) for _ in range(8))
+    a, b = torch.randn(1024, 512, device=device), torch.randn(512, 2048, device=device)
+    best = min(_seconds(lambda: a @ b, device) for _ in range(8))
     return 2 * 1024 * 512 * 2048 / best
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def _seconds(call: Callable[[], object], device: str) -> float:
     started = time.perf_counter()
     call()
+    if device == "cuda":
+        torch.cuda.synchronize()
     return time.perf_counter() - started
 
 
 def print_plan(jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], device: str) -> None:
     """Runs by pack, then the totals."""
     use_threads(jobs[0].execution)
-    rate, out = matmul_rate(), console()
+    rate, out = matmul_rate(device), console()
     table = Table(box=None)
     for column in ("pack", "run", "d_in", "d_sae", "steps"):
         table.add_column(column, justify="left" if column == "run" else "right")
@@ -44,7 +43,7 @@ def print_plan(jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], devic
             table.add_row(str(number), run_name(run), str(d_in(run)), str(d_sae(run)), f"{run.train.steps:,}")
     out.print(table)
     costs = [pack_cost(runs, device) for runs in packed]
-    seconds = sum(c.sae_flops + c.model_flops for c in costs) / (STEP_EFFICIENCY * rate)
+    seconds = sum(cost.seconds(rate) for cost in costs)
     need = needed(packed)
     there = len({run_name(job.run) for job in jobs}) - sum(map(len, packed))
     out.print(
