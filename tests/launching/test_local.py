@@ -43,7 +43,7 @@ def test_two_slots_give_the_same_runs_and_say_what_ran_where(undisturbed, tiny_m
 
 def test_a_killed_pack_is_halved_until_the_culprit_is_alone(undisturbed, tiny_model, tiny_text, tmp_path):
     with Culprit(tmp_path, "gated-lam4") as culprit:
-        code, output = launch(arguments(tiny_model, tiny_text, tmp_path, "hydra.launcher.slots=1", steps=400))
+        code, output = launch(arguments(tiny_model, tiny_text, tmp_path, "hydra.launcher.slots=1"))
     assert code == 1 and len(culprit.killed) == 3, output
     failed = next(tmp_path.glob("runs/*gated-lam4*"))
     failure = record.read_json(failed / "failure.json")
@@ -82,7 +82,7 @@ def test_a_second_launch_is_refused_and_a_killed_one_succeeded(undisturbed, tiny
 
 
 def test_a_single_run_leaves_a_run_alone_that_a_sweep_trains(undisturbed, tiny_model, tiny_text, tmp_path):
-    words = arguments(tiny_model, tiny_text, tmp_path, steps=3000)
+    words = arguments(tiny_model, tiny_text, tmp_path, steps=4000)
     first = start(words)
     wait_for(lambda: checkpoints(tmp_path))
     one = [word for word in words if not word.startswith(("architecture", "sparsity", "sweep_name"))]
