@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SWEEP ?= gated_vs_baseline
 
-.PHONY: setup demo test lint results bundled-model
+.PHONY: setup demo test lint results storm bundled-model
 
 setup: $(VENV)/.installed
 	@echo "environment ready: $(VENV)"
@@ -34,6 +34,10 @@ results: demo
 	mkdir -p results/reference
 	cp -r results/$(SWEEP) results/reference/$(SWEEP)
 	@echo "published results/reference/$(SWEEP)"
+
+# a sweep on a test cluster of its own, disturbed in every way (as root, with Slurm's packages; about ten minutes)
+storm: $(VENV)/.installed
+	$(BIN)/python -m tests.slurm.storm
 
 # the language model in the package, from scratch (about an hour on two cores), and its card
 bundled-model: $(VENV)/.installed

@@ -93,6 +93,8 @@ def _missing_option(error: BaseException) -> str:
         return str(error).splitlines()[0]
     group, _, option = missing.group(1).rpartition("/")
     options = sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+    if group == "hydra/launcher":
+        options = sorted({*options, "local", "slurm"})  # these two are code
     if not options:
         return f"{group} is no group of conf/"
     return f"{group}={option} is unknown{_did_you_mean(option, options)} (accepted: {', '.join(options)})"
@@ -103,7 +105,8 @@ def _wrong_key(error: BaseException) -> str:
     cause = " ".join(str(error.__cause__).split()) if error.__cause__ else ""
     unknown = re.search(r"Could not override '([\w/.@]+)'", text)
     if unknown is None:
-        return (cause or text).split(" full_key:")[0]
+        what, _, where = (cause or text).partition(" full_key: ")
+        return f"{where.split()[0]}: {what}" if where else what
     key = unknown.group(1)
     if key.startswith("hydra.launcher."):
         return _wrong_launcher_key(key, cause)

@@ -52,6 +52,25 @@ def holder(lease: dict[str, Any]) -> str:
     return f"process {lease['pid']} on {lease['host']}{job}"
 
 
+Watched = dict[Path, dict[str, Any] | None]
+
+
+def watch(folders: Sequence[Path], patience: float) -> tuple[Watched, dict[Path, dict[str, Any]]]:
+    """The lease of each folder, and those of them that living processes hold."""
+    found: Watched = {folder: read_lease(folder) for folder in folders}
+    living = {folder: lease for folder, lease in found.items() if lease and _is_alive(lease)}
+    beats = {folder: _heartbeat(folder) for folder, lease in found.items() if lease and _is_alive(lease) is None}
+    deadline = time.monotonic() + patience
+    while beats and time.monotonic() < deadline:
+        time.sleep(min(0.5, patience))
+        for folder in [folder for folder, beat in beats.items() if _heartbeat(folder) != beat]:
+            del beats[folder]
+            lease = found[folder] = read_lease(folder)
+            if lease and not lease.get("ended"):
+                living[folder] = lease
+    return found, living
+
+
 class Leases:
     """The leases of some folders while a block runs; folders that a living process holds are in `living` instead.
 
@@ -67,7 +86,7 @@ class Leases:
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> "Leases":
-        watched = self._watch()
+        watched, self.living = watch(self.folders, self.patience)
         for folder in self.folders:
             if folder not in self.living:
                 with plain_disk_errors(folder):
@@ -98,33 +117,14 @@ class Leases:
 
     # ------------------------------------------------------------------------------------------------------ inside
 
-    def _watch(self) -> dict[Path, dict[str, Any] | None]:
-        """Sort living holders out; the others' leases are returned, and may be taken."""
-        found = {folder: read_lease(folder) for folder in self.folders}
-        beats = {f: _heartbeat(f) for f, lease in found.items() if lease and _is_alive(lease) is None}
-        self.living = {f: lease for f, lease in found.items() if lease and _is_alive(lease)}
-        deadline = time.monotonic() + self.patience
-        while beats and time.monotonic() < deadline:
-            time.sleep(min(0.5, self.patience))
-            for folder in [f for f, beat in beats.items() if _heartbeat(f) != beat]:
-                del beats[folder]
-                found[folder] = read_lease(folder)
-                lease = found[folder]
-                if lease and not lease.get("ended"):
-                    self.living[folder] = lease
-        return found
-
     def _take(self, folder: Path, earlier: dict[str, Any] | None) -> None:
         """Write our lease after `earlier`. Two that try at once: one makes the claim, the other finds it living."""
         folder.mkdir(parents=True, exist_ok=True)
         number = (earlier["attempt"] if earlier else 0) + 1
         claim = folder / f".lease-{number}.claim"
-        try:
-            os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        except FileExistsError:
-            if time.time() - claim.stat().st_mtime < self.patience:
-                self.living[folder] = read_lease(folder) or {"pid": "?", "host": "another host"}
-                return  # else whoever made it died before it wrote its lease
+        deadline = time.monotonic() + self.patience
+        while not _create(claim) and time.monotonic() < deadline:
+            time.sleep(0.1)  # another claims it now; if it died at that, its claim stays, and counts no longer
         try:
             if read_lease(folder) != earlier:
                 self.living[folder] = read_lease(folder) or {"pid": "?", "host": "another host"}
@@ -165,6 +165,14 @@ def _is_alive(lease: dict[str, Any]) -> bool | None:
         return None
     start = process_start(lease["pid"])
     return start is not None and start == lease["started"]
+
+
+def _create(path: Path) -> bool:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return False
+    return True
 
 
 def _heartbeat(folder: Path) -> int:

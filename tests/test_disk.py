@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli import announce_plugins
 from pipeline.config import REPOSITORY, from_hydra
 from pipeline.disk import Need, check, needed
 from pipeline.errors import UserError
@@ -18,10 +19,10 @@ def smoke():
     """The runs of sweep=smoke."""
     from hydra import compose, initialize_config_dir
 
-    common = ["train.steps=300", "hydra/launcher=basic", "hydra/sweeper=basic"]
+    announce_plugins()
     with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
         jobs = [
-            from_hydra(compose("config", [f"architecture={name}", f"sparsity_coefficient={value}", *common]))
+            from_hydra(compose("config", [f"architecture={name}", f"sparsity_coefficient={value}", "train.steps=300"]))
             for name in ("baseline", "gated")
             for value in (2.0, 8.0)
         ]

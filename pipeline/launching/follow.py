@@ -10,7 +10,7 @@ from pipeline.config import Execution, Job, RunConfig
 from pipeline.errors import Interrupted, ProcessKilled
 from pipeline.identity import evaluation_identity, run_name
 from pipeline.launching.tasks import CANCELLED, COMPLETED, FINAL, KILLED, Outcome, Task, TaskTable
-from pipeline.lease import Leases, read_lease
+from pipeline.lease import Leases, read_lease, watch
 from pipeline.progress import Progress
 from pipeline.signals import StopFlag
 
@@ -130,8 +130,7 @@ class Follower:
     def _is_elsewhere(self, unfinished: list[str]) -> bool:
         """Whether every run that is left is some living process's of another launch."""
         folders = [self._folder(name) for name in unfinished]
-        with Leases(folders, patience=0.0) as leases:
-            return len(leases.living) == len(folders)
+        return len(watch(folders, patience=0.0)[1]) == len(folders)
 
     def _halve(self, task: Task, unfinished: list[str]) -> None:
         reason = task.reason or task.state
@@ -161,7 +160,8 @@ class Follower:
     def _blame(self, name: str, reason: str) -> None:
         """The failure record of a run that died alone in its pack."""
         folder = self._folder(name)
-        step = (record.read_json(folder / "progress.json") or {}).get("step", 0)
+        saved = [int(path.stem.removeprefix("step-")) for path in folder.glob("checkpoints/step-*.json")]
+        step = max([(record.read_json(folder / "progress.json") or {}).get("step", 0), *saved])
         message = f"the system killed its process ({reason}), alone in its pack, at about step {step:,}"
         with Leases([folder]) as leases:
             if folder in leases.mine:

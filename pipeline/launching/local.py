@@ -117,7 +117,7 @@ class Processes:
         return replace(job.execution, threads=threads)
 
     def poll(self) -> None:
-        for task in self.table.where(lambda t: t.task in self.running and t.ended is None):
+        for task in self.table.where(lambda t: t.task in self.running):  # also those whose runs are all recorded
             self._reap(task)
         for task in self.table.where(lambda t: t.state == WAITING):
             if not self.free:
@@ -131,6 +131,8 @@ class Processes:
             return
         del self.running[task.task]
         self.free.append(slot)
+        if task.ended is not None:
+            return
         if code == 0:
             task.state = COMPLETED
         elif code < 0:

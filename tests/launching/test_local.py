@@ -1,0 +1,93 @@
+"""The pool of processes on this machine: same bits, deaths halved, stops handed on, one launch at a time."""
+
+import os
+import signal
+
+import pytest
+
+from pipeline import record
+from pipeline.lease import process_start
+from tests.launching.sweeps import (
+    Culprit,
+    arguments,
+    assert_same_runs,
+    checkpoints,
+    finish,
+    launch,
+    lease,
+    start,
+    tasks,
+    wait_for,
+)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_model, tiny_text, tmp_path_factory):
+    """The sweep trained in one process, four runs in one pack."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    code, output = launch(arguments(tiny_model, tiny_text, folder))
+    assert code == 0, output
+    assert len(tasks(folder)) == 1 and tasks(folder)[0]["state"] == "COMPLETED"
+    return folder
+
+
+def test_two_slots_give_the_same_runs_and_say_what_ran_where(undisturbed, tiny_model, tiny_text, tmp_path):
+    code, output = launch(arguments(tiny_model, tiny_text, tmp_path, "hydra.launcher.slots=2"))
+    assert code == 0, output
+    assert_same_runs(undisturbed, tmp_path)
+    done = tasks(tmp_path)
+    assert [len(task["runs"]) for task in done] == [2, 2] and len({task["job_id"] for task in done}) == 2
+    assert all(task["state"] == "COMPLETED" and task["ended"] and task["attempt"] == 1 for task in done)
+    assert not list(tmp_path.glob("runs/*/lease.json"))
+
+
+def test_a_killed_pack_is_halved_until_the_culprit_is_alone(undisturbed, tiny_model, tiny_text, tmp_path):
+    with Culprit(tmp_path, "gated-lam4") as culprit:
+        code, output = launch(arguments(tiny_model, tiny_text, tmp_path, "hydra.launcher.slots=1"))
+    assert code == 1 and len(culprit.killed) == 3, output
+    failed = next(tmp_path.glob("runs/*gated-lam4*"))
+    failure = record.read_json(failed / "failure.json")
+    assert failure and failure["error"] == "ProcessKilled" and "SIGKILL" in failure["reason"], failure
+    assert "alone" in failure["reason"] and "again in halves" in output
+    assert_same_runs(undisturbed, tmp_path, but=[failed.name])
+    sizes = [(len(task["runs"]), task["attempt"], task["split_from"]) for task in tasks(tmp_path)]
+    assert sizes == [(4, 1, None), (2, 2, 1), (2, 2, 1), (1, 3, 3), (1, 3, 3)]
+
+
+def test_ctrl_c_saves_everywhere_and_the_same_command_goes_on(undisturbed, tiny_model, tiny_text, tmp_path):
+    words = arguments(tiny_model, tiny_text, tmp_path, "hydra.launcher.slots=2")
+    process = start(words)
+    wait_for(lambda: len(checkpoints(tmp_path)) >= 2)
+    os.kill(process.pid, signal.SIGINT)
+    code, output = finish(process)
+    assert code == 130 and "the same command goes on" in output, output
+    assert all(task["ended"] and not process_start(int(task["job_id"])) for task in tasks(tmp_path))
+    code, output = launch(words)
+    assert code == 0 and "resumed at step" in "".join(p.read_text() for p in tmp_path.glob("tiny/logs/*")), output
+    assert_same_runs(undisturbed, tmp_path)
+
+
+def test_a_second_launch_is_refused_and_a_killed_one_succeeded(undisturbed, tiny_model, tiny_text, tmp_path):
+    words = arguments(tiny_model, tiny_text, tmp_path, "hydra.launcher.slots=2")
+    first = start(words)
+    wait_for(lambda: checkpoints(tmp_path))
+    code, output = launch(words)
+    assert code == 2 and len(output.strip().splitlines()) == 1 and f"process {first.pid}" in output, output
+    first.kill()
+    finish(first)
+    code, output = launch(words)
+    assert code == 0, output
+    assert_same_runs(undisturbed, tmp_path)
+    assert any(task["reason"] == "its launcher was killed" for task in tasks(tmp_path))
+
+
+def test_a_single_run_leaves_a_run_alone_that_a_sweep_trains(undisturbed, tiny_model, tiny_text, tmp_path):
+    words = arguments(tiny_model, tiny_text, tmp_path, steps=4000)
+    first = start(words)
+    wait_for(lambda: checkpoints(tmp_path))
+    one = [word for word in words if not word.startswith(("architecture", "sparsity", "sweep_name"))]
+    code, output = launch([*one, "architecture=gated", "sparsity_coefficient=4"])
+    assert code == 1 and f"left to process {first.pid}" in output, output
+    os.kill(first.pid, signal.SIGINT)
+    assert finish(first)[0] == 130
+    assert all(lease(run)["ended"] for run in tmp_path.glob("runs/*"))

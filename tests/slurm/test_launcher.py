@@ -1,0 +1,124 @@
+"""The Slurm launcher on a real Slurm: pre-emption, death, adoption, a second parent, tasks that wait for ever."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from pipeline import record
+from tests.launching.sweeps import (
+    Culprit,
+    arguments,
+    assert_same_runs,
+    checkpoints,
+    finish,
+    launch,
+    lease,
+    start,
+    tasks,
+    wait_for,
+)
+from tests.slurm.cluster import Cluster
+
+SLURM = [
+    "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2", "hydra.launcher.memory_gb=4",
+    "hydra.launcher.poll_seconds=0.5", "hydra.launcher.settle_seconds=2",
+]  # fmt: skip
+LONG = 4000  # steps: some ten seconds, in which there is time to disturb
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_model, tiny_text, tmp_path_factory) -> Path:
+    """The long sweep, trained here in one process."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    code, output = launch(arguments(tiny_model, tiny_text, folder, "execution.checkpoint_seconds=60", steps=LONG))
+    assert code == 0, output
+    return folder
+
+
+@pytest.fixture
+def words(tiny_model, tiny_text, tmp_path) -> list[str]:
+    return arguments(tiny_model, tiny_text, tmp_path, *SLURM, steps=LONG)
+
+
+def log_of_runs(folder: Path) -> str:
+    return "".join(path.read_text() for path in folder.glob("runs/*/log.txt"))
+
+
+def test_a_preempted_pack_is_requeued_and_goes_on(cluster: Cluster, undisturbed, words, tmp_path):
+    process = start([*words, "hydra.launcher.partition=scavenge", "hydra.launcher.nodelist=n1"], cluster.environment)
+    wait_for(lambda: checkpoints(tmp_path))
+    job = tasks(tmp_path)[0]["job_id"]
+    cluster.run("sbatch", "-p", "urgent", "-w", "n1", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 2")
+    code, output = finish(process)
+    assert code == 0, output
+    assert_same_runs(undisturbed, tmp_path)
+    done = tasks(tmp_path)
+    assert [task["job_id"] for task in done] == [job] and done[0]["attempt"] == 1, "the same task, requeued"
+    begun = [int(step.replace(",", "")) for step in re.findall(r"begins at step ([\d,]+)", log_of_runs(tmp_path))]
+    assert len(begun) == 8 and sorted(begun)[4:] > [0] * 4, begun
+
+
+def test_a_killed_pack_is_halved_until_the_culprit_is_alone(cluster: Cluster, undisturbed, words, tmp_path):
+    with Culprit(tmp_path, "gated-lam4") as culprit:
+        code, output = launch(words, cluster.environment)
+    assert code == 1 and len(culprit.killed) == 3, output
+    failed = next(tmp_path.glob("runs/*gated-lam4*"))
+    failure = record.read_json(failed / "failure.json")
+    assert failure and failure["error"] == "ProcessKilled" and "alone" in failure["reason"], failure
+    assert_same_runs(undisturbed, tmp_path, but=[failed.name])
+    assert [len(task["runs"]) for task in tasks(tmp_path)] == [4, 2, 2, 1, 1]
+
+
+def test_a_killed_launcher_finds_its_tasks_again_and_a_second_is_refused(
+    cluster: Cluster, undisturbed, words, tmp_path
+):
+    words = [*words, "hydra.launcher.runs_per_pack=2"]
+    first = start(words, cluster.environment)
+    wait_for(lambda: checkpoints(tmp_path))
+    code, output = launch(words, cluster.environment)
+    assert code == 2 and len(output.strip().splitlines()) == 1 and f"process {first.pid}" in output, output
+    os.kill(first.pid, signal.SIGKILL)
+    finish(first)
+    before = [task["job_id"] for task in tasks(tmp_path)]
+    code, output = launch(words, cluster.environment)
+    assert code == 0 and "2 tasks of an earlier launch go on" in output, output
+    assert [task["job_id"] for task in tasks(tmp_path)] == before, "nothing is submitted twice"
+    assert log_of_runs(tmp_path).count("begins at step") == 4
+    assert_same_runs(undisturbed, tmp_path)
+
+
+def test_submit_and_return_then_follow_a_held_task(cluster: Cluster, undisturbed, words, tmp_path):
+    code, output = launch(
+        [*words, "hydra.launcher.wait=false", "hydra.launcher.additional_parameters={hold: true}"], cluster.environment
+    )
+    assert code == 0 and "1 tasks submitted" in output, output
+    job = tasks(tmp_path)[0]["job_id"]
+    following = start(words, cluster.environment)
+    wait_for(lambda: tasks(tmp_path)[0]["reason"] == "JobHeldUser")
+    cluster.run("scontrol", "release", job)
+    code, output = finish(following)
+    assert code == 0 and f"scontrol release {job}" in output, output
+    assert_same_runs(undisturbed, tmp_path)
+
+
+def test_ctrl_c_leaves_the_tasks_running_and_scancel_is_no_failure(cluster: Cluster, words, tmp_path):
+    process = start(words, cluster.environment)
+    wait_for(lambda: checkpoints(tmp_path))
+    os.kill(process.pid, signal.SIGINT)
+    code, output = finish(process)
+    job = tasks(tmp_path)[0]["job_id"]
+    assert code == 130 and f"scancel {job}" in output and cluster.job_state(job) == "RUNNING", output
+    cluster.run("scancel", job)
+    wait_for(lambda: cluster.job_state(job) == "CANCELLED")
+    code, output = launch(words, cluster.environment)
+    assert code == 1 and "ended without records" in output and not list(tmp_path.glob("runs/*/failure.json")), output
+    assert all(lease(run)["ended"] for run in tmp_path.glob("runs/*")), "they saved when the warning came"
+
+
+def test_what_sbatch_refuses_is_one_line(cluster: Cluster, words, tmp_path):
+    code, output = launch([*words, "hydra.launcher.partition=nowhere"], cluster.environment)
+    assert code == 2 and "error: " in output and "invalid partition" in output.lower(), output
+    assert all(task["state"] == "WAITING" for task in tasks(tmp_path))
