@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import record
+from pipeline import disk, record
 from pipeline.config import Job, RunConfig
 from pipeline.errors import LeaseLost, UserError
 from pipeline.execution import choose_device
@@ -65,7 +65,7 @@ class Place:
             from pipeline.launching.slurm import room
 
             self.room: Room = room(options)
-            self.at_once = 1
+            self.at_once, self.most_at_once = 1, options.array_parallelism
             return
         assert isinstance(options, LocalOptions)
         choose_device(job.execution)  # fails early
@@ -73,7 +73,7 @@ class Place:
         if options.slots is not None or len(found) > 1:
             count = options.slots or len(found)
             self.slots = [found[i % len(found)] if found else None for i in range(count)]
-        self.at_once = len(self.slots or [None])
+        self.at_once = self.most_at_once = len(self.slots or [None])
         self.room = local.room(options, job.execution, self.at_once)
 
     def executor(self, table: TaskTable, progress: Progress, stop: StopFlag) -> Executor:
@@ -97,7 +97,11 @@ def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable)
             progress.say(f"{len(table.open)} tasks of an earlier launch go on, with {len(adopted)} runs")
         for run in missing:
             (record.run_folder(Path(job.execution.sweeps_dir), run) / record.FAILURE).unlink(missing_ok=True)
-        for pack in pack_up(missing, place.room, place.at_once):
+        packed = pack_up(missing, place.room, place.at_once)
+        warning = disk.check(disk.needed(packed, place.most_at_once), Path(job.execution.sweeps_dir))
+        if warning:
+            progress.say(warning)
+        for pack in packed:
             table.add(table.add_pack(pack, job, executor.execution(job)), executor.name)
         table.save()
         if isinstance(place.options, SlurmOptions) and not place.options.wait:

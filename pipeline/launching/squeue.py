@@ -11,9 +11,8 @@ SECONDS = 60.0
 KEPT = {"SLURM_CONF", "SLURM_CLUSTERS"}
 RELEASE = "scontrol release {id}"
 STUCK = {
-    "held": f"it never starts by itself: {RELEASE}",
-    "JobHeldUser": f"it is held: {RELEASE}",
     "JobHeldAdmin": "an administrator holds it: ask why",
+    "held": f"it never starts by itself: {RELEASE}",  # JobHeldUser; launch failed requeued held
     "DependencyNeverSatisfied": "what it waits for has failed: scancel {id}, then give the same command again",
     "BadConstraints": "no node fits: change hydra.launcher.constraint, scancel {id} and give the same command again",
     "PartitionNodeLimit": "it asks for more than the partition allows: scancel {id} and ask for less",
