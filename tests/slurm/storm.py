@@ -22,8 +22,8 @@ from tests.slurm.slurm_conf import Settings
 ROOT = Path(__file__).resolve().parent.parent.parent
 SWEEP = [
     "sweep_name=tiny", "architecture=baseline,gated", "sparsity_coefficient=2,4,8", "site=mlp_out,resid_post",
-    "seed=0,1", "train.steps=600", "train.batch=128", "train.lr_warmup=50", "train.block=8192", "train.calibration=4096",
-    "eval.sequences=16",
+    "seed=0,1", "train.steps=600", "train.batch=128", "train.lr_warmup=50", "train.block=8192",
+    "train.calibration=4096", "eval.sequences=16",
 ]  # fmt: skip
 SLURM = [
     "hydra/launcher=slurm_scavenge", "hydra.launcher.gpus_per_node=null", "hydra.launcher.memory_gb=null",
@@ -166,8 +166,8 @@ def main() -> int:
             print(f"storm: NOT survived: launcher's exit code {code}, {len(wrong)} findings above")
             return 1
         print(
-            f"storm: survived: {RUNS} runs in {len(started)} tasks on {NODES} nodes, begun {begun} times, each recorded "
-            "once, none behind its checkpoint, all bytes those of the undisturbed sweep"
+            f"storm: survived: {RUNS} runs in {len(started)} tasks on {NODES} nodes, begun {begun} times, each "
+            "recorded once, none behind its checkpoint, all bytes those of the undisturbed sweep"
         )
         return 0
 

@@ -33,7 +33,7 @@ LONG = 4000  # steps: some ten seconds, in which there is time to disturb
 def undisturbed(tiny_model, tiny_text, tmp_path_factory) -> Path:
     """The long sweep, trained here in one process."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    code, output = launch(arguments(tiny_model, tiny_text, folder, "execution.checkpoint_seconds=60", steps=LONG))
+    code, output = launch(arguments(tiny_model, tiny_text, folder, steps=LONG))
     assert code == 0, output
     return folder
 
