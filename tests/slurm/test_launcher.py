@@ -92,7 +92,7 @@ def test_a_killed_launcher_finds_its_tasks_again_and_a_second_is_refused(
 
 def test_submit_and_return_then_follow_a_held_task(cluster: Cluster, undisturbed, words, tmp_path):
     code, output = launch(
-        [*words, "hydra.launcher.wait=false", "hydra.launcher.additional_parameters={hold: true}"], cluster.environment
+        [*words, "hydra.launcher.wait=false", "+hydra.launcher.additional_parameters.hold=true"], cluster.environment
     )
     assert code == 0 and "1 tasks submitted" in output, output
     job = tasks(tmp_path)[0]["job_id"]
