@@ -1,6 +1,7 @@
 """What `hydra.launcher.*` accepts. Hydra's plugins read this at every start: nothing slow is imported here."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -40,7 +41,7 @@ class SlurmOptions(Options):
     setup: list[str] = field(default_factory=list)  # shell lines before Python starts, as "module load cuda"
     container_image: str | None = None  # srun --container-image
     srun_args: list[str] = field(default_factory=list)
-    additional_parameters: dict[str, str] = field(default_factory=dict)  # of sbatch, as {mail-type: END}
+    additional_parameters: dict[str, Any] = field(default_factory=dict)  # of sbatch, as {mail-type: END}; + adds one
     wait: bool = True  # false: submit and return
     poll_seconds: float = 10.0
     settle_seconds: float = 30.0  # a task that ended without records is judged after so long: file systems lag

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tests.launching.sweeps import RUN, SAME, content, tasks
@@ -22,8 +23,8 @@ from tests.slurm.slurm_conf import Settings
 ROOT = Path(__file__).resolve().parent.parent.parent
 SWEEP = [
     "sweep_name=tiny", "architecture=baseline,gated", "sparsity_coefficient=2,4,8", "site=mlp_out,resid_post",
-    "seed=0,1", "train.steps=600", "train.batch=128", "train.lr_warmup=50", "train.block=8192", "train.calibration=4096",
-    "eval.sequences=16",
+    "seed=0,1", "train.steps=600", "train.batch=128", "train.lr_warmup=50", "train.block=8192",
+    "train.calibration=4096", "eval.sequences=16",
 ]  # fmt: skip
 SLURM = [
     "hydra/launcher=slurm_scavenge", "hydra.launcher.gpus_per_node=null", "hydra.launcher.memory_gb=null",
@@ -83,10 +84,17 @@ class Storm:
     def preempt(self, node: str) -> None:
         self.cluster.run("sbatch", "-p", "urgent", "-w", node, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3")
 
+    def is_resumed(self, node: str) -> bool:
+        """A controller that has just come back refuses to resume a node that it has not heard of yet."""
+        with suppress(ClusterError):
+            self.cluster.resume(node)
+        return self.cluster.node_state(node).rstrip("*") in {"idle", "mixed", "allocated", "completing"}
+
     def rage(self) -> None:
         """All of it, one after the other."""
         first = self.strike("pre-empting", self.preempt, set())
         dead = self.strike("killing", self.cluster.kill_node, {first})
+        time.sleep(5)
         drained = self.strike("draining", self.cluster.drain, {first, dead})
         self.say(
             f"killing the launcher, process {self.launcher.pid}, with {len(tasks(self.folder))} tasks in its table"
@@ -100,7 +108,7 @@ class Storm:
         self.cluster.start_controller()
         self.say("the controller is back")
         self.cluster.start_node(dead)
-        self.cluster.resume(drained)
+        self.cluster.wait_for(lambda: self.is_resumed(drained))
         self.strike("pre-empting", self.preempt, {first, dead})
 
 
@@ -166,8 +174,8 @@ def main() -> int:
             print(f"storm: NOT survived: launcher's exit code {code}, {len(wrong)} findings above")
             return 1
         print(
-            f"storm: survived: {RUNS} runs in {len(started)} tasks on {NODES} nodes, begun {begun} times, each recorded "
-            "once, none behind its checkpoint, all bytes those of the undisturbed sweep"
+            f"storm: survived: {RUNS} runs in {len(started)} tasks on {NODES} nodes, begun {begun} times, each "
+            "recorded once, none behind its checkpoint, all bytes those of the undisturbed sweep"
         )
         return 0
 

@@ -33,7 +33,7 @@ LONG = 4000  # steps: some ten seconds, in which there is time to disturb
 def undisturbed(tiny_model, tiny_text, tmp_path_factory) -> Path:
     """The long sweep, trained here in one process."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    code, output = launch(arguments(tiny_model, tiny_text, folder, "execution.checkpoint_seconds=60", steps=LONG))
+    code, output = launch(arguments(tiny_model, tiny_text, folder, steps=LONG))
     assert code == 0, output
     return folder
 
@@ -91,16 +91,16 @@ def test_a_killed_launcher_finds_its_tasks_again_and_a_second_is_refused(
 
 
 def test_submit_and_return_then_follow_a_held_task(cluster: Cluster, undisturbed, words, tmp_path):
-    code, output = launch(
-        [*words, "hydra.launcher.wait=false", "hydra.launcher.additional_parameters={hold: true}"], cluster.environment
+    code, submitted = launch(
+        [*words, "hydra.launcher.wait=false", "+hydra.launcher.additional_parameters.hold=true"], cluster.environment
     )
-    assert code == 0 and "1 tasks submitted" in output, output
+    assert code == 0 and "1 tasks submitted" in submitted, submitted
     job = tasks(tmp_path)[0]["job_id"]
     following = start(words, cluster.environment)
     wait_for(lambda: tasks(tmp_path)[0]["reason"] == "JobHeldUser")
     cluster.run("scontrol", "release", job)
     code, output = finish(following)
-    assert code == 0 and f"scontrol release {job}" in output, output
+    assert code == 0 and f"scontrol release {job}" in submitted + output, submitted + output
     assert_same_runs(undisturbed, tmp_path)
 
 
