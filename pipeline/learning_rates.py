@@ -10,7 +10,7 @@ from pipeline.config import REPOSITORY
 AT_L0 = (8, 11, 15)
 HEAD = """# Learning rates
 
-Each arm of `sweep=gated_vs_baseline` is trained with the best of four learning rates by its own front: the one with
+Each arm of `sweep=gated_vs_baseline` is trained with the best of five learning rates by its own front: the one with
 the highest loss recovered, averaged over sites and over L0 of {at}, read off the arm's runs by linear interpolation
 in log L0 (empty where the runs do not reach that L0: such a rate is not chosen).
 
