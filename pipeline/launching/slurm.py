@@ -101,7 +101,9 @@ class Cluster:
             if self._submit(chunk):
                 waiting = waiting[len(chunk) :]
             elif len(chunk) == 1:
-                self._tell_once("limit", "Slurm accepts no further task of this user now: the rest follows later")
+                if ("", "limit") not in self._told:
+                    self.progress.say("Slurm accepts no further task of this user now: the rest follows later")
+                self._told.add(("", "limit"))
                 self._most = None
                 return
             else:
@@ -170,14 +172,11 @@ class Cluster:
 
     def _set(self, task: Task, row: squeue.Row) -> None:
         task.state, task.reason = row.state, "" if row.reason == "None" else row.reason
-        advice = squeue.advice(row, task.job_id)
-        if advice:
-            self._tell_once(task.job_id, f"task {task.task}, Slurm job {task.job_id}: {row.reason}: {advice}")
-
-    def _tell_once(self, about: str, message: str) -> None:
-        if (about, message) not in self._told:
-            self._told.add((about, message))
-            self.progress.say(message)
+        array = task.job_id.split("_")[0]  # what holds one task of an array often holds all: one line
+        advice = squeue.advice(row, array)
+        if advice and (array, row.reason) not in self._told:
+            self._told.add((array, row.reason))
+            self.progress.say(f"task {task.task}, Slurm job {task.job_id}: {row.reason}: {advice}")
 
 
 def parameters(options: SlurmOptions) -> dict[str, Any]:
