@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SWEEP ?= gated_vs_baseline
 
-.PHONY: setup demo test lint results storm bundled-model
+.PHONY: setup demo test lint results storm kill100 bundled-model
 
 setup: $(VENV)/.installed
 	@echo "environment ready: $(VENV)"
@@ -44,3 +44,7 @@ bundled-model: $(VENV)/.installed
 	MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 $(BIN)/python -m pipeline.bundled.train
 	$(BIN)/python -m pipeline.bundled.card
 	@tail -n 1 pipeline/bundled/model/README.md
+
+# 100 kills with SIGKILL inside checkpoints, blocks, resampling, evaluation, records: as never killed, bit for bit
+kill100: $(VENV)/.installed
+	$(BIN)/python -m tests.kills.kill

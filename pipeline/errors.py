@@ -9,6 +9,10 @@ class NotWritable(UserError):
     """The disk is full, or a folder may not be written: no run's fault, and nothing half is left behind."""
 
 
+class DamagedFile(Exception):
+    """A file of tensors is not what was written: cut, or with a bit changed."""
+
+
 class TrainingDiverged(Exception):
     """The loss of a run stopped being finite; the run leaves a failure record and its pack goes on."""
 

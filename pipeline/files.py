@@ -5,6 +5,7 @@ A process that holds a lease on a folder (`pipeline.lease`) is asked before each
 
 import csv
 import errno
+import hashlib
 import json
 import os
 import platform
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import NotWritable
+from pipeline.errors import DamagedFile, NotWritable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,9 +76,41 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
-    from safetensors.torch import save as safetensors_bytes  # imports torch, which aggregation does without
+    """Tensors with their checksum, which `read_safetensors` looks at."""
+    from safetensors.torch import save  # imports torch, which aggregation does without
 
-    write_bytes(path, safetensors_bytes({name: tensor.contiguous() for name, tensor in tensors.items()}))
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(contiguous, {"sha256": _checksum(contiguous)}))
+
+
+def read_safetensors(path: Path) -> dict[str, "Tensor"]:
+    """Tensors as they were written.
+
+    Raises:
+        DamagedFile: the file is cut short, or its checksum differs; one without, which is not ours, is believed.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stated = (file.metadata() or {}).get("sha256")
+    except SafetensorError as error:
+        raise DamagedFile(f"{path} is damaged: {error}") from error
+    if stated is not None and stated != _checksum(tensors):
+        raise DamagedFile(f"{path} is damaged: its checksum differs")
+    return tensors
+
+
+def _checksum(tensors: Mapping[str, "Tensor"]) -> str:
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: list[str]) -> None:

@@ -90,6 +90,7 @@ def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable)
     with Progress(wanted) as progress, stop_on_signal(progress.say) as stop:
         local.end_orphans(table, progress)
         executor = place.executor(table, progress, stop)
+        _refuse_other_executors(job, table, executor)
         adopted = {name for task in table.open for name in task.runs}
         _say_what_is_there(job, runs, wanted, progress)
         missing = [run for run in wanted if run_name(run) not in adopted]
@@ -112,6 +113,16 @@ def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable)
         follower = Follower(table, executor, job, {run_name(r): r for r in runs}, progress, place.options.retries)
         follower.follow(stop, place.options.poll_seconds)
     return True
+
+
+def _refuse_other_executors(job: Job, table: TaskTable, executor: Executor) -> None:
+    others = [task for task in table.open if task.executor != executor.name]
+    if others:
+        ids = " ".join(sorted({task.job_id.split("_")[0] for task in others}))
+        raise UserError(
+            f"{job.sweep_name} has {len(others)} tasks on {others[0].executor} (jobs {ids}): follow them with "
+            f"hydra/launcher={others[0].executor}, or end them, follow once, and then launch here"
+        )
 
 
 def _wanted(job: Job, runs: Sequence[RunConfig]) -> list[RunConfig]:

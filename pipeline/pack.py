@@ -196,8 +196,11 @@ class Pack:
         positions: list[tuple[int, dict[str, Any]]] = []
         for member in members:
             if record.is_trained(member.folder):
-                self.progress.note(member.run, "already trained: evaluating")
-                continue
+                if record.has_whole_weights(member.folder):
+                    self.progress.note(member.run, "already trained: evaluating")
+                    continue
+                self.progress.note(member.run, "its weights are damaged: they are trained again")
+                (member.folder / record.HISTORY).unlink()
             with self._only(member):
                 kept = self._begin(member, calibrations[member.run.hook_name], len(members))
                 positions.append(

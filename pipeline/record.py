@@ -21,7 +21,8 @@ import yaml
 from torch import Tensor
 
 from pipeline.config import RunConfig, plain, settings
-from pipeline.files import plain_disk_errors, write_csv, write_json, write_safetensors, write_text
+from pipeline.errors import DamagedFile
+from pipeline.files import plain_disk_errors, read_safetensors, write_csv, write_json, write_safetensors, write_text
 from pipeline.identity import NUMERICS_VERSION, git_state, run_identity, run_name
 from pipeline.sae.base import SAE
 from pipeline.sae.saved import WEIGHTS, save_sae
@@ -74,6 +75,16 @@ def read_record(folder: Path, evaluation: str) -> dict[str, Any] | None:
 def is_trained(folder: Path) -> bool:
     """Whether the folder holds a finished SAE: its record may still wait for an evaluation."""
     return (folder / HISTORY).is_file() and (folder / WEIGHTS).is_file()
+
+
+def has_whole_weights(folder: Path) -> bool:
+    """Whether a finished SAE is as it was written."""
+    try:
+        read_safetensors(folder / WEIGHTS)
+    except DamagedFile as error:
+        log.warning("%s", error)
+        return False
+    return True
 
 
 def start_run(folder: Path, run: RunConfig) -> None:

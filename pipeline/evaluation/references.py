@@ -1,19 +1,21 @@
 """Clean and ablated cross-entropies: computed once for all runs that share them, stored once, referred to by hash."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline.files import write_safetensors
+from pipeline.errors import DamagedFile
+from pipeline.files import read_safetensors, write_safetensors
 from pipeline.identity import short_hash
 from pipeline.language_model import LanguageModel
 from pipeline.tokens.contexts import Contexts
 
+log = logging.getLogger(__name__)
 ABLATIONS = ("ce_zero", "ce_mean")
 
 
@@ -59,18 +61,30 @@ def references(
     clean_hash = short_hash([identity, "clean"])
     hashes = {hook: short_hash([identity, hook, mean.double().tolist()]) for hook, mean in means.items()}
     paths = {name: folder / f"{hash_}.safetensors" for name, hash_ in (hashes | {"clean": clean_hash}).items()}
-    if not paths["clean"].is_file():
-        write_safetensors(paths["clean"], _clean(language_model, contexts, batch))
-    missing = {hook: mean for hook, mean in means.items() if not paths[hook].is_file()}
-    if missing:
-        for hook, sums in _ablated(language_model, contexts, batch, missing).items():
-            write_safetensors(paths[hook], sums)
-    stored = {name: load_file(path) for name, path in paths.items()}
+    stored = {name: tensors for name, path in paths.items() if (tensors := _read(path))}
+    missing = {hook: mean for hook, mean in means.items() if hook not in stored}
+    computed = _ablated(language_model, contexts, batch, missing) if missing else {}
+    if "clean" not in stored:
+        computed["clean"] = _clean(language_model, contexts, batch)
+    for name, tensors in computed.items():
+        write_safetensors(paths[name], tensors)
+    stored |= computed
     clean = stored["clean"]
     zero, mean = ({hook: stored[hook][name] for hook in means} for name in ABLATIONS)
     return References(
         clean["ce_clean"], zero, mean, clean["predictions"], clean["document"], hashes | {"clean": clean_hash}
     )
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    """What is stored; nothing where there is no file, or a damaged one, which is made anew."""
+    try:
+        return read_safetensors(path)
+    except FileNotFoundError:
+        return None
+    except DamagedFile as error:
+        log.warning("%s: computed again", error)
+        return None
 
 
 def _clean(language_model: LanguageModel, contexts: Contexts, batch: int) -> dict[str, Tensor]:

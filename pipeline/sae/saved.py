@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from pipeline.errors import UserError
-from pipeline.files import write_json, write_safetensors
+from pipeline.files import read_safetensors, write_json, write_safetensors
 from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class
 
@@ -37,7 +36,12 @@ def save_sae(sae: SAE, folder: Path, metadata: dict[str, Any]) -> None:
 
 
 def load_sae(folder: str | Path) -> SAE:
-    """The SAE of a run's folder: `encode` and `decode` read and write unscaled activations [batch, d_in]."""
+    """The SAE of a run's folder: `encode` and `decode` read and write unscaled activations [batch, d_in].
+
+    Raises:
+        UserError: there is none.
+        DamagedFile: its weights are not those that were saved.
+    """
     folder = Path(folder)
     if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder} holds no finished SAE: {CONFIG} and {WEIGHTS} are wanted")
@@ -47,5 +51,5 @@ def load_sae(folder: str | Path) -> SAE:
     accepted = {f.name for f in fields(config_class(name))}
     architecture = config_class(name)(**{k: v for k, v in settings.items() if k in accepted})
     sae = sae_class(name)(architecture, config["d_in"], config["d_sae"])
-    sae.load_state_dict(load_file(folder / WEIGHTS))
+    sae.load_state_dict(read_safetensors(folder / WEIGHTS))
     return sae.requires_grad_(False).to(torch.float32)

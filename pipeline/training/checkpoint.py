@@ -16,11 +16,12 @@ KEPT = 2
 
 
 def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Tensors first; the JSON beside them holds their checksum, appears last and means complete."""
+    """Tensors first; the JSON beside them holds the checksum of both, appears last and means complete."""
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     name = f"step-{step:09d}"
     write_bytes(folder / f"{name}.safetensors", content)
-    write_json(folder / f"{name}.json", state | {"step": step, "sha256": hashlib.sha256(content).hexdigest()})
+    whole = state | {"step": step}
+    write_json(folder / f"{name}.json", whole | {"sha256": _checksum(content, whole)})
     for old in sorted(folder.glob("step-*.json"))[:-KEPT]:
         old.unlink()
         old.with_suffix(".safetensors").unlink(missing_ok=True)
@@ -35,10 +36,14 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
         except (OSError, ValueError) as error:  # no file; no text or no JSON
             log.warning("checkpoint %s cannot be read (%s): the one before it is used", path, error)
             continue
-        if hashlib.sha256(content).hexdigest() == state["sha256"]:
+        if isinstance(state, dict) and state.pop("sha256", "") == _checksum(content, state):
             return load(content), state
         log.warning("checkpoint %s is damaged (checksum differs): the one before it is used", path)
     return None
+
+
+def _checksum(tensors: bytes, state: dict[str, Any]) -> str:
+    return hashlib.sha256(tensors + json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -1,0 +1,14 @@
+"""A handful of kills on every change; `make kill100` makes a hundred."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_killed_at_any_instant_and_resumed_equals_never_killed() -> None:
+    command = [sys.executable, "-m", "tests.kills.kill", "--kills=9", "--each=1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "9 kills" in done.stdout

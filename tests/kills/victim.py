@@ -1,0 +1,114 @@
+"""A process that trains a pack and says at every moment what it is doing, in one byte that its killer reads."""
+
+import mmap
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline import pack, record
+from pipeline.config import (
+    DataConfig,
+    EvalConfig,
+    Execution,
+    ModelConfig,
+    ResampleConfig,
+    RunConfig,
+    SiteConfig,
+    TrainConfig,
+)
+from pipeline.progress import Progress
+from pipeline.sae.baseline import BaselineConfig
+from pipeline.sae.gated import GatedConfig
+from pipeline.training import trainer
+
+PHASES = ("elsewhere", "training", "checkpoint", "block", "resampling", "evaluation", "record")
+"""`resampling` lasts until the learning rate is warm again; `record` is the renaming of metrics.json."""
+SLOWLY = 0.003
+"""Seconds before and after each rename: else hardly any kill would meet one."""
+TRAIN = TrainConfig(
+    steps=90, batch=32, lr=3e-2, lr_warmup=5, block=600, lm_batch=4, calibration=300,
+    resample=ResampleConfig(steps=[25, 60], window=5, inputs=200, lr_warmup=12),
+)  # fmt: skip
+
+
+def runs(model: Path, text: Path) -> list[RunConfig]:
+    """Both architectures at two lambdas; five blocks, two resamplings."""
+    first = RunConfig(
+        model=ModelConfig(name="tiny", path=str(model), context=32, layer=1),
+        site=SiteConfig("mlp_out", "blocks.{layer}.hook_mlp_out"), architecture=GatedConfig(expansion=4),
+        data=DataConfig("files", "files", path=str(text), evaluation_fraction=0.3),
+        train=TRAIN, eval=EvalConfig(sequences=12, batch=4), layer=1, sparsity_coefficient=2.0, seed=0,
+    )  # fmt: skip
+    arms = (GatedConfig(expansion=4), BaselineConfig(expansion=6))
+    return [replace(first, architecture=arm, sparsity_coefficient=value) for arm in arms for value in (2.0, 10.0)]
+
+
+def train(chosen: Sequence[RunConfig], sweeps_dir: Path, stop: threading.Event | None = None) -> None:
+    """The pack, with a checkpoint after every block."""
+    execution = Execution(device="cpu", threads=1, history_every=5, checkpoint_seconds=0.0, sweeps_dir=str(sweeps_dir))
+    with Progress(chosen) as progress:
+        pack.Pack(chosen, execution, progress, stop or threading.Event()).execute()
+
+
+class Phase:
+    """The byte, shared with the parent of a fork."""
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, 1)
+
+    def read(self) -> str:
+        return PHASES[self._shared[0]]
+
+    @contextmanager
+    def inside(self, name: str) -> Iterator[None]:
+        before, self._shared[0] = self._shared[0], PHASES.index(name)
+        try:
+            yield
+        finally:
+            self._shared[0] = before
+
+    def start(self) -> None:
+        """Mark what this process does from now on, around the project's own functions."""
+        self._shared[0] = 0
+        trainer.write_checkpoint = self._marked("checkpoint", trainer.write_checkpoint)  # type: ignore[attr-defined]
+        pack.read_block = self._marked("block", pack.read_block)  # type: ignore[attr-defined]
+        trainer.resample = self._marked("resampling", trainer.resample)  # type: ignore[attr-defined]
+        pack.evaluate = self._marked("evaluation", pack.evaluate)  # type: ignore[attr-defined]
+        pack.references = self._marked("evaluation", pack.references)  # type: ignore[attr-defined]
+        self._mark_steps()
+        self._mark_renames()
+
+    def _marked(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def marked(*arguments: Any, **named: Any) -> Any:
+            with self.inside(name):
+                return function(*arguments, **named)
+
+        return marked
+
+    def _mark_steps(self) -> None:
+        take_step = trainer.Trainer._train_step
+
+        def marked(self_: trainer.Trainer, block: Any) -> None:
+            resample = self_.run.train.resample
+            warming = any(0 <= self_.step - step < resample.lr_warmup for step in resample.steps)
+            with self.inside("resampling" if warming else "training"):
+                take_step(self_, block)
+
+        trainer.Trainer._train_step = marked  # type: ignore[method-assign]
+
+    def _mark_renames(self) -> None:
+        rename = Path.replace
+
+        def marked(path: Path, target: Path) -> Path:
+            name = "record" if Path(target).name == record.METRICS else self.read()
+            with self.inside(name):
+                time.sleep(SLOWLY)
+                renamed = rename(path, target)
+                time.sleep(SLOWLY)
+            return renamed
+
+        Path.replace = marked  # type: ignore[method-assign]
