@@ -11,7 +11,7 @@ import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read on
 import torch
 
 from benchmarks.machine import seconds
-from benchmarks.training_step import trainer
+from benchmarks.untrained import trainer
 from pipeline.execution import available_cores
 from pipeline.sae import pairs
 

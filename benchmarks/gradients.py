@@ -8,6 +8,7 @@ from torch import Tensor
 from benchmarks import peers
 from benchmarks.options import Options
 from benchmarks.table import Table
+from benchmarks.untrained import LAMBDA, set_l0, trainer
 from pipeline.activations import calibrate
 from pipeline.sae import pairs
 from pipeline.sae.elementwise import ElementwiseSAE
@@ -40,8 +41,6 @@ def check(options: Options) -> dict[str, float]:
 
 
 def _made(architecture: str, l0: float) -> tuple[ElementwiseSAE, Tensor]:
-    from benchmarks.training_step import trainer
-
     x = torch.randn(BATCH, D_IN)
     made = trainer(architecture, x, BATCH, D_SAE, l0)
     sae = made.sae
@@ -50,8 +49,6 @@ def _made(architecture: str, l0: float) -> tuple[ElementwiseSAE, Tensor]:
         sae.W_enc += 0.1 * torch.randn_like(sae.W_enc)  # no longer the decoder's transpose
         if architecture == "gated":
             sae.r_mag += 0.1 * torch.randn_like(sae.r_mag)
-    from benchmarks.training_step import set_l0
-
     inputs = x * calibrate(x).scale("sqrt_d_in")
     set_l0(sae, inputs, l0)
     return sae, inputs
@@ -59,8 +56,6 @@ def _made(architecture: str, l0: float) -> tuple[ElementwiseSAE, Tensor]:
 
 def _ours(sae: ElementwiseSAE, x: Tensor, share: float | None = None) -> dict[str, Tensor]:
     """Our step's gradients: by the table of shares, or all sparse (1.1) or all dense (0)."""
-    from benchmarks.training_step import LAMBDA
-
     kept = pairs.SPARSE_BELOW["cpu"]
     if share is not None:
         pairs.SPARSE_BELOW["cpu"] = share
@@ -72,8 +67,6 @@ def _ours(sae: ElementwiseSAE, x: Tensor, share: float | None = None) -> dict[st
 
 
 def _against_float64(architecture: str, l0: float) -> dict[str, float]:
-    from benchmarks.training_step import LAMBDA
-
     sae, x = _made(architecture, l0)
     sparse, dense = _ours(sae, x, 1.1), _ours(sae, x, 0.0)
     exact = sae.double()
@@ -105,8 +98,8 @@ def _agreement(options: Options) -> float:
         sae, x = _made(architecture, 30)
         ours = _ours(sae, x)
         for name in peers.installed():
-            loss, theirs = peers.peer(name, sae, _lambda(), BATCH).gradients(x)
-            total = sae.training_losses(x).total(_lambda()).item()
+            loss, theirs = peers.peer(name, sae, LAMBDA, BATCH).gradients(x)
+            total = sae.training_losses(x).total(LAMBDA).item()
             rows = {"loss": abs(loss - total) / total} | {n: difference(theirs[n], g) for n, g in ours.items()}
             for what, value in rows.items():
                 why = DIFFERENT.get((name, architecture, what))
@@ -115,9 +108,3 @@ def _agreement(options: Options) -> float:
     table.show(options.out)
     print(f"  median where the mathematics is the same: {statistics.median(same):.1e}")
     return max(same)
-
-
-def _lambda() -> float:
-    from benchmarks.training_step import LAMBDA
-
-    return LAMBDA

@@ -22,13 +22,10 @@ from benchmarks import gradients, machine, peers
 from benchmarks.bars import add_figures
 from benchmarks.options import Options
 from benchmarks.table import Spread, Table
-from pipeline.activations import Block, StreamShape, calibrate
-from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from benchmarks.untrained import LAMBDA, trainer
+from pipeline.activations import Block, StreamShape
 from pipeline.sae.elementwise import ElementwiseSAE
-from pipeline.sae.registry import config_class
-from pipeline.training.trainer import Trainer
 
-LAMBDA = 4.0
 OURS = "ours"
 
 
@@ -53,36 +50,6 @@ DEFAULT = [
     Case(a, 256, 256, width, l0, 100, 5, "step_default" if (a, l0) == ("gated", 30) else None)
     for a, width in (("gated", 1024), ("baseline", 1536)) for l0 in (5, 30, 100)
 ]  # fmt: skip
-
-
-def trainer(architecture: str, x: Tensor, batch: int, d_sae: int, l0: float) -> Trainer:
-    """At a learning rate so low that L0 stays where the gate's bias is set here."""
-    run = RunConfig(
-        model=ModelConfig(name="none", context=256, layer=0), site=SiteConfig("site", "hook"),
-        architecture=config_class(architecture)(expansion=d_sae / x.shape[1]), data=DataConfig("none", "bundled"),
-        train=TrainConfig(steps=10_000, batch=batch, lr=peers.LEARNING_RATE), eval=EvalConfig(), layer=0,
-        sparsity_coefficient=LAMBDA, seed=0,
-    )  # fmt: skip
-    made = Trainer(run, calibrate(x), d_sae, history_every=50)
-    set_l0(made.sae, x[:batch] * made.scale, l0)
-    return made
-
-
-@torch.no_grad()
-def set_l0(sae: torch.nn.Module, x: Tensor, l0: float) -> None:
-    """Set the biases of an SAE so that so many features are active on an input of this batch, on average.
-
-    The threshold lies in the widest gap nearby: rounding, which differs between the tools, then moves no pair over it.
-    """
-    assert isinstance(sae, ElementwiseSAE)
-    values = sae.products(x).flatten().sort(descending=True).values
-    rank = round(len(x) * l0)
-    first = max(0, rank - 50)
-    near = values[first : rank + 50]
-    gap = int((near[:-1] - near[1:]).argmax()) if len(near) > 1 else 0
-    threshold = (near[gap : gap + 2].mean()) if len(near) else values[-1] - 1.0
-    for name in set(sae.feature_parameters) - {"r_mag"}:
-        getattr(sae, name).fill_(-threshold)
 
 
 def interleaved(calls: dict[str, tuple[Callable[[], object], int]], repeats: int, device: str) -> dict[str, list[float]]:
