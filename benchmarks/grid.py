@@ -22,11 +22,12 @@ import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read on
 # isort: split
 from benchmarks import grid_judge, machine
 from benchmarks.bars import add_figures
+from benchmarks.composed import compose
 from benchmarks.grid_work import TOKENS, Result, Work
 from benchmarks.options import Options
 from benchmarks.table import Spread, Table
 from pipeline.activations import StreamShape, calibration_size, harvest
-from pipeline.config import REPOSITORY, RunConfig, from_hydra
+from pipeline.config import REPOSITORY
 from pipeline.execution import available_cores
 from pipeline.files import write_safetensors
 from pipeline.language_model import load_language_model
@@ -66,13 +67,6 @@ def overrides(work: Work) -> list[str]:
         f"train.lm_batch={work.lm_batch}", f"train.calibration={work.calibration}", f"eval.sequences={work.held_out}",
         f"eval.batch={work.lm_batch}", "execution.device=cpu", f"execution.threads={work.threads}",
     ]  # fmt: skip
-
-
-def compose(arguments: list[str]) -> RunConfig:
-    from hydra import compose, initialize_config_dir
-
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
-        return from_hydra(compose("config", arguments)).run
 
 
 def prepare(work: Work, folder: Path) -> Work:
