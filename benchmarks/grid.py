@@ -1,4 +1,4 @@
-"""A whole 16-run grid end to end, by us and by the peers: `python -m benchmarks.grid [quick=true] [lr=TOOL:RATE,...]`.
+"""A whole 16-run grid end to end, by us and by the peers: `python -m benchmarks.grid [quick=true]`.
 
 The same model folder, contexts, widths, batch and threads; 8 gated and 8 baseline SAEs at one site. Each tool is a
 process of its own, timed from its start to its end, and ours runs between the others. Ours is the command line, which
@@ -28,20 +28,19 @@ from benchmarks.options import Options
 from benchmarks.table import Spread, Table
 from pipeline.activations import StreamShape, calibration_size, harvest
 from pipeline.config import REPOSITORY
-from pipeline.execution import available_cores
 from pipeline.files import write_safetensors
 from pipeline.language_model import load_language_model
 from pipeline.tokens.sources import calibration_contexts, evaluation_contexts, training_contexts
 
 PEERS = REPOSITORY / ".venv-peers" / "bin" / "python"
-OURS, SAELENS, DICTIONARY_LEARNING = "ours", "SAELens", "dictionary_learning"
+OURS, SAELENS, DICTIONARY_LEARNING = grid_judge.TOOLS
 SCRIPTS = {SAELENS: "benchmarks.grid_saelens", DICTIONARY_LEARNING: "benchmarks.grid_dictionary_learning"}
 LAMBDAS = {
     "gated": [1.0, 1.35, 1.8, 2.4, 3.3, 4.5, 6.0, 8.7],
     "baseline": [0.95, 1.25, 1.65, 2.2, 2.9, 3.9, 5.1, 6.8],
 }
 LEARNING_RATES = {OURS: 4e-3, SAELENS: 1e-3, DICTIONARY_LEARNING: 1e-3}
-"""The best of those in docs/measurements.md for each, by the mean held-out loss of the grid."""
+"""The best of each for itself, by `python -m benchmarks.grid_rates`."""
 LOAD = 0.7
 """A one-minute load average above which somebody else's work is on the machine before anything of ours began."""
 
@@ -171,9 +170,10 @@ def run(options: Options, rates: dict[str, float], folder: Path) -> dict[str, fl
         rates_seen.append(rate.best())
         print(f"{ran[0]:.1f} s; fp32 matmul at {rates_seen[-1] / 1e9:.0f} GFLOP/s after run {number + 1}", flush=True)
     _show_times(options, given, took, results)
-    judged = grid_judge.judge(given, folder, compose(overrides(given)), options)
+    judged = grid_judge.judge(given, folder, compose(overrides(given)))
+    judged.show(options.out)
     ours = Spread.of(took[OURS]).median
-    return {"grid_saelens": Spread.of(took[SAELENS]).median / ours} | judged
+    return {"grid_saelens": Spread.of(took[SAELENS]).median / ours} | grid_judge.ratios(judged, options)
 
 
 def _show_times(options: Options, work: Work, took: dict[str, list[float]], results: dict[str, Result]) -> None:
@@ -206,17 +206,15 @@ def _show_times(options: Options, work: Work, took: dict[str, list[float]], resu
         print(f"  {tool}: {json.dumps(found.versions | found.settings)}")
 
 
-def main(arguments: list[str]) -> None:
-    rates = dict(LEARNING_RATES)
-    for pair in [a for argument in arguments if argument.startswith("lr=") for a in argument[3:].split(",")]:
-        tool, _, value = pair.partition(":")
-        rates[tool] = float(value)
-    options = Options.parse([a for a in arguments if not a.startswith("lr=")])
-    print(f"grid on {machine.words()}, {available_cores()} cores; load average {os.getloadavg()[0]:.1f} before it began")
+def main(options: Options) -> None:
+    load = os.getloadavg()[0]
+    print(f"grid on {machine.words()}; load average {load:.1f} before it began", flush=True)
+    if load > LOAD:
+        print("  somebody else's work is on this machine: these times are not for publishing")
     with tempfile.TemporaryDirectory(prefix="bench-grid-") as folder:
-        figures = run(options, rates, Path(folder))
+        figures = run(options, LEARNING_RATES, Path(folder))
     add_figures(options.out, figures)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(Options.parse(sys.argv[1:]))

@@ -7,6 +7,7 @@ equation 4 for a baseline, equation 8 for a Gated SAE, on inputs scaled so that 
 
 import math
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -53,8 +54,8 @@ def loss(sae: SAE, x: torch.Tensor, scale: float, sparsity_coefficient: float) -
     return math.fsum(parts) / len(x)
 
 
-def judge(work: Work, folder: Path, run: RunConfig, options: Options) -> dict[str, float]:
-    """Print everyone's losses and metrics; returns our mean loss over each peer's."""
+def judge(work: Work, folder: Path, run: RunConfig, tools: Sequence[str] = TOOLS) -> Table:
+    """Everyone's losses and metrics."""
     model = load_language_model(run.model, torch.device("cpu"))
     held_out, hook = evaluation_contexts(run.model, run.data, work.held_out), run.hook_name
     sample = calibration_contexts(run.model, run.data, calibration_size(run.train, work.context))
@@ -64,38 +65,32 @@ def judge(work: Work, folder: Path, run: RunConfig, options: Options) -> dict[st
     reference = references(model, held_out, work.lm_batch, {hook: calibration.mean}, "grid", folder / "references")
     title = "everyone's SAEs on the same held-out contexts, by one evaluation"
     table = Table("grid_losses", title, {
-        "tool": "{}", "architecture": "{}", "lambda": "{:g}", "loss": "{:.2f}", "over_ours": "{:.3f}", "l0": "{:.1f}",
+        "tool": "{}", "architecture": "{}", "lambda": "{:g}", "loss": "{:.2f}", "l0": "{:.1f}",
         "loss_recovered": "{:.4f}", "fvu": "{:.4f}", "alive": "{:.1%}",
     })  # fmt: skip
-    losses: dict[tuple[str, str], float] = {}
-    for tool in TOOLS:
+    for tool in tools:
         saes = {name: (hook, load(tool, work, folder, name, arm, value)) for name, arm, value in work.runs()}
         sums = evaluate(model, held_out, work.lm_batch, saes, threading.Event())
         for name, arm, value in work.runs():
-            losses[tool, name] = loss(saes[name][1], x, scale, value)
+            taken = loss(saes[name][1], x, scale, value)
             m = metrics_of(sums[name], reference, hook)
             table.add(
-                tool=tool, architecture=arm, loss=losses[tool, name], l0=m["l0"], loss_recovered=m["loss_recovered"],
-                over_ours=losses[tool, name] / losses["ours", name], fvu=m["fvu"], alive=m["alive_fraction"],
-                **{"lambda": value},
+                tool=tool, architecture=arm, loss=taken, l0=m["l0"], loss_recovered=m["loss_recovered"], fvu=m["fvu"],
+                alive=m["alive_fraction"], **{"lambda": value},
             )  # fmt: skip
-    table.show(options.out)
-    return _summary(work, losses, options)
+    return table
 
 
-def _summary(work: Work, losses: dict[tuple[str, str], float], options: Options) -> dict[str, float]:
-    """Mean over the runs of an arm of our loss divided by the peer's; the bar is on the worse of the arms."""
+def ratios(judged: Table, options: Options) -> dict[str, float]:
+    """Print our loss over each peer's, by arm; returns, for each peer, the worse of the arms' means."""
     title = "our held-out loss over theirs: mean, best and worst of the arm's runs"
-    table = Table("grid_loss_ratios", title, {"peer": "{}", "arm": "{}", "mean": "{:.3f}", "low": "{:.3f}", "high": "{:.3f}"})
-    figures = {}
+    formats = {"peer": "{}", "arm": "{}", "mean": "{:.3f}", "low": "{:.3f}", "high": "{:.3f}"}
+    table, figures = Table("grid_loss_ratios", title, formats), {}
+    losses = {(row["tool"], row["architecture"], row["lambda"]): row["loss"] for row in judged.rows}
     for tool in TOOLS[1:]:
-        means = []
-        for arm in work.widths:
-            ratios = [losses["ours", n] / losses[tool, n] for n, architecture, _ in work.runs() if architecture == arm]
-            means.append(math.fsum(ratios) / len(ratios))
-            table.add(peer=tool, arm=arm, mean=means[-1], low=min(ratios), high=max(ratios))
-        figures[f"loss_{tool.lower()}"] = max(means)
+        for arm in sorted({arm for _, arm, _ in losses}):
+            each = [losses["ours", arm, v] / loss_ for (t, a, v), loss_ in losses.items() if (t, a) == (tool, arm)]
+            table.add(peer=tool, arm=arm, mean=math.fsum(each) / len(each), low=min(each), high=max(each))
+        figures[f"loss_{tool.lower()}"] = max(row["mean"] for row in table.rows if row["peer"] == tool)
     table.show(options.out)
     return figures
-
-
