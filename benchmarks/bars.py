@@ -77,7 +77,9 @@ def verdict(figures: Mapping[str, float], parts: Sequence[str], quick: bool = Fa
         for name, bar in wanted.items() if name in figures and not quick and not bar.holds(figures[name])
     ]  # fmt: skip
     if absent or missed:
-        return "bench: " + "; ".join([*(f"MISSED: {line}" for line in missed), *(f"NOT MEASURED: {w}" for w in absent)]), 1
+        return "bench: " + "; ".join(
+            [*(f"MISSED: {line}" for line in missed), *(f"NOT MEASURED: {w}" for w in absent)]
+        ), 1
     if quick:
         return f"bench: quick run, all {len(wanted)} figures measured, too short to judge the bars", 0
     return f"bench: all {len(wanted)} bars hold", 0

@@ -46,9 +46,9 @@ def _made(architecture: str, l0: float) -> tuple[ElementwiseSAE, Tensor]:
     sae = made.sae
     assert isinstance(sae, ElementwiseSAE)
     with torch.no_grad():
-        sae.W_enc += 0.1 * torch.randn_like(sae.W_enc)  # no longer the decoder's transpose
-        if architecture == "gated":
-            sae.r_mag += 0.1 * torch.randn_like(sae.r_mag)
+        sae.W_enc += 0.1 * torch.randn(sae.W_enc.shape)  # no longer the decoder's transpose
+        if "r_mag" in sae.feature_parameters:
+            sae.by_feature()["r_mag"].add_(0.1 * torch.randn(D_SAE))
     inputs = x * calibrate(x).scale("sqrt_d_in")
     set_l0(sae, inputs, l0)
     return sae, inputs
@@ -84,15 +84,18 @@ def _against_float64(architecture: str, l0: float) -> dict[str, float]:
 def difference(one: Tensor, true: Tensor | None) -> float:
     """Norm of the difference over norm of what is true; where that is zero, any difference is as large as it is."""
     if true is None:
-        return one.double().norm().item()
-    size = true.double().norm().item()
-    return (one.double() - true.double()).norm().item() / (size or 1.0)
+        return float(one.double().norm())
+    size: float = true.double().norm().item()
+    apart: float = (one.double() - true.double()).norm().item()
+    return apart / (size or 1.0)
 
 
 def _agreement(options: Options) -> float:
     """The largest difference from a peer's gradients where the mathematics is the same."""
     title = "gradients and loss against the peers' own, fp32, same parameters and inputs: relative difference"
-    table = Table("agreement", title, {"peer": "{}", "architecture": "{}", "what": "{}", "difference": "{:.1e}", "why": "{}"})
+    table = Table(
+        "agreement", title, {"peer": "{}", "architecture": "{}", "what": "{}", "difference": "{:.1e}", "why": "{}"}
+    )
     same = []
     for architecture in ("gated", "baseline"):
         sae, x = _made(architecture, 30)

@@ -9,10 +9,8 @@ then evaluated by one neutral evaluation on the same held-out contexts (benchmar
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from benchmarks.bars import add_figures
 from benchmarks.composed import compose
 from benchmarks.grid_work import TOKENS, Result, Work
 from benchmarks.options import Options
+from benchmarks.process import timed
 from benchmarks.table import Spread, Table
 from pipeline.activations import StreamShape, calibration_size, harvest
 from pipeline.config import REPOSITORY
@@ -87,23 +86,6 @@ def prepare(work: Work, folder: Path) -> Work:
     return done
 
 
-def timed(command: list[str], log: Path, extra: dict[str, str] | None = None) -> float:
-    """Seconds of a process.
-
-    Raises:
-        SystemExit: it failed; the end of its log is shown.
-    """
-    started = time.perf_counter()
-    with log.open("w") as file:
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | (extra or {})
-        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, cwd=REPOSITORY, env=environment).returncode
-    took = time.perf_counter() - started
-    if code:
-        print("\n".join(log.read_text().splitlines()[-15:]))
-        raise SystemExit(f"{' '.join(command)} failed with exit code {code}")
-    return took
-
-
 def run_ours(work: Work, folder: Path) -> tuple[float, Result]:
     """The command line, into a folder of its own."""
     grids = ",".join(
@@ -160,7 +142,9 @@ def run(options: Options, rates: dict[str, float], folder: Path) -> dict[str, fl
         f"{len(names)} SAEs at {given.module}, batch {given.batch}, {given.steps} steps: {given.training_tokens:,} training "
         f"tokens, {ratio:.1f} times the {given.held_out_tokens:,} held-out ones, {given.threads} threads", flush=True
     )  # fmt: skip
-    rate, took, results = machine.MatmulRate(), {}, {}
+    rate = machine.MatmulRate()
+    took: dict[str, list[float]] = {}
+    results: dict[str, Result] = {}
     rates_seen = [rate.best()]
     for number, tool in enumerate((OURS, SAELENS, OURS, DICTIONARY_LEARNING, OURS)):
         print(f"{tool} ...", end=" ", flush=True)
@@ -196,7 +180,11 @@ def _show_times(options: Options, work: Work, took: dict[str, list[float]], resu
             sae_tokens_per_s=runs * work.training_tokens / steps,
         )  # fmt: skip
     table.show(options.out)
-    arms = Table("grid_arms", "training steps by arm: ms a step, one SAE", {"tool": "{}", "arm": "{}", "ms": "{:.2f}", "over_ours": "{:.2f}"})
+    arms = Table(
+        "grid_arms",
+        "training steps by arm: ms a step, one SAE",
+        {"tool": "{}", "arm": "{}", "ms": "{:.2f}", "over_ours": "{:.2f}"},
+    )
     for tool, found in results.items():
         for arm, seconds in found.by_arm.items():
             each = 1e3 / (work.steps * len(work.lambdas[arm]))

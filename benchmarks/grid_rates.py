@@ -37,7 +37,11 @@ def main(options: Options) -> None:
                 rows = grid_judge.judge(given, folder, compose(grid.overrides(given)), [tool]).rows
                 losses[tool][rate] = math.exp(math.fsum(math.log(row["loss"]) for row in rows) / len(rows))
                 print(f"{tool} at {rate:g}: {losses[tool][rate]:.2f}", flush=True)
-    table = Table("grid_rates", "geometric mean of held-out losses", {"tool": "{}", "rate": "{:g}", "loss": "{:.2f}", "over_best": "{:.3f}"})
+    table = Table(
+        "grid_rates",
+        "geometric mean of held-out losses",
+        {"tool": "{}", "rate": "{:g}", "loss": "{:.2f}", "over_best": "{:.3f}"},
+    )
     for tool, found in losses.items():
         for rate, loss in found.items():
             table.add(tool=tool, rate=rate, loss=loss, over_best=loss / min(found.values()))

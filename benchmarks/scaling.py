@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from collections.abc import Callable
 
 import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
 
@@ -29,7 +30,10 @@ def measure(options: Options, table: Table, varied: str, d_sae: int, l0: float) 
     made = trainer("gated", x, BATCH, d_sae, l0)
     assert isinstance(made.sae, ElementwiseSAE)
     rate = machine.MatmulRate(options.device)
-    calls = {"step": (lambda: made._train_step(block), 1), "rate": (rate, 1)}
+    calls: dict[str, tuple[Callable[[], object], int]] = {
+        "step": (lambda: made._train_step(block), 1),
+        "rate": (rate, 1),
+    }
     calls |= {name: (call, 1) for name, call in products(x[:BATCH] * made.scale, made.sae).items()}
     times = {name: Spread.of(taken) for name, taken in interleaved(calls, repeats, options.device).items()}
     step, floor = times["step"], min(s.median for name, s in times.items() if name.startswith("product"))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+TABLES = "tables.txt"
+
 
 @dataclass
 class Table:
@@ -30,7 +32,7 @@ class Table:
         widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
         to_left = [all(isinstance(row.get(name), str | None) for row in self.rows) for name in self.formats]
         lines = [
-            "  ".join(cell.ljust(w) if left else cell.rjust(w) for cell, w, left in zip(line, widths, to_left, strict=True))
+            "  ".join(c.ljust(w) if left else c.rjust(w) for c, w, left in zip(line, widths, to_left, strict=True))
             for line in [heads, *cells]
         ]  # fmt: skip
         return "\n".join([self.title, *(f"  {line}".rstrip() for line in lines)])
@@ -43,8 +45,11 @@ class Table:
             writer.writerows(self.rows)
 
     def show(self, folder: Path) -> None:
+        """Print the table, write its CSV, and add it to the text of all tables."""
         print(f"\n{self.text()}", flush=True)
         self.write(folder)
+        with (folder / TABLES).open("a") as file:
+            file.write(f"{self.text()}\n\n")
 
 
 def _cell(value: Any, pattern: str) -> str:

@@ -9,7 +9,6 @@ look at every feature. Everyone has the same parameters and inputs, so the same 
 import statistics
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
@@ -52,7 +51,9 @@ DEFAULT = [
 ]  # fmt: skip
 
 
-def interleaved(calls: dict[str, tuple[Callable[[], object], int]], repeats: int, device: str) -> dict[str, list[float]]:
+def interleaved(
+    calls: dict[str, tuple[Callable[[], object], int]], repeats: int, device: str
+) -> dict[str, list[float]]:
     """Seconds of each call, in turn; each is called every so many rounds, and once before."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call, _ in calls.values():
@@ -120,10 +121,11 @@ FORMATS = {
 
 def main(options: Options) -> None:
     torch.manual_seed(0)
-    found = {name: version for name, version in peers.versions().items()}
-    print(f"training steps on {machine.words(options.device)}; peers: {found or 'none installed'}", flush=True)
+    print(f"training steps on {machine.words(options.device)}; peers: {peers.versions() or 'none'}", flush=True)
     figures = gradients.check(options)
-    title = "one training step, median and quartiles, interleaved; over product: divided by the encoder's fastest product"
+    title = (
+        "one training step, median and quartiles, interleaved; over product: divided by the encoder's fastest product"
+    )
     table = Table("training_step", title, FORMATS)
     for case in [*DEFAULT, *([LARGE[1], LARGE[4]] if options.quick else LARGE)]:
         ratio = measure(case, table, options)
