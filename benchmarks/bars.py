@@ -27,7 +27,7 @@ class Bar:
 BARS = {
     "step_large": Bar("step", "gated step / encoder product, 2048 x 512 x 8192, L0 82", "at most", 2.0),
     "step_default": Bar("step", "gated step / encoder product, 256 x 256 x 1024, L0 30", "at most", 2.0),
-    "gradients": Bar("step", "gradient error / max(1e-5, twice the dense fp32 error)", "at most", 1.0),
+    "gradients": Bar("step", "gradient error / max(1e-5, twice fp32 autograd's)", "at most", 1.0),
     "agreement": Bar("step", "gradients against the peers', where the mathematics is the same", "at most", 2e-5),
     "one_more_run": Bar("pack", "one more run in a pack / its own SAE steps", "at most", 1.1),
     "grid_saelens": Bar("grid", "16-run grid: SAELens' seconds / ours", "at least", 4.0),

@@ -54,7 +54,8 @@ def main(options: Options) -> None:
     gflops = statistics.median(rates) / 1e9
     table = Table(
         "default_sweep", f"sweep={sweep}: seconds, and of each pack's phases from execution.json",
-        {"what": "{}", "seconds": "{:.1f}", "runs": "{}", **dict.fromkeys(PHASES, "{:.1f}"), "peak_gb": "{:.2f}", "gflops": "{:.0f}"},
+        {"what": "{}", "seconds": "{:.1f}", "runs": "{}", **dict.fromkeys(PHASES, "{:.1f}"), "peak_gb": "{:.2f}",
+         "gflops": "{:.0f}"},
     )  # fmt: skip
     for number, pack in enumerate(packs, 1):
         table.add(what=f"pack {number}", seconds=sum(pack[p] for p in PHASES), gflops=gflops, **pack)

@@ -139,8 +139,9 @@ def run(options: Options, rates: dict[str, float], folder: Path) -> dict[str, fl
     ratio = given.training_tokens / given.held_out_tokens
     names = list(given.runs())
     print(
-        f"{len(names)} SAEs at {given.module}, batch {given.batch}, {given.steps} steps: {given.training_tokens:,} training "
-        f"tokens, {ratio:.1f} times the {given.held_out_tokens:,} held-out ones, {given.threads} threads", flush=True
+        f"{len(names)} SAEs at {given.module}, batch {given.batch}, {given.steps} steps: {given.training_tokens:,} "
+        f"training tokens, {ratio:.1f} times the {given.held_out_tokens:,} held-out ones, {given.threads} threads",
+        flush=True,
     )  # fmt: skip
     rate = machine.MatmulRate()
     took: dict[str, list[float]] = {}
@@ -174,7 +175,8 @@ def _show_times(options: Options, work: Work, took: dict[str, list[float]], resu
         steps = sum(found.by_arm.values())
         table.add(
             tool=tool, seconds=spread.median, low=min(times), high=max(times),
-            over_ours=spread.median / Spread.of(ours).median, over_low=min(times) / max(ours), over_high=max(times) / min(ours),
+            over_ours=spread.median / Spread.of(ours).median, over_low=min(times) / max(ours),
+            over_high=max(times) / min(ours),
             **{name: phases.get(name, 0.0) for name in PHASES}, peak_gb=found.peak_memory / 1e9,
             lm_tokens_per_s=work.training_tokens / phases["language model"],
             sae_tokens_per_s=runs * work.training_tokens / steps,

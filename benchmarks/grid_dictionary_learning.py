@@ -1,10 +1,9 @@
 """The grid by dictionary_learning's trainSAE: `python -m benchmarks.grid_dictionary_learning FOLDER`, in the peers'
 environment.
 
-Its buffer takes text only, and nnsight 0.3 takes no folder: the model is handed over as an object, and a subclass of its
-buffer gives it token lists, as its tokenizer would. Settings, the fastest found on a CPU: fp32, a buffer as large as our
-block, the batch of the language model that the others have; its own `evaluate` with loss recovered, from a buffer of its
-own for each SAE.
+Its buffer takes text only, and nnsight 0.3 takes no folder: the model is handed over as an object, and a subclass of
+its buffer gives it token lists, as its tokenizer would. Settings: fp32, a buffer as large as our block, the batch of
+the language model that the others have; its own `evaluate` with loss recovered, from a buffer of its own for each SAE.
 """
 
 import resource
@@ -71,8 +70,9 @@ def main(folder: Path) -> None:
         tool="dictionary_learning",
         versions={n: version(n) for n in ("dictionary-learning", "nnsight", "torch", "transformers")},
         settings={
-            "learning rate": work.learning_rates["dictionary_learning"], "adam betas": "its own", "precision": "float32",
-            "normalize_activations": True, "n_ctxs": work.block // work.context, "refresh_batch_size": work.lm_batch,
+            "learning rate": work.learning_rates["dictionary_learning"], "adam betas": "its own",
+            "precision": "float32", "normalize_activations": True, "n_ctxs": work.block // work.context, 
+            "refresh_batch_size": work.lm_batch,
             "evaluation": "evaluate with loss recovered, a buffer for each SAE",
         },
         phases=dict(phases.seconds), by_arm={arm: phases.seconds[f"steps, {arm}"] for arm in work.widths},
@@ -100,6 +100,7 @@ def _trainers(phases: Phases) -> dict[str, tuple[Any, dict[str, Any]]]:
 
 
 def _config(work: Work, kinds: dict[str, Any], name: str, architecture: str, value: float) -> dict[str, Any]:
+    cls: Any
     cls, more = kinds[architecture]
     # Its inputs have a mean square norm of 1, ours of d_in: lambda follows the scale.
     return more | {

@@ -1,7 +1,8 @@
 """The grid by SAELens' MultiSAETrainingRunner: `python -m benchmarks.grid_saelens FOLDER`, in the peers' environment.
 
-Settings, the fastest found on a CPU: fp32, no autocast, a buffer of whole contexts as large as our block, the batch of
-the language model that the others have, no logging, no checkpoints; its own evaluation (`run_evals`) on the held-out
+Settings: fp32, no autocast, a buffer of whole contexts as large as our block, the batch of the language model that the
+others have, a sample for the input scale as large as ours (its default would double the language model's work), no
+prefetching thread on two cores, no logging, no checkpoints; its own evaluation (`run_evals`) on the held-out
 contexts, as the runner calls it, from a store of its own for each SAE, since its stores never rewind.
 """
 
@@ -22,11 +23,11 @@ def main(folder: Path) -> None:
     with phases.phase("load"):
         import torch
         from datasets import Dataset
-        from safetensors.torch import load_file, save_file
         from sae_lens import MultiSAETrainingRunner
         from sae_lens.training.activations_store import ActivationsStore
         from sae_lens.training.multi_sae_trainer import MultiSAETrainer
         from sae_lens.training.sae_trainer import SAETrainer
+        from safetensors.torch import load_file, save_file
 
         torch.set_num_threads(work.threads)
         torch.manual_seed(work.seed)

@@ -1,4 +1,4 @@
-"""The work that the grid's three tools are given, as a JSON file and two arrays of tokens; plain, for any environment."""
+"""The work that the grid's three tools are given, as JSON and arrays of tokens: plain, for any environment."""
 
 import json
 from collections.abc import Iterator

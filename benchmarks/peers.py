@@ -85,7 +85,10 @@ def _dictionary_learning(sae: ElementwiseSAE, sparsity_coefficient: float, batch
     from dictionary_learning.trainers.standard import StandardTrainer
 
     kinds: dict[str, tuple[Any, dict[str, str]]] = {
-        "gated": (GatedSAETrainer, {"b_dec": "decoder_bias", "b_gate": "gate_bias", "b_mag": "mag_bias", "r_mag": "r_mag"}),
+        "gated": (
+            GatedSAETrainer,
+            {"b_dec": "decoder_bias", "b_gate": "gate_bias", "b_mag": "mag_bias", "r_mag": "r_mag"},
+        ),
         "baseline": (StandardTrainer, {"b_dec": "bias", "b_enc": "encoder.bias"}),
     }  # fmt: skip
     cls, names = kinds[sae.config.name]
