@@ -71,7 +71,7 @@ def main(folder: Path) -> None:
         versions={n: version(n) for n in ("dictionary-learning", "nnsight", "torch", "transformers")},
         settings={
             "learning rate": work.learning_rates["dictionary_learning"], "adam betas": "its own",
-            "precision": "float32", "normalize_activations": True, "n_ctxs": work.block // work.context, 
+            "precision": "float32", "normalize_activations": True, "n_ctxs": work.block // work.context,
             "refresh_batch_size": work.lm_batch,
             "evaluation": "evaluate with loss recovered, a buffer for each SAE",
         },
@@ -100,15 +100,15 @@ def _trainers(phases: Phases) -> dict[str, tuple[Any, dict[str, Any]]]:
 
 
 def _config(work: Work, kinds: dict[str, Any], name: str, architecture: str, value: float) -> dict[str, Any]:
-    cls: Any
     cls, more = kinds[architecture]
     # Its inputs have a mean square norm of 1, ours of d_in: lambda follows the scale.
-    return more | {
+    config: dict[str, Any] = more | {
         "trainer": cls, "steps": work.steps, "activation_dim": work.d_in, "dict_size": work.widths[architecture],
         "layer": work.layer, "lm_name": "local", "lr": work.learning_rates["dictionary_learning"],
         "l1_penalty": value / work.d_in**0.5, "warmup_steps": work.warmup, "sparsity_warmup_steps": None,
         "decay_start": work.steps - work.decay, "seed": work.seed, "device": "cpu",
     }  # fmt: skip
+    return config
 
 
 def _buffer(
