@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.frontier import KEY, frontier, non_dominated, on_frontier
+from pipeline.frontier import KEY, frontier, frontiers, non_dominated, on_frontier
 
 
 def by_definition(l0: list[float], loss_recovered: list[float]) -> list[bool]:
@@ -51,6 +51,7 @@ def test_small_cases(l0: list[float], loss_recovered: list[float], expected: lis
 def runs(**columns: list[object]) -> pd.DataFrame:
     count = len(columns["l0"])
     same = {name: ["x"] * count for name in KEY} | {"run": [f"run-{i}" for i in range(count)]}
+    same |= {"sparsity_coefficient": list(range(count)), "status": ["done"] * count}
     return pd.DataFrame(same | columns)
 
 
@@ -63,7 +64,7 @@ def test_runs_that_differ_in_a_key_column_do_not_compete(column: str) -> None:
 
 def test_a_key_column_without_a_value_is_a_key_like_others() -> None:
     table = runs(l0=[1.0, 2.0, 2.0], loss_recovered=[0.9, 0.1, 0.2])
-    table["architecture.expansion"] = [math.nan, math.nan, 4.0]
+    table["d_sae"] = [math.nan, math.nan, 4.0]
     assert on_frontier(table).tolist() == [True, False, True]
 
 
@@ -81,4 +82,5 @@ def test_frontier_is_sorted_by_key_then_l0() -> None:
 def test_frontier_of_no_runs_is_empty() -> None:
     empty = runs(l0=[], loss_recovered=[])
     assert frontier(empty).empty
-    assert list(frontier(empty).columns) == list(empty.columns)
+    assert [*empty.columns, "n_seeds", "runs", "on_frontier"] == list(frontier(empty).columns)
+    assert frontiers(empty).empty

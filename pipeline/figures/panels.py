@@ -13,11 +13,19 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from pipeline.figures.style import Look, look
-from pipeline.frontier import KEY, as_floats, on_frontier
+from pipeline.frontier import KEY, PANEL, as_floats, on_frontier
 
-ARM = ("architecture", "architecture.expansion")
-PANEL = tuple(name for name in KEY if name not in ARM)
-DRAWN = (*KEY, "d_sae", "sparsity_coefficient", "seed", "run", "l0", "loss_recovered", "gamma", "alive_fraction")
+DRAWN = (
+    *KEY,
+    "architecture.expansion",
+    "sparsity_coefficient",
+    "seed",
+    "run",
+    "l0",
+    "loss_recovered",
+    "gamma",
+    "alive_fraction",
+)
 L0_LABEL = "L0 (mean active features per token)"
 TITLE_CHARACTERS = 38
 """What fits into one line above a panel."""
