@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.arguments import command, key_values, one_sweep, whole_number
 from pipeline.config import REPOSITORY
+from pipeline.errors import UserError
 from pipeline.states import sweeps_on_disk
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from pipeline.comparison.compare import Panel
 
 USAGE = f"""\
-usage: python pipeline/plot_pareto.py [sweep=NAME] [replicates=N] [sweeps_dir=FOLDER] [results_dir=FOLDER]
+usage: python pipeline/plot_pareto.py [sweep=NAME | source=FILE.csv] [replicates=N]
+                                      [family=FILE.csv] [sweeps_dir=FOLDER] [results_dir=FOLDER]
 
 Reads the records of a sweep, of every sweep on disk by default, and writes results/<sweep>/:
   runs.csv                   every declared run, with its status
@@ -31,12 +33,15 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
   l0_ratio.csv               L0 of the baseline over L0 of gated at equal loss recovered, with intervals
   l0_ratio_curve.csv         that ratio along loss recovered
   delta_ce.csv               cross-entropy that gated saves at equal L0, with intervals
+  compute_hit.csv            with family=: the share of training compute that each run's loss is worth
   summary.md                 all of it in words
   figure_1.png, .pdf, .csv   loss recovered against L0
   figure_6.png, .pdf, .csv   gamma and alive fraction against L0
 
   sweep=NAME          one sweep only
+  source=FILE.csv     points from a table (the paper's column names or ours) instead of records: results/<its stem>/
   replicates=N        draws of the bootstrap over documents (default 2000; 0: no intervals, and no sequences read)
+  family=FILE.csv     training compute and loss of a family of language models: columns compute, loss
   sweeps_dir=FOLDER   where runs left their records (default {REPOSITORY / "sweeps"})
   results_dir=FOLDER  where the results go (default {REPOSITORY / "results"})"""
 REPLICATES = 2000
@@ -46,6 +51,8 @@ REPLICATES = 2000
 @dataclass(frozen=True)
 class Options:
     sweep: str | None
+    source: Path | None
+    family: Path | None
     replicates: int
     sweeps_dir: Path
     results_dir: Path
@@ -53,10 +60,13 @@ class Options:
 
 def parse(arguments: Sequence[str]) -> Options:
     """key=value arguments, checked."""
-    given = key_values(arguments, ("sweep", "replicates", "sweeps_dir", "results_dir"))
+    given = key_values(arguments, ("sweep", "source", "family", "replicates", "sweeps_dir", "results_dir"))
     folders = {name: Path(given.get(f"{name}_dir", REPOSITORY / name)) for name in ("sweeps", "results")}
     replicates = whole_number("replicates", given.get("replicates", str(REPLICATES)))
-    return Options(given.get("sweep"), replicates, folders["sweeps"], folders["results"])
+    if {"sweep", "source"} <= set(given):
+        raise UserError("sweep= and source= exclude each other: records or a table")
+    source, family = (Path(given[name]) if name in given else None for name in ("source", "family"))
+    return Options(given.get("sweep"), source, family, replicates, folders["sweeps"], folders["results"])
 
 
 def chosen_sweeps(options: Options) -> list[str]:
@@ -74,23 +84,39 @@ def aggregate(options: Options, sweep: str) -> list[Path]:
     runs = read_sweep(options.sweeps_dir, sweep)
     compared = list(panels(runs, options.sweeps_dir, options.replicates))
     print_results(sweep, runs)
-    return write_results(options.results_dir / sweep, sweep, runs, compared)
+    return write_results(options, sweep, runs, compared)
 
 
-def write_results(results: Path, name: str, runs: "pd.DataFrame", compared: "list[Panel]") -> list[Path]:
+def aggregate_source(options: Options, path: Path) -> list[Path]:
+    """As `aggregate`, for points from a CSV; there are no sequences, hence no intervals over them."""
+    from pipeline.comparison.compare import panels
+    from pipeline.published import read_source
+    from pipeline.screen import print_results
+
+    source = read_source(path)
+    compared = list(panels(source.runs, None, options.replicates))
+    print(source.line)
+    print_results(source.name, source.runs)
+    return write_results(options, source.name, source.runs, compared)
+
+
+def write_results(options: Options, name: str, runs: "pd.DataFrame", compared: "list[Panel]") -> list[Path]:
     """Tables, words and figures of one sweep or source; the ratios go to the screen too."""
     from pipeline.comparison import summary, tables
+    from pipeline.compute_hit import compute_hits, read_family
     from pipeline.files import write_text
     from pipeline.frontier import frontier, frontiers, on_frontier, points
     from pipeline.screen import print_ratios
 
-    ratios = tables.l0_ratios(compared)
+    results, ratios = options.results_dir / name, tables.l0_ratios(compared)
     with_intervals = tables.with_intervals(runs, compared).assign(on_frontier=on_frontier(runs))
     for file, rows in (
         ("runs", with_intervals), ("frontier", frontier(runs)), ("frontiers", frontiers(runs)), ("l0_ratio", ratios),
         ("l0_ratio_curve", tables.curves(compared)), ("delta_ce", tables.delta_ces(compared)),
     ):  # fmt: skip
         write_table(results / f"{file}.csv", rows)
+    if options.family is not None:
+        write_table(results / "compute_hit.csv", compute_hits(runs, read_family(options.family)))
     write_text(results / "summary.md", summary.summary(name, runs, ratios, points(runs), compared))
     print_ratios(summary.ratio_lines(ratios), summary.not_compared(compared, runs))
     return draw_figures(results, runs)
@@ -117,14 +143,21 @@ def draw_figures(results: Path, runs: "pd.DataFrame") -> list[Path]:
 
 def plot(arguments: Sequence[str]) -> int:
     options = parse(arguments)
+    if options.source is not None:
+        print_paths(aggregate_source(options, options.source))
+        return 0
     sweeps = chosen_sweeps(options)
     if not sweeps:
         where = options.sweeps_dir
         print(f"no sweep on disk: {where} has no manifest; python pipeline/run.py makes one", file=sys.stderr)
         return 1
-    for path in [path for sweep in sweeps for path in aggregate(options, sweep)]:
-        print(path)
+    print_paths([path for sweep in sweeps for path in aggregate(options, sweep)])
     return 0
+
+
+def print_paths(paths: Sequence[Path]) -> None:
+    for path in paths:
+        print(path)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -61,11 +61,12 @@ def panels(runs: pd.DataFrame, sweeps_dir: Path | None, replicates: int) -> Iter
         sums, reasons = (None, {}) if sweeps_dir is None or not replicates else read_documents(sweeps_dir, table)
         drawn = bootstrap.weights(len(sums.predictions), replicates) if sums is not None else np.ones((1, 1))
         panel = Panel({name: table[name].iloc[0] for name in PANEL}, table, sums, reasons, drawn)
-        _compare(panel)
+        compare(panel)
         yield panel
 
 
-def _compare(panel: Panel) -> None:
+def compare(panel: Panel) -> None:
+    """Fill in what is measured between the arms of a panel, and a line for each pair that is not."""
     arms = fronts_of(panel.runs)
     there = {front.architecture for front in arms}
     if len({BASELINE, GATED} & there) == 1:
@@ -77,10 +78,11 @@ def _compare(panel: Panel) -> None:
             panel.lines.append(f"{widths}: neither widths nor training cost match, so they are not compared")
             continue
         for fidelity in (*LOSS_RECOVERED, DELTA_CE):
-            panel.measured.append(_measure(panel, pair, fidelity))
+            panel.measured.append(measure(panel, pair, fidelity))
 
 
-def _measure(panel: Panel, pair: Pair, fidelity: str) -> Measured:
+def measure(panel: Panel, pair: Pair, fidelity: str) -> Measured:
+    """One pair of fronts along one axis; the panel's sums, where it has them, give the noise of the text."""
     x, y = np.log(as_floats(panel.runs["l0"]).clip(1e-300)), _fidelity(panel.runs, fidelity)
     arms = (pair.baseline, pair.gated)
     read: Reading = fidelity_gain if fidelity == DELTA_CE else l0_ratio
@@ -97,7 +99,7 @@ def _measure(panel: Panel, pair: Pair, fidelity: str) -> Measured:
         deviations = curve.deviations()
         problem = "resampled fronts cover too little of the interval" if deviations is None else None
         deviations = None if deviations is None else deviations * bootstrap.stretch(panel.sums)
-    note |= {} if problem is None else {"sequences": problem}
+    note |= {} if problem is None else {"sequences": f"no interval over sequences: {problem}"}
     return Measured(pair, fidelity, curve, deviations, half_width, n_seeds, note, alive)
 
 
@@ -165,7 +167,7 @@ def _resampled(panel: Panel, front: Front, fidelity: str) -> Sampler:
 def _no_sequences(panel: Panel, arms: tuple[Front, Front]) -> str | None:
     """Why documents cannot be resampled for these fronts; None where they can."""
     if panel.sums is None:
-        return next(iter(panel.reasons.values()), "no sequences were read")
+        return next(iter(panel.reasons.values()), "none were read")
     names = panel.runs["run"]
     lacking = [panel.reasons[names[row]] for front in arms for row in front.runs if names[row] in panel.reasons]
     if lacking:

@@ -78,6 +78,8 @@ def read_documents(sweeps_dir: Path, runs: pd.DataFrame) -> tuple[Documents | No
 def _references(folder: Path, runs: pd.DataFrame) -> dict[str, Floats]:
     """Clean and ablated losses, predictions and documents of the sequences that all these runs were evaluated on."""
     names = runs[["evaluation.clean", "evaluation.ablated"]].drop_duplicates()
+    if names.isna().to_numpy().any():
+        raise Unusable("its record names no reference losses")
     if len(names) != 1:
         raise Unusable(f"runs of its panel refer to {len(names)} different sets of clean and ablated losses")
     clean, ablated = (folder / f"{name}.safetensors" for name in names.iloc[0])

@@ -49,7 +49,7 @@ class Curve:
         replicated = self.difference[1:]
         covered = np.isfinite(replicated)
         counted = covered.mean(1) >= LEAST_COVERED
-        if not len(counted) or 1 - counted.mean() > MOST_REFUSED:
+        if not len(counted) or counted.mean() < 1 - MOST_REFUSED:
             return None
         sample = np.where(covered, self.difference[0], np.nan)
         return row_medians(replicated[counted]) - row_medians(sample[counted])

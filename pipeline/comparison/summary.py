@@ -33,7 +33,7 @@ def _line(rows: pd.DataFrame, ratios: pd.DataFrame) -> str:
     if pd.isna(row["ratio_median"]):
         return f"{where}: no ratio: {row['note']}"
     once = rows[rows["comparison"] == row["comparison"]]
-    noises = "; ".join(_noise(noise) for noise in once.to_dict("records"))
+    noises = "; ".join(_noise({str(key): value for key, value in noise.items()}) for noise in once.to_dict("records"))
     between = f"loss recovered {row['fidelity_low']:.3f} to {row['fidelity_high']:.3f}"
     alive = f"alive {row['alive_baseline']:.0%} / {row['alive_gated']:.0%}"
     return f"{where}: {row['ratio_median']:.2f} ({noises}), {between}, {alive}"
@@ -41,7 +41,7 @@ def _line(rows: pd.DataFrame, ratios: pd.DataFrame) -> str:
 
 def _noise(row: Mapping[str, Any]) -> str:
     if pd.isna(row["ratio_low"]):
-        return str(row["note"]) if row["noise"] == "seeds" else f"no interval over sequences: {row['note']}"
+        return str(row["note"])
     return f"{row['ratio_low']:.2f} to {row['ratio_high']:.2f} over {row['noise']}"
 
 

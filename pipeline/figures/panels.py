@@ -84,13 +84,18 @@ def arms(data: pd.DataFrame, panel: pd.DataFrame | None = None) -> Iterator[Arm]
     """The arms of a figure, each with its rows in one panel (or in all); arms without rows there are left out."""
     rows = data if panel is None else panel
     for architecture, runs in data.groupby("architecture"):
-        for steps, expansion in enumerate(sorted(runs["architecture.expansion"].dropna().unique()) or [None]):
-            here = rows[rows["architecture"] == architecture]
-            if expansion is not None:
-                here = here[here["architecture.expansion"] == expansion]
-            width = "" if expansion is None else f" ({expansion:g} x d_in)"
+        for steps, width in enumerate(sorted(set(_widths(runs)))):
+            here = rows[(rows["architecture"] == architecture) & (_widths(rows) == width)]
             if len(here):
-                yield Arm(f"{architecture}{width}", look(str(architecture)).lighter(steps), here)
+                yield Arm(f"{architecture} ({width[1]})", look(str(architecture)).lighter(steps), here)
+
+
+def _widths(rows: pd.DataFrame) -> pd.Series:
+    """What sorts and labels each row's width: the expansion where it is known, else the width itself."""
+    given = zip(rows["architecture.expansion"], rows["d_sae"], strict=True)
+    return pd.Series(
+        [(x, f"{x:g} x d_in") if pd.notna(x) else (float(d), f"{d:,} wide") for x, d in given], rows.index, dtype=object
+    )
 
 
 def draw_arm(axes: Axes, arm: Arm, y: str) -> None:
