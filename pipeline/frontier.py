@@ -92,7 +92,7 @@ def points(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def on_frontier(runs: pd.DataFrame) -> pd.Series:
-    """Whether each run's point is on the frontier of its key."""
+    """Whether each run's point is on the frontier of its key; False for a dominated one, and for one not finished."""
     found = points(runs)
     names = {name for joined in found.loc[found["on_frontier"], "runs"] for name in joined.split(" ")}
     return runs["run"].isin(names).rename("on_frontier")

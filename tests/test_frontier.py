@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.frontier import KEY, frontier, frontiers, non_dominated, on_frontier
+from pipeline.frontier import KEY, frontier, frontiers, non_dominated, on_frontier, points
 
 
 def by_definition(l0: list[float], loss_recovered: list[float]) -> list[bool]:
@@ -77,6 +77,29 @@ def test_frontier_is_sorted_by_key_then_l0() -> None:
     table = runs(l0=[9.0, 3.0, 5.0, 4.0], loss_recovered=[0.9, 0.1, 0.5, 0.05], site=["a", "b", "a", "b"])
     found = frontier(table)
     assert list(zip(found["site"], found["l0"], strict=True)) == [("a", 5.0), ("a", 9.0), ("b", 3.0)]
+
+
+def test_seeds_are_averaged_before_the_front_is_taken() -> None:
+    """The luckiest run beats all others, but its point does not: the mean of its seeds is dominated."""
+    table = runs(
+        l0=[10.0, 40.0, 19.0, 19.0], loss_recovered=[0.9, 0.5, 0.8, 0.8], sparsity_coefficient=[1, 1, 2, 2],
+        seed=[0, 1, 0, 1], **{"train.lr": [1e-3] * 4},
+    )  # fmt: skip
+    assert on_frontier(table).tolist() == [False, False, True, True]
+    (point,) = frontier(table).to_dict("records")
+    assert (point["l0"], point["n_seeds"], point["runs"]) == (pytest.approx(19), 2, "run-2 run-3")
+    apart = points(table.assign(**{"train.lr": [1e-3, 2e-3, 1e-3, 1e-3]}))  # another setting is another point
+    assert apart["n_seeds"].tolist() == [1, 1, 2] and apart["on_frontier"].tolist() == [True, False, False]
+    assert points(table)["l0"].tolist() == pytest.approx([20, 19])  # averaged in the logarithm
+
+
+def test_frontiers_count_what_is_there_and_what_is_not() -> None:
+    table = runs(l0=[10.0, 20.0, 30.0, math.nan, math.nan], loss_recovered=[0.5, 0.8, 0.7, math.nan, math.nan])
+    table["status"] = ["done", "done", "done", "failed", "missing"]
+    (row,) = frontiers(table).to_dict("records")
+    expected = {"runs": 5, "points": 3, "dominated": 1, "failed": 1, "missing": 1, "l0_low": 10, "l0_high": 20}
+    assert {name: row[name] for name in expected} == expected
+    assert row["hypervolume"] == pytest.approx(0.5 * 2 + 0.3 * (3 - math.log10(20)))
 
 
 def test_frontier_of_no_runs_is_empty() -> None:

@@ -120,7 +120,8 @@ def test_the_command_does_every_sweep_and_names_its_pictures(tmp_path: Path, dis
         assert f"{sweep}: 16 runs: 16 done" in finished.stdout
     pictures = finished.stdout.splitlines()[-8:]
     assert all(Path(line).is_file() and Path(line).suffix in {".png", ".pdf"} for line in pictures)
-    assert len(finished.stdout.splitlines()) == 8 + 2 * (1 + 1 + 16)
+    assert finished.stdout.count("width_1.5 (48 / 32): 1.41 (no interval over sequences: ") == 4
+    assert len(finished.stdout.splitlines()) == 8 + 2 * (1 + 1 + 16 + 1 + 2 + 2)
 
 
 def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_path: Path, disk: Disk) -> None:
@@ -149,7 +150,14 @@ def test_one_sweep_of_several(tmp_path: Path, disk: Disk, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["swep=a"], ["swep is unknown", "did you mean sweep?", "sweep=, replicates=, sweeps_dir=, results_dir="]),
+        (
+            ["swep=a"],
+            [
+                "swep is unknown",
+                "did you mean sweep?",
+                "sweep=, source=, family=, replicates=, sweeps_dir=, results_dir=",
+            ],
+        ),
         (["--fast"], ["--fast is unknown", "accepted"]),
         (["sweep"], ["sweep has no value"]),
         (["sweep=a", "sweep=b"], ["sweep is given twice"]),
@@ -280,7 +288,8 @@ def test_frontier_csv_holds_the_non_dominated_runs(tmp_path: Path, disk: Disk) -
 
 
 def test_aggregation_imports_no_torch() -> None:
-    code = "import sys, pipeline.aggregate, pipeline.frontier, pipeline.plot_pareto; sys.exit('torch' in sys.modules)"
+    modules = "pipeline.plot_pareto, pipeline.published, pipeline.comparison.summary, pipeline.compute_hit"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=60).returncode == 0
 

@@ -13,6 +13,8 @@ from pipeline.curves import Floats
 
 ABLATIONS = ("zero", "mean")
 PER_SEQUENCE = ("tokens", "l0", "ce_sae")
+CLEAN, ABLATED = ("document", "predictions", "ce_clean"), ("ce_zero", "ce_mean")
+ROUNDING = 1e-4
 TOLERANCE = 1e-6
 """Relative difference up to which sums give the metrics of the record; beyond it the two are not of one evaluation."""
 
@@ -77,16 +79,25 @@ def read_documents(sweeps_dir: Path, runs: pd.DataFrame) -> tuple[Documents | No
 
 def _references(folder: Path, runs: pd.DataFrame) -> dict[str, Floats]:
     """Clean and ablated losses, predictions and documents of the sequences that all these runs were evaluated on."""
-    names = runs[["evaluation.clean", "evaluation.ablated"]].drop_duplicates()
-    if names.isna().to_numpy().any():
+    named = runs[["evaluation.clean", "evaluation.ablated"]]
+    if named.isna().to_numpy().any():
         raise Unusable("its record names no reference losses")
-    if len(names) != 1:
-        raise Unusable(f"runs of its panel refer to {len(names)} different sets of clean and ablated losses")
-    clean, ablated = (folder / f"{name}.safetensors" for name in names.iloc[0])
-    found = _arrays(clean, ("document", "predictions", "ce_clean")) | _arrays(ablated, ("ce_zero", "ce_mean"))
-    if len({len(values) for values in found.values()}) != 1:
-        raise Unusable(f"{clean.name} and {ablated.name} hold different numbers of sequences")
-    return found
+    clean, ablated = (
+        [_arrays(folder / f"{name}.safetensors", arrays) for name in named[column].unique()]
+        for column, arrays in (("evaluation.clean", CLEAN), ("evaluation.ablated", ABLATED))
+    )
+    for found in (clean, ablated):
+        if any(not _alike(found[0], other) for other in found[1:]):
+            raise Unusable(f"runs of its panel refer to {len(found)} sets of reference losses that differ")
+    together = clean[0] | ablated[0]
+    if len({len(values) for values in together.values()}) != 1:
+        raise Unusable("its clean and ablated losses are of different numbers of sequences")
+    return together
+
+
+def _alike(first: dict[str, Floats], second: dict[str, Floats]) -> bool:
+    """Whether two sets of losses are the same but for rounding: the means that ablate may be of different machines."""
+    return all(first[n].shape == second[n].shape and np.allclose(first[n], second[n], rtol=ROUNDING) for n in first)
 
 
 def _arrays(path: Path, names: Sequence[str]) -> dict[str, Floats]:

@@ -28,7 +28,7 @@ def ratio_lines(ratios: pd.DataFrame) -> list[str]:
 
 def _line(rows: pd.DataFrame, ratios: pd.DataFrame) -> str:
     row: Mapping[str, Any] = rows.to_dict("records")[0]  # type: ignore[assignment]
-    names = " and ".join(rows["comparison"].unique())
+    names = " + ".join(rows["comparison"].unique())
     where = f"{place(row, ratios)}, {names} ({row['d_sae_baseline']} / {row['d_sae_gated']})"
     if pd.isna(row["ratio_median"]):
         return f"{where}: no ratio: {row['note']}"

@@ -262,6 +262,21 @@ def test_references_that_are_gone(sweep: Sweep) -> None:
     assert "ablated0.safetensors is absent" in ratio_row(found)["note"]
 
 
+@pytest.mark.parametrize(("factor", "fits"), [(1 + 1e-6, True), (1.01, False)])
+def test_references_of_two_machines(sweep: Sweep, factor: float, fits: bool) -> None:
+    """Means for ablation are rounded differently elsewhere; other losses altogether must not be mixed."""
+    sweep.arms()
+    folder = sweep.run("gated", 0.5, 60, 0.95)
+    ablated = load_file(sweep.sweeps_dir / "shared" / "ablated0.safetensors")
+    other = {"ce_zero": ablated["ce_zero"], "ce_mean": ablated["ce_mean"] * factor}
+    save_file(other, sweep.sweeps_dir / "shared" / "other.safetensors")
+    record = folder / "metrics.json"
+    record.write_text(record.read_text().replace('"ablated0"', '"other"'))
+    row = ratio_row(compared(sweep)[1])
+    assert pd.notna(row["ratio_low"]) == fits
+    assert fits or "2 sets of reference losses that differ" in row["note"]
+
+
 # --------------------------------------------------------------------------------------------------------------- mixed
 
 
