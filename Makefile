@@ -35,7 +35,7 @@ results: demo
 	cp -r results/$(SWEEP) results/reference/$(SWEEP)
 	@echo "published results/reference/$(SWEEP)"
 
-# do the 95 % intervals cover a known truth in 93-97 % of simulated draws? (about 15 minutes on two cores)
+# do the 95 % intervals cover a known truth in 93-97 % of simulated draws? (about five minutes)
 interval-coverage: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.interval_coverage
 

@@ -24,6 +24,7 @@ from pipeline.comparison.documents import Documents
 from pipeline.curves import fronts, read_off
 
 LOW, HIGH = 0.93, 0.97
+USUAL = {"draws": "1000", "replicates": "2000"}
 PREDICTIONS = 254.0
 FRONTS = {"baseline": (0.35, 3.9), "gated": (-0.6, 4.1)}
 """By arm: log L0 at loss recovered 0, and how it rises with it."""
@@ -164,8 +165,8 @@ def coverages(draws: int, replicates: int) -> Iterator[tuple[str, float]]:
 
 
 def main(arguments: list[str]) -> int:
-    given = key_values(arguments, ("draws", "replicates"))
-    draws, replicates = (whole_number(key, given.get(key, "2000")) for key in ("draws", "replicates"))
+    given = key_values(arguments, tuple(USUAL))
+    draws, replicates = (whole_number(key, given.get(key, usual)) for key, usual in USUAL.items())
     found = dict(coverages(draws, replicates))
     wrong = {name: share for name, share in found.items() if not LOW <= share <= HIGH}
     for name, share in wrong.items():

@@ -3,15 +3,18 @@
 import numpy as np
 import pytest
 
-from benchmarks.interval_coverage import CASES, Case, coverages, covered, main
+from benchmarks.interval_coverage import CASES, coverages, covered, main
 
-DRAWS = 40
+DRAWS = 100
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_intervals_cover_in_most_draws(case: Case) -> None:
-    hits = [covered(case, np.random.default_rng([7, draw]), 200)[0] for draw in range(DRAWS)]
-    assert sum(hits) >= 0.8 * DRAWS  # of 40 draws at 95 %, fewer than 32 have a chance of one in ten thousand
+def test_intervals_cover_about_as_often_as_they_say() -> None:
+    hits = {
+        case.name: sum(covered(case, np.random.default_rng([7, draw]), 200)[0] for draw in range(DRAWS))
+        for case in CASES
+    }
+    assert min(hits.values()) >= 0.87 * DRAWS, hits  # at 95 %, fewer have a chance of one in a thousand
+    assert 0.92 <= sum(hits.values()) / (DRAWS * len(CASES)) <= 0.98, hits
 
 
 def test_the_command_says_what_it_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline.comparison.arms import BASELINE, GATED
 from pipeline.frontier import PANEL
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
@@ -14,6 +15,8 @@ ABOUT_HALF = (1.5, 3.0)
 HEALTHY = 0.9
 """Alive fraction from which on a point counts for the claims on shrinkage and on half the features."""
 UNBIASED, SHRUNK, MOST = 0.02, 0.97, 0.9
+FEWEST_POINTS = 3
+ARMS = (GATED, BASELINE)
 OVERALL = (
     "Overall: supported if it holds wherever it could be judged, contradicted if it is contradicted somewhere and "
     "supported nowhere, else undecided."
@@ -42,9 +45,9 @@ def claims(ratios: pd.DataFrame, points: pd.DataFrame) -> list[Claim]:
 
 
 def _above(rows: pd.DataFrame, name: str) -> Claim:
-    verdicts = [_judged(group, 1.0, float("inf")) for group in _groups(rows)]
     return Claim(
-        "Gated is above the baseline: as faithful with fewer active features.", *_overall(verdicts, name),
+        "Gated is above the baseline: as faithful with fewer active features.",
+        *_overall(_groups(rows), 1.0, float("inf"), name),
         f"At a site: supported if the 95 % interval of the L0 ratio lies above 1, contradicted if below, by {NOISES}; "
         f"without an interval undecided. {OVERALL}",
     )  # fmt: skip
@@ -53,9 +56,9 @@ def _above(rows: pd.DataFrame, name: str) -> Claim:
 def _half(rows: pd.DataFrame, name: str) -> Claim:
     low, high = ABOUT_HALF
     healthy = rows[(rows["alive_baseline"] >= HEALTHY) & (rows["alive_gated"] >= HEALTHY)]
-    verdicts = [_judged(group, low, high) for group in _groups(healthy)]
-    verdict, because = _overall(verdicts, name)
-    left_out = len(_groups(rows)) - len(verdicts)
+    groups = _groups(healthy)
+    verdict, because = _overall(groups, low, high, name)
+    left_out = len(_groups(rows)) - len(groups)
     because += f"; {left_out} left out for dead features" if left_out else ""
     return Claim(
         "Gated needs about half the active features.", verdict, because,
@@ -81,21 +84,28 @@ def _judged(rows: pd.DataFrame, low: float, high: float) -> str:
     return CONTRADICTED if outside else UNDECIDED
 
 
-def _overall(verdicts: list[str], name: str) -> tuple[str, str]:
+def _overall(groups: list[pd.DataFrame], low: float, high: float, name: str) -> tuple[str, str]:
+    """The verdict over all pairs of fronts, and what was counted."""
+    if not groups:
+        return UNDECIDED, "no ratio to judge by"
+    verdicts = [_judged(group, low, high) for group in groups]
     counts = {verdict: verdicts.count(verdict) for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
-    if verdicts and counts[SUPPORTED] == len(verdicts):
+    if counts[SUPPORTED] == len(verdicts):
         verdict = SUPPORTED
     else:
         verdict = CONTRADICTED if counts[CONTRADICTED] and not counts[SUPPORTED] else UNDECIDED
     parts = [f"{count} {word}" for word, count in counts.items() if count]
-    return verdict, f"{name}: {', '.join(parts)} of {len(verdicts)} comparisons" if verdicts else "no ratio to judge by"
+    unmeasured = sum(not (group["noise"].eq("seeds") & group["ratio_low"].notna()).any() for group in groups)
+    because = f"{name}: {', '.join(parts)} of {len(verdicts)} comparisons"
+    return verdict, because + (f", {unmeasured} without a measure of seed noise" if unmeasured else "")
 
 
 def _shrinkage(points: pd.DataFrame) -> Claim:
     kept = points[points["on_frontier"] & (points["alive_fraction"] >= HEALTHY) & points["gamma"].notna()]
-    gated, baseline = (kept.loc[kept["architecture"] == name, "gamma"] for name in ("gated", "baseline"))
-    verdict, because = UNDECIDED, f"{len(gated)} gated and {len(baseline)} baseline points with live features"
-    if len(gated) and len(baseline):
+    both = kept.groupby(list(PANEL), dropna=False)["architecture"].transform(lambda arms: {*ARMS} <= {*arms})
+    gated, baseline = (kept.loc[both.astype(bool) & (kept["architecture"] == name), "gamma"] for name in ARMS)
+    verdict, because = UNDECIDED, f"{len(gated)} gated and {len(baseline)} baseline points"
+    if min(len(gated), len(baseline)) >= FEWEST_POINTS:
         share = (abs(gated - 1) <= UNBIASED).mean()
         because += f"; median gamma {gated.median():.3f} and {baseline.median():.3f}, {share:.0%} of gated unbiased"
         if gated.median() < SHRUNK:
@@ -104,7 +114,8 @@ def _shrinkage(points: pd.DataFrame) -> Claim:
             verdict = SUPPORTED
     return Claim(
         "Gated has no shrinkage, the baseline has.", verdict, because,
-        f"Of the points on the fronts with {HEALTHY:.0%} of their features alive: supported if {MOST:.0%} of gated's "
+        f"Of the points on the fronts with {HEALTHY:.0%} of their features alive, at sites with such points of both arms, "
+        f"and with {FEWEST_POINTS} of each at least: supported if {MOST:.0%} of gated's "
         f"have gamma within {UNBIASED:g} of 1 and the baseline's median is below {SHRUNK:g}; contradicted if gated's "
         "median is below that; else undecided.",
     )  # fmt: skip

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.comparison.claims import claims, lines
+from pipeline.frontier import PANEL
 
 NAN = float("nan")
 
@@ -23,11 +24,13 @@ def ratios(
     ])  # fmt: skip
 
 
-def points(gated: list[float], baseline: list[float], alive: float = 1.0) -> pd.DataFrame:
+def points(gated: list[float], baseline: list[float], alive: float = 1.0, site: str = "s") -> pd.DataFrame:
     gammas = [*(("gated", g) for g in gated), *(("baseline", g) for g in baseline)]
     return pd.DataFrame([
-        {"architecture": arm, "gamma": gamma, "alive_fraction": alive, "on_frontier": True} for arm, gamma in gammas
-    ], columns=["architecture", "gamma", "alive_fraction", "on_frontier"]).astype({"on_frontier": bool})  # fmt: skip
+        dict.fromkeys(PANEL, site) | {"architecture": arm, "gamma": gamma, "alive_fraction": alive, "on_frontier": True}
+        for arm, gamma in gammas
+    ], columns=[*PANEL, "architecture", "gamma", "alive_fraction", "on_frontier"],
+    ).astype({"on_frontier": bool})  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -72,13 +75,19 @@ def test_the_papers_width_comes_first() -> None:
 @pytest.mark.parametrize(
     ("gated", "baseline", "expected"),
     [
-        ([1.0, 1.01, 0.99], [0.8, 0.9], "supported"), ([0.9, 0.95], [0.8, 0.9], "contradicted"),
-        ([1.0, 1.1, 0.99], [0.8, 0.9], "undecided"), ([1.0], [0.99], "undecided"), ([1.0], [], "undecided"),
+        ([1.0, 1.01, 0.99], [0.8, 0.9, 0.9], "supported"), ([0.9, 0.95, 0.9], [0.8, 0.9, 0.9], "contradicted"),
+        ([1.0, 1.1, 0.99], [0.8, 0.9, 0.9], "undecided"), ([1.0] * 3, [0.99] * 3, "undecided"),
+        ([1.0] * 3, [0.8] * 2, "undecided"), ([1.0] * 3, [], "undecided"),
     ],
 )  # fmt: skip
 def test_verdicts_on_shrinkage(gated: list[float], baseline: list[float], expected: str) -> None:
     assert claims(ratios((1, 2)), points(gated, baseline))[1].verdict == expected
     assert claims(ratios((1, 2)), points(gated, baseline, alive=0.5))[1].verdict == "undecided"
+
+
+def test_points_of_sites_without_the_other_arm_do_not_count() -> None:
+    apart = pd.concat([points([1.0] * 3, []), points([], [0.8] * 3, site="other")])
+    assert claims(ratios((1, 2)), apart)[1].verdict == "undecided"
 
 
 def test_the_rule_stands_beside_the_word() -> None:
