@@ -6,7 +6,7 @@ SWEEP ?= gated_vs_baseline
 PEERS := .venv-peers
 BENCH ?=
 
-.PHONY: setup demo test lint results storm kill100 bench bundled-model
+.PHONY: setup demo test lint results storm kill100 bench interval-coverage bundled-model
 
 setup: $(VENV)/.installed
 	@echo "environment ready: $(VENV)"
@@ -53,6 +53,10 @@ $(PEERS)/.installed: benchmarks/peers.txt
 	$(PEERS)/bin/pip install -q --disable-pip-version-check -r benchmarks/peers.txt
 	$(PEERS)/bin/pip uninstall -q -y torchvision
 	touch $@
+
+# do the 95 % intervals cover a known truth in 93-97 % of simulated draws? (about five minutes)
+interval-coverage: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.interval_coverage
 
 # the language model in the package, from scratch (about an hour on two cores), and its card
 bundled-model: $(VENV)/.installed
