@@ -114,7 +114,7 @@ def _shrinkage(points: pd.DataFrame) -> Claim:
             verdict = SUPPORTED
     return Claim(
         "Gated has no shrinkage, the baseline has.", verdict, because,
-        f"Of the points on the fronts with {HEALTHY:.0%} of their features alive, at sites with such points of both arms, "
+        f"Of the points on the fronts with {HEALTHY:.0%} of their features alive, where both arms have such "
         f"and with {FEWEST_POINTS} of each at least: supported if {MOST:.0%} of gated's "
         f"have gamma within {UNBIASED:g} of 1 and the baseline's median is below {SHRUNK:g}; contradicted if gated's "
         "median is below that; else undecided.",
