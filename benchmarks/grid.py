@@ -39,7 +39,7 @@ LAMBDAS = {
     "baseline": [0.95, 1.25, 1.65, 2.2, 2.9, 3.9, 5.1, 6.8],
 }
 LEARNING_RATES = {OURS: 4e-3, SAELENS: 1e-3, DICTIONARY_LEARNING: 1e-3}
-"""The best of each for itself, by `python -m benchmarks.grid_rates`."""
+"""Not yet chosen by `python -m benchmarks.grid_rates`: run it on a quiet machine before the losses are judged."""
 LOAD = 0.7
 """A one-minute load average above which somebody else's work is on the machine before anything of ours began."""
 
