@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 GUARDS: dict[Path, Callable[[], int]] = {}
 """By folder: raises LeaseLost when this process may no longer write below it, else returns its attempt."""
 
+SEAL = "sha256"
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -75,12 +76,29 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """A JSON object with its checksum, which readers look at through `is_whole`."""
+    as_read = json.loads(json.dumps(content))
+    write_json(path, as_read | {SEAL: _seal(as_read)})
+
+
+def is_whole(content: Any) -> bool:
+    """Whether what was read from JSON is what was written; an object without a checksum is believed."""
+    if not isinstance(content, dict) or SEAL not in content:
+        return True
+    return bool(content[SEAL] == _seal({key: value for key, value in content.items() if key != SEAL}))
+
+
+def _seal(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
     """Tensors with their checksum, which `read_safetensors` looks at."""
     from safetensors.torch import save  # imports torch, which aggregation does without
 
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(contiguous, {"sha256": _checksum(contiguous)}))
+    write_bytes(path, save(contiguous, {SEAL: _checksum(contiguous)}))
 
 
 def read_safetensors(path: Path) -> dict[str, "Tensor"]:
@@ -94,7 +112,7 @@ def read_safetensors(path: Path) -> dict[str, "Tensor"]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            stated = (file.metadata() or {}).get("sha256")
+            stated = (file.metadata() or {}).get(SEAL)
     except SafetensorError as error:
         raise DamagedFile(f"{path} is damaged: {error}") from error
     if stated is not None and stated != _checksum(tensors):
@@ -109,7 +127,7 @@ def _checksum(tensors: Mapping[str, "Tensor"]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

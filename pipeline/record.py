@@ -22,7 +22,16 @@ from torch import Tensor
 
 from pipeline.config import RunConfig, plain, settings
 from pipeline.errors import DamagedFile
-from pipeline.files import plain_disk_errors, read_safetensors, write_csv, write_json, write_safetensors, write_text
+from pipeline.files import (
+    is_whole,
+    plain_disk_errors,
+    read_safetensors,
+    write_csv,
+    write_json,
+    write_safetensors,
+    write_sealed,
+    write_text,
+)
 from pipeline.identity import NUMERICS_VERSION, git_state, run_identity, run_name
 from pipeline.sae.base import SAE
 from pipeline.sae.saved import WEIGHTS, save_sae
@@ -49,13 +58,16 @@ def shared_folder(sweeps_dir: Path) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The content of a file, or None where it is absent or no JSON (which our own writing never leaves behind)."""
+    """The content of a file, or None where it is absent or damaged (which our own writing never leaves behind)."""
     try:
         content: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
         return None
     except ValueError:
         log.warning("%s is no JSON: it counts as absent", path)
+        return None
+    if not is_whole(content):
+        log.warning("%s is damaged (its checksum differs): it counts as absent", path)
         return None
     return content
 
@@ -124,7 +136,7 @@ def write_record(
         "settings": settings(run), "training": dict(training) | sparse_share(folder), "evaluation": dict(evaluation),
         "metrics": dict(metrics), "provenance": provenance(),
     }  # fmt: skip
-    write_json(target / METRICS, content)
+    write_sealed(target / METRICS, content)
     remove_checkpoints(folder / "checkpoints")
 
 

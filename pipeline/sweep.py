@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline import record
 from pipeline.config import Job, RunConfig, settings
-from pipeline.files import write_json
+from pipeline.files import write_sealed
 from pipeline.identity import evaluation_identity, model_identity, run_name
 from pipeline.sites import d_in, d_sae
 
@@ -37,7 +37,7 @@ def write_manifest(jobs: Sequence[Job], command: str) -> Path:
         earlier = record.read_json(path) or {"runs": []}
         entries = {entry["run"]: entry for entry in earlier["runs"]} | entries
     content = {"sweep": job.sweep_name, "command": command, "time": time.time(), "runs": list(entries.values())}
-    write_json(path, content)
+    write_sealed(path, content)
     return path
 
 
