@@ -21,11 +21,9 @@ import yaml
 from torch import Tensor
 
 from pipeline.config import RunConfig, plain, settings
-from pipeline.errors import DamagedFile
 from pipeline.files import (
     is_whole,
     plain_disk_errors,
-    read_safetensors,
     write_csv,
     write_json,
     write_safetensors,
@@ -34,7 +32,7 @@ from pipeline.files import (
 )
 from pipeline.identity import NUMERICS_VERSION, git_state, run_identity, run_name
 from pipeline.sae.base import SAE
-from pipeline.sae.saved import WEIGHTS, save_sae
+from pipeline.sae.saved import WEIGHTS, load_sae, save_sae
 from pipeline.training.checkpoint import remove_checkpoints
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 
@@ -90,11 +88,11 @@ def is_trained(folder: Path) -> bool:
 
 
 def has_whole_weights(folder: Path) -> bool:
-    """Whether a finished SAE is as it was written."""
+    """Whether a finished SAE is as it was written, and can be read back by its cfg.json."""
     try:
-        read_safetensors(folder / WEIGHTS)
-    except DamagedFile as error:
-        log.warning("%s", error)
+        load_sae(folder)
+    except Exception as error:  # whatever a damaged cfg.json leads to
+        log.warning("%s: its SAE cannot be read (%s: %s)", folder, type(error).__name__, error)
         return False
     return True
 

@@ -100,6 +100,15 @@ def test_damaged_weights_are_trained_again_and_never_evaluated(two, undisturbed,
     assert_same_runs(undisturbed, tmp_path)
 
 
+def test_half_a_cfg_json_is_written_again(two, undisturbed, tmp_path):
+    train(two, tmp_path)
+    folder = record.run_folder(tmp_path, two[1])
+    (folder / record.METRICS).unlink()
+    cut_in_half(folder / "cfg.json")
+    train(two, tmp_path)
+    assert_same_runs(undisturbed, tmp_path)
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_references_are_computed_again(two, undisturbed, tmp_path, damage, caplog):
     train(two, tmp_path)
