@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import DamagedFile, NotWritable
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 GUARDS: dict[Path, Callable[[], int]] = {}
@@ -94,11 +95,11 @@ def _seal(content: dict[str, Any]) -> str:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
-    """Tensors with their checksum, which `read_safetensors` looks at."""
+    """Tensors with their checksum, which `read_safetensors` and `read_arrays` look at."""
     from safetensors.torch import save  # imports torch, which aggregation does without
 
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(contiguous, {SEAL: _checksum(contiguous)}))
+    write_bytes(path, save(contiguous, {SEAL: _checksum(contiguous, _tensor_bytes)}))
 
 
 def read_safetensors(path: Path) -> dict[str, "Tensor"]:
@@ -107,28 +108,41 @@ def read_safetensors(path: Path) -> dict[str, "Tensor"]:
     Raises:
         DamagedFile: the file is cut short, or its checksum differs; one without, which is not ours, is believed.
     """
+    return _read_whole(path, "pt", _tensor_bytes)
+
+
+def read_arrays(path: Path) -> dict[str, "np.ndarray[Any, Any]"]:
+    """The same for aggregation, as arrays and without torch."""
+    return _read_whole(path, "np", lambda array: array.reshape(-1).view("uint8").data)
+
+
+def _read_whole(path: Path, framework: str, to_bytes: Callable[[Any], memoryview]) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        with safe_open(path, framework=framework) as file:
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             stated = (file.metadata() or {}).get(SEAL)
     except SafetensorError as error:
         raise DamagedFile(f"{path} is damaged: {error}") from error
-    if stated is not None and stated != _checksum(tensors):
+    if stated is not None and stated != _checksum(found, to_bytes):
         raise DamagedFile(f"{path} is damaged: its checksum differs")
-    return tensors
+    return found
 
 
-def _checksum(tensors: Mapping[str, "Tensor"]) -> str:
-    import torch
-
+def _checksum(tensors: Mapping[str, Any], to_bytes: Callable[[Any], memoryview]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        tensor = tensors[name]
+        digest.update(f"{name} torch.{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}".encode())
+        digest.update(to_bytes(tensor))
     return digest.hexdigest()
+
+
+def _tensor_bytes(tensor: "Tensor") -> memoryview:
+    import torch
+
+    return tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: list[str]) -> None:

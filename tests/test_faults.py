@@ -15,7 +15,7 @@ import pytest
 from pipeline import record
 from pipeline.config import Job, TrackerConfig
 from pipeline.errors import DamagedFile, Interrupted, NotWritable, UserError
-from pipeline.files import read_safetensors
+from pipeline.files import read_arrays, read_safetensors
 from pipeline.identity import evaluation_identity, run_name
 from pipeline.launching.tasks import TaskTable, read_pack
 from pipeline.sae.saved import load_sae
@@ -144,10 +144,13 @@ def test_damaged_sequences_are_seen_by_who_reads_them(two, tmp_path, damage):
     train(two[:1], tmp_path)
     path = record.run_folder(tmp_path, two[0]) / record.SEQUENCES
     whole = read_safetensors(path)
-    assert {"l0", "ce_sae"} <= set(whole)
+    arrays = read_arrays(path)
+    assert {"l0", "ce_sae"} <= set(whole) == set(arrays)
+    assert all((arrays[name] == tensor.numpy()).all() for name, tensor in whole.items())
     damage(path)
-    with pytest.raises(DamagedFile, match=path.name):
-        read_safetensors(path)
+    for read in (read_safetensors, read_arrays):
+        with pytest.raises(DamagedFile, match=path.name):
+            read(path)
 
 
 @pytest.mark.parametrize("damage", [*DAMAGES, change_a_digit])
