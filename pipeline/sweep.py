@@ -22,7 +22,7 @@ def status_on_disk(sweeps_dir: Path, run: RunConfig) -> str:
     folder = record.run_folder(sweeps_dir, run)
     if record.read_record(folder, evaluation_identity(run)) is not None:
         return "done"
-    if (folder / record.FAILURE).is_file():
+    if record.read_json(folder / record.FAILURE) is not None:  # half of one says nothing: the run is tried again
         return "failed"
     begun = record.is_trained(folder) or any((folder / "checkpoints").glob("step-*.json"))
     return "begun" if begun else "missing"

@@ -157,7 +157,7 @@ def test_damaged_sequences_are_seen_by_who_reads_them(two, tmp_path, damage):
 def test_a_damaged_task_table_is_an_empty_one_and_said_to_be(two, tmp_path, damage, caplog):
     table = TaskTable(tmp_path)
     pack = table.add_pack(two, Job(two[0], execution(tmp_path), TrackerConfig(), "s"), execution(tmp_path))
-    table.add(pack, "local")
+    table.add(pack, "local").submitted = 1234.5
     table.save()
     assert len(TaskTable.read(tmp_path).tasks) == 1 and not caplog.text
     damage(tmp_path / "tasks.json")
@@ -247,7 +247,7 @@ def test_a_sweep_with_every_file_of_its_launch_cut_in_half_is_launched_again(swe
     assert "4 done" in small_command("status", f"sweeps_dir={folder}").stdout
 
 
-def test_half_a_failure_record_is_said_to_be_one(swept, tiny_model, tiny_text, tmp_path):
+def test_half_a_failure_record_says_nothing_and_the_run_is_tried_again(swept, tiny_model, tiny_text, tmp_path):
     folder = tmp_path / "sweeps"
     shutil.copytree(swept, folder)
     run = sorted(folder.glob("runs/*"))[0]

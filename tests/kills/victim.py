@@ -47,11 +47,11 @@ def runs(model: Path, text: Path) -> list[RunConfig]:
     """Both architectures at two lambdas; five blocks, two resamplings."""
     first = RunConfig(
         model=ModelConfig(name="tiny", path=str(model), context=32, layer=1),
-        site=SiteConfig("mlp_out", "blocks.{layer}.hook_mlp_out"), architecture=GatedConfig(expansion=4),
+        site=SiteConfig("mlp_out", "blocks.{layer}.hook_mlp_out"), architecture=GatedConfig(expansion=4.0),
         data=DataConfig("files", "files", path=str(text), evaluation_fraction=0.3),
         train=TRAIN, eval=EvalConfig(sequences=12, batch=4), layer=1, sparsity_coefficient=2.0, seed=0,
     )  # fmt: skip
-    arms = (GatedConfig(expansion=4), BaselineConfig(expansion=6))
+    arms = (GatedConfig(expansion=4.0), BaselineConfig(expansion=6.0))
     return [replace(first, architecture=arm, sparsity_coefficient=value) for arm in arms for value in (2.0, 10.0)]
 
 
