@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SWEEP ?= gated_vs_baseline
+PEERS := .venv-peers
+BENCH ?=
 
-.PHONY: setup demo test lint results storm kill100 bundled-model
+.PHONY: setup demo test lint results storm kill100 bench interval-coverage bundled-model
 
 setup: $(VENV)/.installed
 	@echo "environment ready: $(VENV)"
@@ -38,6 +40,23 @@ results: demo
 # a sweep on a test cluster of its own, disturbed in every way (as root, with Slurm's packages; about ten minutes)
 storm: $(VENV)/.installed
 	$(BIN)/python -m tests.slurm.storm
+
+# what we claim about speed, against the peers, and the bars (about an hour and a half; BENCH=quick=true: ten minutes;
+# BENCH=publish=true: to results/reference/benchmarks too)
+bench: $(VENV)/.installed $(PEERS)/.installed
+	$(BIN)/python -m benchmarks.run $(BENCH)
+
+# the peers' environment; torchvision has no place beside a CPU build of torch: transformers would fail to import it
+$(PEERS)/.installed: benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install -q --disable-pip-version-check torch==2.13.0
+	$(PEERS)/bin/pip install -q --disable-pip-version-check -r benchmarks/peers.txt
+	$(PEERS)/bin/pip uninstall -q -y torchvision
+	touch $@
+
+# do the 95 % intervals cover a known truth in 93-97 % of simulated draws? (about five minutes)
+interval-coverage: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.interval_coverage
 
 # the language model in the package, from scratch (about an hour on two cores), and its card
 bundled-model: $(VENV)/.installed

@@ -10,7 +10,8 @@ import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read on
 # isort: split
 import torch
 
-from benchmarks.training_step import seconds, trainer
+from benchmarks.machine import seconds
+from benchmarks.untrained import trainer
 from pipeline.execution import available_cores
 from pipeline.sae import pairs
 

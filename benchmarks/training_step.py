@@ -1,84 +1,139 @@
-"""Time a whole training step against its encoder's matrix product, at several L0: `python -m benchmarks.training_step`.
+"""Whole training steps in turn: ours, the encoder's matrix product, and the peers' where they are installed.
+
+`python -m benchmarks.training_step [quick=true] [threads=N] [device=cpu] [out=FOLDER]`, in any environment with torch.
 
 A step is gradients, optimizer, projection and counters of dead features. Its encoder's product is the floor: it must
-look at every feature. The two are timed in turn, with the fp32 matmul rate of the same threads; medians are printed.
+look at every feature. Everyone has the same parameters and inputs, so the same L0.
 """
 
 import statistics
 import sys
-import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
 
 # isort: split
 import torch
+from torch import Tensor
 
-from pipeline.activations import Block, StreamShape, calibrate
-from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
-from pipeline.execution import available_cores
+from benchmarks import gradients, machine, peers
+from benchmarks.bars import add_figures
+from benchmarks.options import Options
+from benchmarks.table import Spread, Table
+from benchmarks.untrained import LAMBDA, trainer
+from pipeline.activations import Block, StreamShape
 from pipeline.sae.elementwise import ElementwiseSAE
-from pipeline.sae.registry import config_class
-from pipeline.training.trainer import Trainer
 
-SHAPES = (  # batch, d_in, d_sae by architecture, L0s, steps timed
-    (256, 256, {"gated": 1024, "baseline": 1536}, (5, 30, 100), 100),
-    (2048, 512, {"gated": 8192, "baseline": 8192}, (20, 82, 300), 15),
-)
+OURS = "ours"
 
 
-def seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+class Case(NamedTuple):
+    """One SAE, and how often each is timed; the peers' steps are some times slower and are timed less often."""
+
+    architecture: str
+    batch: int
+    d_in: int
+    d_sae: int
+    l0: int
+    repeats: int
+    peer_every: int
+    figure: str | None = None  # the bar that its ratio is held to
 
 
-def trainer(architecture: str, x: torch.Tensor, batch: int, d_sae: int, l0: float) -> Trainer:
-    """At a learning rate so low that L0 stays where the gate's bias is set here."""
-    run = RunConfig(
-        model=ModelConfig(name="none", context=256, layer=0), site=SiteConfig("site", "hook"),
-        architecture=config_class(architecture)(expansion=d_sae / x.shape[1]), data=DataConfig("none", "bundled"),
-        train=TrainConfig(steps=10_000, batch=batch, lr=1e-12), eval=EvalConfig(), layer=0, sparsity_coefficient=4.0,
-        seed=0,
-    )  # fmt: skip
-    made = Trainer(run, calibrate(x), d_sae, history_every=50)
-    sae = made.sae
+LARGE = [
+    Case(a, 2048, 512, 8192, l0, 15, 3, "step_large" if (a, l0) == ("gated", 82) else None)
+    for a in ("gated", "baseline") for l0 in (20, 82, 300)
+]  # fmt: skip
+DEFAULT = [
+    Case(a, 256, 256, width, l0, 100, 5, "step_default" if (a, l0) == ("gated", 30) else None)
+    for a, width in (("gated", 1024), ("baseline", 1536)) for l0 in (5, 30, 100)
+]  # fmt: skip
+
+
+def interleaved(
+    calls: dict[str, tuple[Callable[[], object], int]], repeats: int, device: str
+) -> dict[str, list[float]]:
+    """Seconds of each call, in turn; each is called every so many rounds, and once before."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for call, _ in calls.values():
+        call()
+    for round_ in range(repeats):
+        for name, (call, every) in calls.items():
+            if round_ % every == 0:
+                times[name].append(machine.seconds(call, device))
+    return times
+
+
+def products(x: Tensor, sae: ElementwiseSAE) -> dict[str, Callable[[], object]]:
+    """The encoder's product in torch's ways: what counts as the floor is the fastest."""
+    by_feature, by_input = sae.W_enc.detach(), sae.W_enc.detach().contiguous()
+    out = x @ by_input
+    return {
+        "product, W by feature": lambda: x @ by_feature,
+        "product, W by input": lambda: x @ by_input,
+        "product into memory, W by feature": lambda: torch.mm(x, by_feature, out=out),
+        "product into memory, W by input": lambda: torch.mm(x, by_input, out=out),
+    }
+
+
+def measure(case: Case, table: Table, options: Options) -> float:
+    """Time everyone at one shape; returns our step divided by the floor."""
+    batch, repeats = case.batch, options.fewer(case.repeats, 3)
+    contexts = 16 * -(-(repeats + 1) * batch // (255 * 16))
+    shape = StreamShape(256, 16, batch, contexts)
+    x = torch.randn(contexts * 255, case.d_in, device=options.device)
+    block = Block(0, shape, {"hook": x}, torch.randperm(len(x), device=options.device))
+    trained = trainer(case.architecture, x, batch, case.d_sae, case.l0)
+    sae, inputs, rate = trained.sae, x[:batch] * trained.scale, machine.MatmulRate(options.device)
     assert isinstance(sae, ElementwiseSAE)
-    with torch.no_grad():
-        product = sae.products(x[:batch] * made.scale)
-        for name in set(sae.feature_parameters) - {"r_mag"}:
-            getattr(sae, name).fill_(-product.flatten().kthvalue(round(batch * (d_sae - l0))).values)
-    return made
+    calls: dict[str, tuple[Callable[[], object], int]] = {OURS: (lambda: trained._train_step(block), 1)}
+    calls |= {name: (call, 1) for name, call in products(inputs, sae).items()}
+    for name in peers.installed():
+        theirs = peers.peer(name, sae, LAMBDA, batch)
+        calls[name] = (lambda theirs=theirs: theirs.step(inputs), case.peer_every)
+    calls["matmul rate"] = (rate, 1)
+    times = interleaved(calls, repeats, options.device)
+    gflops = 2e-9 * rate.a.numel() * rate.b.shape[1] / statistics.median(times.pop("matmul rate"))
+    floor = min((n for n in times if n.startswith("product")), key=lambda n: statistics.median(times[n]))
+    described = case._asdict()
+    common = {key: described[key] for key in ("architecture", "batch", "d_in", "d_sae", "l0")}
+    for name, (_, every) in calls.items():
+        if name in times and (name == floor or not name.startswith("product")):
+            ratios = [took / base for took, base in zip(times[name], times[floor][::every], strict=True)]
+            took, ratio = Spread.of([1e3 * t for t in times[name]]), Spread.of(ratios)
+            against = Spread.of([theirs / ours for theirs, ours in zip(times[name], times[OURS][::every], strict=True)])
+            table.add(
+                **common, what=name, ms=took.median, ms_low=took.low, ms_high=took.high, times=took.count,
+                over_product=ratio.median, over_low=ratio.low, over_high=ratio.high,
+                over_ours=None if name in (OURS, floor) else against.median,
+                sparse=trained.sparse_steps / trained.step if name == OURS else None, gflops=gflops,
+            )  # fmt: skip
+    return Spread.of([ours / base for ours, base in zip(times[OURS], times[floor], strict=True)]).median
 
 
-def measure(batch: int, d_in: int, d_sae: int, architecture: str, l0: float, steps: int) -> None:
-    shape = StreamShape(256, 16, batch, 16 * -(-steps * batch // (255 * 16)))
-    x = torch.randn(shape.contexts_per_block * 255, d_in)
-    block = Block(0, shape, {"hook": x}, torch.randperm(len(x)))
-    trained = trainer(architecture, x, batch, d_sae, l0)
-    inputs, a, b = x[:batch].clone(), torch.randn(1024, 512), torch.randn(512, 2048)
-    times = []
-    for _ in range(min(steps, shape.steps_per_block)):
-        step = seconds(lambda: trained._train_step(block))
-        times.append((step, seconds(lambda: inputs @ trained.sae.W_enc.detach()), seconds(lambda: a @ b)))
-    step, product, matmul = (statistics.median(column) for column in zip(*times, strict=True))
-    ratio = statistics.median(row[0] / row[1] for row in times)
-    print(
-        f"{architecture:8} {batch:5} {d_in:5} {d_sae:6} {l0:5} {step * 1e3:8.2f} {product * 1e3:8.2f} {ratio:6.2f} "
-        f"{trained.sparse_steps / trained.step:7.0%} {2e-9 * a.numel() * b.shape[1] / matmul:8.0f}"
-    )
+FORMATS = {
+    "architecture": "{}", "batch": "{}", "d_in": "{}", "d_sae": "{}", "l0": "{}", "what": "{}", "ms": "{:.2f}",
+    "ms_low": "{:.2f}", "ms_high": "{:.2f}", "times": "{}", "over_product": "{:.2f}", "over_low": "{:.2f}",
+    "over_high": "{:.2f}", "over_ours": "{:.1f}", "sparse": "{:.0%}", "gflops": "{:.0f}",
+}  # fmt: skip
 
 
-def main() -> None:
-    torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else available_cores())
+def main(options: Options) -> None:
     torch.manual_seed(0)
-    print(f"{torch.get_num_threads()} threads; ms, and GFLOP/s of a 1024 x 512 x 2048 product in fp32")
-    print("           batch  d_in  d_sae    L0     step  encoder  ratio  sparse  GFLOP/s")
-    for batch, d_in, widths, l0s, steps in SHAPES:
-        for architecture, d_sae in widths.items():
-            for l0 in l0s:
-                measure(batch, d_in, d_sae, architecture, l0, steps)
+    print(f"training steps on {machine.words(options.device)}; peers: {peers.versions() or 'none'}", flush=True)
+    figures = gradients.check(options)
+    title = (
+        "one training step, median and quartiles, interleaved; over product: divided by the encoder's fastest product"
+    )
+    table = Table("training_step", title, FORMATS)
+    for case in [*DEFAULT, *([LARGE[1], LARGE[4]] if options.quick else LARGE)]:
+        ratio = measure(case, table, options)
+        if case.figure:
+            figures[case.figure] = ratio
+    table.show(options.out)
+    add_figures(options.out, figures)
 
 
 if __name__ == "__main__":
-    main()
+    main(Options.parse(sys.argv[1:]))

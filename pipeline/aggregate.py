@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.states import RunOnDisk, read_states, reason
+from pipeline.states import RunOnDisk, read_object, read_states, reason
 
 FIRST = (
     "run", "sweep", "model", "site", "layer", "architecture", "d_in", "d_sae", "sparsity_coefficient", "seed", "status",
@@ -16,9 +16,12 @@ FIRST = (
     "gamma", "dead_fraction", "fvu",
 )  # fmt: skip
 """The columns that come first, in this order; all others follow by name."""
-EXPECTED = ("reason", "alive_fraction", "evaluation_tokens", "architecture.expansion", "data.name", "evaluation.id")
+EXPECTED = (
+    "reason", "alive_fraction", "evaluation_tokens", "architecture.expansion", "data.name", "evaluation.id",
+    "evaluation.clean", "evaluation.ablated", "training_seconds",
+)  # fmt: skip
 """Further columns that are always there, for frontiers and figures to find."""
-MEASURED = {*FIRST[FIRST.index("l0") :], "alive_fraction"}
+MEASURED = {*FIRST[FIRST.index("l0") :], "alive_fraction", "training_seconds"}
 RENAMED = {"site.name": "site", "architecture.name": "architecture"}
 
 
@@ -28,10 +31,10 @@ def read_sweep(sweeps_dir: Path, sweep: str, now: float | None = None) -> pd.Dat
     Args:
         now: seconds since the epoch, against which progress is old or young; the present by default.
     """
-    return table([_row(run, sweep, state) for run, state in read_states(sweeps_dir, sweep, now)])
+    return table([_row(sweeps_dir, run, sweep, state) for run, state in read_states(sweeps_dir, sweep, now)])
 
 
-def _row(run: RunOnDisk, sweep: str, state: str) -> dict[str, Any]:
+def _row(sweeps_dir: Path, run: RunOnDisk, sweep: str, state: str) -> dict[str, Any]:
     record = run.record or {}
     settings = flatten(record.get("settings", run.entry["settings"]))
     return {
@@ -42,9 +45,18 @@ def _row(run: RunOnDisk, sweep: str, state: str) -> dict[str, Any]:
         **flatten(record.get("evaluation", {"id": run.entry["evaluation"]}), "evaluation."),
         "numerics_version": record.get("numerics_version"),
         **{f"provenance.{name}": value for name, value in record.get("provenance", {}).get("git", {}).items()},
+        **(_execution(sweeps_dir / "runs" / run.entry["run"]) if run.record else {}),
         "run": run.entry["run"], "sweep": sweep, "model": _model(run, settings), "status": state,
         "reason": reason(run, state),
     }  # fmt: skip
+
+
+def _execution(folder: Path) -> dict[str, Any]:
+    """Seconds of training over all attempts, and where the last one ran."""
+    attempts = (read_object(folder / "execution.json") or {}).get("attempts", [])
+    seconds = [attempt["training_seconds"] for attempt in attempts if "training_seconds" in attempt]  # each goes on
+    last = {f"execution.{name}": attempts[-1].get(name) for name in ("host", "device", "threads")} if attempts else {}
+    return last | {"training_seconds": max(seconds, default=math.nan)}
 
 
 def _model(run: RunOnDisk, settings: Mapping[str, Any]) -> str:

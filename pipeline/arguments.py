@@ -44,6 +44,12 @@ def seconds(key: str, value: str) -> float:
     raise UserError(f"{key}={value} is no number of seconds above 0")
 
 
+def whole_number(key: str, value: str) -> int:
+    if not value.isascii() or not value.isdigit():
+        raise UserError(f"{key}={value} is no whole number from 0 on")
+    return int(value)
+
+
 def one_sweep(sweep: str, on_disk: Sequence[str]) -> str:
     """The sweep, which must be on disk."""
     if sweep not in on_disk:

@@ -12,51 +12,61 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.arguments import command, key_values, one_sweep
+from pipeline.arguments import command, key_values, one_sweep, whole_number
 from pipeline.config import REPOSITORY
+from pipeline.errors import UserError
 from pipeline.states import sweeps_on_disk
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipeline.comparison.compare import Panel
+
 USAGE = f"""\
-usage: python pipeline/plot_pareto.py [sweep=NAME] [sweeps_dir=FOLDER] [results_dir=FOLDER]
+usage: python pipeline/plot_pareto.py [sweep=NAME | source=FILE.csv] [replicates=N]
+                                      [family=FILE.csv] [sweeps_dir=FOLDER] [results_dir=FOLDER]
 
 Reads the records of a sweep, of every sweep on disk by default, and writes results/<sweep>/:
   runs.csv                   every declared run, with its status
-  frontier.csv               the non-dominated runs in (L0, loss recovered)
+  frontier.csv               the non-dominated points in (L0, loss recovered), means over seeds
+  frontiers.csv              each frontier's extent and hypervolume
+  l0_ratio.csv               L0 of the baseline over L0 of gated at equal loss recovered, with intervals
+  l0_ratio_curve.csv         that ratio along loss recovered
+  delta_ce.csv               cross-entropy that gated saves at equal L0, with intervals
+  compute_hit.csv            with family=: the share of training compute that each run's loss is worth
+  summary.md                 all of it in words
   figure_1.png, .pdf, .csv   loss recovered against L0
   figure_6.png, .pdf, .csv   gamma and alive fraction against L0
 
   sweep=NAME          one sweep only
+  source=FILE.csv     points from a table (the paper's column names or ours) instead of records: results/<its stem>/
+  replicates=N        draws of the bootstrap over documents (default 2000; 0: no intervals, and no sequences read)
+  family=FILE.csv     training compute and loss of a family of language models: columns compute, loss
   sweeps_dir=FOLDER   where runs left their records (default {REPOSITORY / "sweeps"})
   results_dir=FOLDER  where the results go (default {REPOSITORY / "results"})"""
-TABLE = {
-    "site": "{}", "layer": "{}", "architecture": "{}", "d_sae": "{}", "sparsity_coefficient": "{:g}", "l0": "{:.2f}",
-    "loss_recovered": "{:.4f}", "gamma": "{:.3f}", "alive_fraction": "{:.1%}", "front": "{}",
-}  # fmt: skip
-HEADINGS = {
-    "sparsity_coefficient": "lambda", "l0": "L0", "loss_recovered": "loss recovered", "alive_fraction": "alive",
-    "front": "* on the frontier",
-}  # fmt: skip
-CELL = 28
-"""Characters of a cell that are printed at most."""
-LINES_SHOWN = 40
-"""Rows of a table, or runs without a record, that are printed at most."""
+REPLICATES = 2000
+"""Draws of the bootstrap unless others are asked for."""
 
 
 @dataclass(frozen=True)
 class Options:
     sweep: str | None
+    source: Path | None
+    family: Path | None
+    replicates: int
     sweeps_dir: Path
     results_dir: Path
 
 
 def parse(arguments: Sequence[str]) -> Options:
     """key=value arguments, checked."""
-    given = key_values(arguments, ("sweep", "sweeps_dir", "results_dir"))
+    given = key_values(arguments, ("sweep", "source", "family", "replicates", "sweeps_dir", "results_dir"))
     folders = {name: Path(given.get(f"{name}_dir", REPOSITORY / name)) for name in ("sweeps", "results")}
-    return Options(given.get("sweep"), folders["sweeps"], folders["results"])
+    replicates = whole_number("replicates", given.get("replicates", str(REPLICATES)))
+    if {"sweep", "source"} <= set(given):
+        raise UserError("sweep= and source= exclude each other: records or a table")
+    source, family = (Path(given[name]) if name in given else None for name in ("source", "family"))
+    return Options(given.get("sweep"), source, family, replicates, folders["sweeps"], folders["results"])
 
 
 def chosen_sweeps(options: Options) -> list[str]:
@@ -68,13 +78,47 @@ def chosen_sweeps(options: Options) -> list[str]:
 def aggregate(options: Options, sweep: str) -> list[Path]:
     """Write the tables and figures of one sweep, print its results, and return the pictures' paths."""
     from pipeline.aggregate import read_sweep
-    from pipeline.frontier import frontier
+    from pipeline.comparison.compare import panels
+    from pipeline.screen import print_results
 
     runs = read_sweep(options.sweeps_dir, sweep)
-    results = options.results_dir / sweep
-    write_table(results / "runs.csv", runs)
-    write_table(results / "frontier.csv", frontier(runs))
+    compared = list(panels(runs, options.sweeps_dir, options.replicates))
     print_results(sweep, runs)
+    return write_results(options, sweep, runs, compared)
+
+
+def aggregate_source(options: Options, path: Path) -> list[Path]:
+    """As `aggregate`, for points from a CSV; there are no sequences, hence no intervals over them."""
+    from pipeline.comparison.compare import panels
+    from pipeline.published import read_source
+    from pipeline.screen import print_results
+
+    source = read_source(path)
+    compared = list(panels(source.runs, None, options.replicates))
+    print(source.line)
+    print_results(source.name, source.runs)
+    return write_results(options, source.name, source.runs, compared)
+
+
+def write_results(options: Options, name: str, runs: "pd.DataFrame", compared: "list[Panel]") -> list[Path]:
+    """Tables, words and figures of one sweep or source; the ratios go to the screen too."""
+    from pipeline.comparison import summary, tables
+    from pipeline.compute_hit import compute_hits, read_family
+    from pipeline.files import write_text
+    from pipeline.frontier import frontier, frontiers, on_frontier, points
+    from pipeline.screen import print_ratios
+
+    results, ratios = options.results_dir / name, tables.l0_ratios(compared)
+    with_intervals = tables.with_intervals(runs, compared).assign(on_frontier=on_frontier(runs))
+    for file, rows in (
+        ("runs", with_intervals), ("frontier", frontier(runs)), ("frontiers", frontiers(runs)), ("l0_ratio", ratios),
+        ("l0_ratio_curve", tables.curves(compared)), ("delta_ce", tables.delta_ces(compared)),
+    ):  # fmt: skip
+        write_table(results / f"{file}.csv", rows)
+    if options.family is not None:
+        write_table(results / "compute_hit.csv", compute_hits(runs, read_family(options.family)))
+    write_text(results / "summary.md", summary.summary(name, runs, ratios, points(runs), compared))
+    print_ratios(summary.ratio_lines(ratios), summary.not_compared(compared, runs))
     return draw_figures(results, runs)
 
 
@@ -97,65 +141,23 @@ def draw_figures(results: Path, runs: "pd.DataFrame") -> list[Path]:
     return pictures
 
 
-def print_results(sweep: str, runs: "pd.DataFrame") -> None:
-    """A screen of results, then a line for each run that has failed or is missing."""
-    counts = runs["status"].value_counts()
-    parts = [f"{counts[name]} {name}" for name in ("done", "running", "waiting", "failed", "missing") if name in counts]
-    print(f"{sweep}: {len(runs)} runs: {', '.join(parts)}" if parts else f"{sweep}: no run is declared")
-    done = runs[runs["status"] == "done"]
-    if len(done):
-        _print_table(done)
-    else:
-        print(f"{sweep}: nothing to draw yet: no run is finished")
-    absent = runs[runs["status"].isin(["failed", "missing"])].sort_values("status", kind="stable")
-    for row in absent.head(LINES_SHOWN).itertuples():
-        print(f"{row.status}: {row.run}: {row.reason}")
-    if len(absent) > LINES_SHOWN:
-        print(f"and {len(absent) - LINES_SHOWN} more, all in runs.csv")
-
-
-def _print_table(done: "pd.DataFrame") -> None:
-    from pipeline.frontier import on_frontier
-
-    order = ["model", "site", "layer", "architecture", "sparsity_coefficient", "seed"]
-    ordered = done.assign(front=on_frontier(done).map({True: "*", False: ""})).sort_values(order, kind="stable")
-    shown = ordered if len(ordered) <= LINES_SHOWN else ordered[ordered["front"] == "*"].head(LINES_SHOWN)
-    varying = [name for name in ("model", "data.name", "seed") if done[name].nunique() > 1]
-    formats = dict.fromkeys(varying, "{}") | TABLE
-    for line in _aligned([[HEADINGS.get(n, n) for n in formats], *_cells(shown, formats)]):
-        print(f"  {line}".rstrip())
-    if len(shown) < len(ordered):
-        print(f"  {len(shown)} of {len(ordered)} finished runs, of the frontiers, are shown; all are in runs.csv")
-
-
-def _cells(rows: "pd.DataFrame", formats: dict[str, str]) -> list[list[str]]:
-    columns = ([pattern.format(value)[:CELL] for value in rows[name]] for name, pattern in formats.items())
-    return [list(cells) for cells in zip(*columns, strict=True)]
-
-
-def _aligned(lines: list[list[str]]) -> list[str]:
-    """Columns as wide as their widest cell; text to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    to_left = [not cell[:1].isdigit() for cell in lines[-1]]
-    return [
-        "  ".join(
-            cell.ljust(width) if left else cell.rjust(width)
-            for cell, width, left in zip(line, widths, to_left, strict=True)
-        )
-        for line in lines
-    ]
-
-
 def plot(arguments: Sequence[str]) -> int:
     options = parse(arguments)
+    if options.source is not None:
+        print_paths(aggregate_source(options, options.source))
+        return 0
     sweeps = chosen_sweeps(options)
     if not sweeps:
         where = options.sweeps_dir
         print(f"no sweep on disk: {where} has no manifest; python pipeline/run.py makes one", file=sys.stderr)
         return 1
-    for path in [path for sweep in sweeps for path in aggregate(options, sweep)]:
-        print(path)
+    print_paths([path for sweep in sweeps for path in aggregate(options, sweep)])
     return 0
+
+
+def print_paths(paths: Sequence[Path]) -> None:
+    for path in paths:
+        print(path)
 
 
 def main(arguments: Sequence[str]) -> int:

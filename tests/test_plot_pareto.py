@@ -19,7 +19,12 @@ from pipeline.config import REPOSITORY
 from pipeline.figures import figure_1, figure_6, style
 
 EVALUATION = "0123456789ab"
-OUTPUTS = ["runs.csv", "frontier.csv"] + [f"figure_{n}.{kind}" for n in (1, 6) for kind in ("png", "pdf", "csv")]
+TABLES = ["runs", "frontier", "frontiers", "l0_ratio", "l0_ratio_curve", "delta_ce"]
+OUTPUTS = (
+    [f"{name}.csv" for name in TABLES]
+    + ["summary.md"]
+    + [f"figure_{n}.{kind}" for n in (1, 6) for kind in ("png", "pdf", "csv")]
+)
 
 
 def settings(site: str, architecture: str, lam: float, seed: int = 0) -> dict[str, Any]:
@@ -115,7 +120,8 @@ def test_the_command_does_every_sweep_and_names_its_pictures(tmp_path: Path, dis
         assert f"{sweep}: 16 runs: 16 done" in finished.stdout
     pictures = finished.stdout.splitlines()[-8:]
     assert all(Path(line).is_file() and Path(line).suffix in {".png", ".pdf"} for line in pictures)
-    assert len(finished.stdout.splitlines()) == 8 + 2 * (1 + 1 + 16)
+    assert finished.stdout.count("width_1.5 (48 / 32): 1.41 (no interval over sequences: ") == 4
+    assert len(finished.stdout.splitlines()) == 8 + 2 * (1 + 1 + 16 + 1 + 2 + 2)
 
 
 def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_path: Path, disk: Disk) -> None:
@@ -144,7 +150,14 @@ def test_one_sweep_of_several(tmp_path: Path, disk: Disk, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["swep=a"], ["swep is unknown", "did you mean sweep?", "sweep=, sweeps_dir=, results_dir="]),
+        (
+            ["swep=a"],
+            [
+                "swep is unknown",
+                "did you mean sweep?",
+                "sweep=, source=, family=, replicates=, sweeps_dir=, results_dir=",
+            ],
+        ),
         (["--fast"], ["--fast is unknown", "accepted"]),
         (["sweep"], ["sweep has no value"]),
         (["sweep=a", "sweep=b"], ["sweep is given twice"]),
@@ -269,11 +282,14 @@ def test_frontier_csv_holds_the_non_dominated_runs(tmp_path: Path, disk: Disk) -
     front = pd.read_csv(tmp_path / "results/s/frontier.csv")
     assert len(front) == 12 and not front["run"].str.endswith("-2").any()
     assert (front.groupby(["site", "architecture"])["l0"].diff().dropna() > 0).all()
-    assert list(front.columns) == list(pd.read_csv(tmp_path / "results/s/runs.csv").columns)
+    assert front["n_seeds"].eq(1).all() and front["runs"].equals(front["run"])
+    runs = pd.read_csv(tmp_path / "results/s/runs.csv")
+    assert set(runs.loc[runs["on_frontier"], "run"]) == set(front["run"])
 
 
 def test_aggregation_imports_no_torch() -> None:
-    code = "import sys, pipeline.aggregate, pipeline.frontier, pipeline.plot_pareto; sys.exit('torch' in sys.modules)"
+    modules = "pipeline.plot_pareto, pipeline.published, pipeline.comparison.summary, pipeline.compute_hit"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=60).returncode == 0
 
@@ -282,10 +298,10 @@ def test_aggregation_imports_no_torch() -> None:
 
 
 def test_figures_show_every_finished_run_and_clip_nothing(disk: Disk) -> None:
-    disk.done("dense", l0=100, loss_recovered=1.3, gamma=2.5)
-    disk.done("sparse", l0=0.2, loss_recovered=-0.1, gamma=0.5)
-    disk.done("dominated", l0=100, loss_recovered=0.5)
-    disk.done("empty", l0=0, loss_recovered=0.0, gamma=float("nan"))
+    disk.done("dense", lam=1, l0=100, loss_recovered=1.3, gamma=2.5)
+    disk.done("sparse", lam=2, l0=0.2, loss_recovered=-0.1, gamma=0.5)
+    disk.done("dominated", lam=3, l0=100, loss_recovered=0.5)
+    disk.done("empty", lam=4, l0=0, loss_recovered=0.0, gamma=float("nan"))
     disk.done("broken", l0=float("nan"), loss_recovered=float("nan"))
     disk.declare("missing")
     disk.manifest("s")

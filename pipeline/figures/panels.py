@@ -13,11 +13,19 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from pipeline.figures.style import Look, look
-from pipeline.frontier import KEY, as_floats, on_frontier
+from pipeline.frontier import KEY, PANEL, as_floats, on_frontier
 
-ARM = ("architecture", "architecture.expansion")
-PANEL = tuple(name for name in KEY if name not in ARM)
-DRAWN = (*KEY, "d_sae", "sparsity_coefficient", "seed", "run", "l0", "loss_recovered", "gamma", "alive_fraction")
+DRAWN = (
+    *KEY,
+    "architecture.expansion",
+    "sparsity_coefficient",
+    "seed",
+    "run",
+    "l0",
+    "loss_recovered",
+    "gamma",
+    "alive_fraction",
+)
 L0_LABEL = "L0 (mean active features per token)"
 TITLE_CHARACTERS = 38
 """What fits into one line above a panel."""
@@ -76,13 +84,18 @@ def arms(data: pd.DataFrame, panel: pd.DataFrame | None = None) -> Iterator[Arm]
     """The arms of a figure, each with its rows in one panel (or in all); arms without rows there are left out."""
     rows = data if panel is None else panel
     for architecture, runs in data.groupby("architecture"):
-        for steps, expansion in enumerate(sorted(runs["architecture.expansion"].dropna().unique()) or [None]):
-            here = rows[rows["architecture"] == architecture]
-            if expansion is not None:
-                here = here[here["architecture.expansion"] == expansion]
-            width = "" if expansion is None else f" ({expansion:g} x d_in)"
+        for steps, width in enumerate(sorted(set(_widths(runs)))):
+            here = rows[(rows["architecture"] == architecture) & (_widths(rows) == width)]
             if len(here):
-                yield Arm(f"{architecture}{width}", look(str(architecture)).lighter(steps), here)
+                yield Arm(f"{architecture} ({width[1]})", look(str(architecture)).lighter(steps), here)
+
+
+def _widths(rows: pd.DataFrame) -> pd.Series:
+    """What sorts and labels each row's width: the expansion where it is known, else the width itself."""
+    given = zip(rows["architecture.expansion"], rows["d_sae"], strict=True)
+    return pd.Series(
+        [(x, f"{x:g} x d_in") if pd.notna(x) else (float(d), f"{d:,} wide") for x, d in given], rows.index, dtype=object
+    )
 
 
 def draw_arm(axes: Axes, arm: Arm, y: str) -> None:

@@ -1,0 +1,1 @@
+"""What this project claims about speed, runnable, against its peers: `make bench`."""

@@ -1,0 +1,13 @@
+"""Runs from overrides, as the command line composes them."""
+
+from collections.abc import Sequence
+
+from pipeline.config import REPOSITORY, RunConfig, from_hydra
+
+
+def compose(overrides: Sequence[str]) -> RunConfig:
+    from hydra import compose, initialize_config_dir
+
+    basic = ["hydra/launcher=basic", "hydra/sweeper=basic"]
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        return from_hydra(compose("config", [*overrides, *basic])).run

@@ -1,0 +1,62 @@
+"""Noise of the held-out text: documents drawn with replacement, the same ones for every run and for the clean and
+ablated losses, so that what runs share cancels. Sequences of one document stay together: they are not independent.
+
+A percentile interval from G documents is too narrow, by sqrt(1 - 1/G) and for want of Student's t. Both are made up for
+by stretching the quantiles about the estimate, with G - 1 degrees of freedom where G is the number of equally large
+documents that would average as well.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.comparison.documents import Documents
+from pipeline.comparison.student import t_quantile
+from pipeline.curves import Floats
+
+LEVEL = 0.95
+SEED = 20240424
+"""Of the draws of documents: the same records give the same intervals."""
+NORMAL_QUANTILE = 1.959963984540054
+FEWEST_DOCUMENTS = 5
+Rows = slice | npt.NDArray[np.intp]
+
+
+def weights(documents: int, replicates: int) -> Floats:
+    """[replicates, documents]: how often each document is drawn. The first row is the sample itself."""
+    draws = np.random.default_rng(SEED).multinomial(documents, np.full(documents, 1 / documents), size=replicates)
+    return np.concatenate((np.ones((1, documents)), draws)).astype(float)
+
+
+def l0(sums: Documents, drawn: Floats, runs: Rows) -> Floats:
+    """[replicates, runs] mean L0 over the drawn documents."""
+    values: Floats = (drawn @ sums.l0[runs].T) / (drawn @ sums.tokens)[:, None]
+    return values
+
+
+def loss_recovered(sums: Documents, drawn: Floats, runs: Rows, ablation: str) -> Floats:
+    """[replicates, runs] loss recovered over the drawn documents."""
+    clean, ablated = drawn @ sums.clean, drawn @ sums.ablated[ablation]
+    values: Floats = (ablated[:, None] - drawn @ sums.sae[runs].T) / (ablated - clean)[:, None]
+    return values
+
+
+def delta_ce(sums: Documents, drawn: Floats, runs: Rows) -> Floats:
+    """[replicates, runs] cross-entropy with the SAE spliced in less the clean one, nats a prediction."""
+    differences: Floats = (drawn @ sums.sae[runs].T - (drawn @ sums.clean)[:, None]) / (drawn @ sums.predictions)[
+        :, None
+    ]
+    return differences
+
+
+def stretch(sums: Documents) -> float:
+    """By how much quantiles of replicates are to be stretched about the estimate."""
+    count = len(sums.predictions)
+    return t_quantile(0.5 + LEVEL / 2, sums.effective - 1) / NORMAL_QUANTILE * math.sqrt(count / (count - 1))
+
+
+def interval(estimate: Floats, replicates: Floats, factor: float) -> tuple[Floats, Floats]:
+    """Lower and upper ends for each column of the replicates, whose quantiles are stretched by the factor."""
+    tails = np.quantile(replicates - estimate, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2], axis=0)
+    return estimate + factor * tails[0], estimate + factor * tails[1]

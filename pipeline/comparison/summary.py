@@ -1,0 +1,94 @@
+"""The comparison in words: lines for the screen, and summary.md."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pipeline.comparison import claims
+from pipeline.comparison.compare import Panel
+from pipeline.frontier import PANEL
+
+METHOD = """\
+The ratio is L0 of the baseline over L0 of gated at equal loss recovered: its median over loss recovered, uniform along
+the interval where both fronts have a value; fronts are joined linearly in (log L0, loss recovered) and never extended.
+Points are means over seeds. Intervals are 95 %. Over sequences: documents of the held-out text are resampled, the same
+ones for all runs and for the clean and ablated losses, percentiles stretched for the number of documents; the trained
+weights stay as they are. Over seeds: Student's t on the log ratio, on the text as it is. The two are not added."""
+SHOWN = 40
+"""Lines that the screen gets at most."""
+
+
+def ratio_lines(ratios: pd.DataFrame) -> list[str]:
+    """One line a pair of fronts, by zero ablation; refusals too."""
+    chosen = ratios[ratios["ablation"] == "zero"]
+    by = [*PANEL, "d_sae_baseline", "d_sae_gated"]
+    return [_line(rows, ratios) for _, rows in chosen.groupby(by, dropna=False, sort=False)]
+
+
+def _line(rows: pd.DataFrame, ratios: pd.DataFrame) -> str:
+    row: Mapping[str, Any] = rows.to_dict("records")[0]  # type: ignore[assignment]
+    names = " + ".join(rows["comparison"].unique())
+    where = f"{place(row, ratios)}, {names} ({row['d_sae_baseline']} / {row['d_sae_gated']})"
+    if pd.isna(row["ratio_median"]):
+        return f"{where}: no ratio: {row['note']}"
+    once = rows[rows["comparison"] == row["comparison"]]
+    noises = "; ".join(_noise({str(key): value for key, value in noise.items()}) for noise in once.to_dict("records"))
+    between = f"loss recovered {row['fidelity_low']:.3f} to {row['fidelity_high']:.3f}"
+    alive = f"alive {row['alive_baseline']:.0%} / {row['alive_gated']:.0%}"
+    return f"{where}: {row['ratio_median']:.2f} ({noises}), {between}, {alive}"
+
+
+def _noise(row: Mapping[str, Any]) -> str:
+    if pd.isna(row["ratio_low"]):
+        return str(row["note"])
+    return f"{row['ratio_low']:.2f} to {row['ratio_high']:.2f} over {row['noise']}"
+
+
+def place(row: Mapping[str, Any], among: pd.DataFrame) -> str:
+    """Site and layer, and whatever else it takes to tell panels apart."""
+    further = [str(row[name]) for name in ("model", "data.name", "evaluation.id") if among[name].nunique() > 1]
+    return ", ".join([f"{row['site']}, layer {row['layer']}", *further])
+
+
+def not_compared(panels: Sequence[Panel], runs: pd.DataFrame) -> list[str]:
+    """What the sweep holds that is not compared, or has no interval, each in a line."""
+    lines = []
+    done = runs[runs["status"] == "done"]
+    for (site, layer), here in done.groupby(["site", "layer"], dropna=False):
+        for name, what in (
+            ("model", "models or revisions"),
+            ("data.name", "data sets"),
+            ("evaluation.id", "evaluations"),
+        ):
+            if (count := here[name].nunique(dropna=False)) > 1:
+                lines.append(f"{site}, layer {layer}: {count} {what}, each compared within itself only")
+                break
+    for panel in panels:
+        lines += [f"{place(panel.key, done)}: {line}" for line in panel.lines]
+        for reason in sorted(set(panel.reasons.values())):
+            count = list(panel.reasons.values()).count(reason)
+            lines.append(f"{place(panel.key, done)}: no sequences of {count} run{'s' if count > 1 else ''}: {reason}")
+    return lines
+
+
+def summary(sweep: str, runs: pd.DataFrame, ratios: pd.DataFrame, points: pd.DataFrame, panels: Sequence[Panel]) -> str:
+    """summary.md."""
+    absent = runs[runs["status"].isin(["failed", "missing"])]
+    parts = [
+        f"# {sweep}", _status(runs), "## L0 of the baseline over L0 of gated", METHOD,
+        _bullets(ratio_lines(ratios)) or "There is nothing to compare yet.",
+        "## The paper's claims", "\n".join(claims.lines(claims.claims(ratios, points))),
+        "## Not compared", _bullets(not_compared(panels, runs)) or "Everything that is finished was compared.",
+        "## Failed or missing", _bullets([f"{r.status}: {r.run}: {r.reason}" for r in absent.itertuples()]) or "None.",
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def _status(runs: pd.DataFrame) -> str:
+    counts = runs["status"].value_counts()
+    return f"{len(runs)} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + "."
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

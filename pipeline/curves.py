@@ -1,0 +1,86 @@
+"""Fronts as curves: a line from one non-dominated point to the next in (log L0, fidelity), many replicates at once.
+
+Fidelity is loss recovered, or minus a difference of cross-entropies: more is better. Along a front both coordinates
+rise strictly, so that the curve can be read either way; outside its points it has no value and is never extended.
+Arrays have a row a replicate; the point estimate is a single row.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+REFERENCE_L0 = 1000.0
+REFERENCE_FIDELITY = 0.0
+"""The hypervolume's reference point: a thousand active features, and what ablating the site would give."""
+
+
+def fronts(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """The non-dominated points of every row, from sparse to dense, equal points once.
+
+    Args:
+        x: [replicates, points] log L0, fewer is better; a point that is not finite in both counts as absent.
+        y: [replicates, points] fidelity, more is better.
+
+    Returns:
+        Both with the same shape. The place of a dominated point holds the one before it on the front; a row begins
+        with NaN (only) where it has no point at all.
+    """
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = np.where(known, x, np.inf), np.where(known, y, -np.inf)
+    order = np.lexsort((-y, x), axis=1)
+    x, y = np.take_along_axis(x, order, 1), np.take_along_axis(y, order, 1)
+    best = np.maximum.accumulate(y, axis=1)
+    before = np.concatenate((np.full((len(y), 1), -np.inf), best[:, :-1]), axis=1)
+    last = np.maximum.accumulate(np.where(y > before, np.arange(y.shape[1]), 0), axis=1)
+    x, y = np.take_along_axis(x, last, 1), np.take_along_axis(y, last, 1)
+    none = ~known.any(1, keepdims=True)
+    return np.where(none, np.nan, x), np.where(none, np.nan, y)
+
+
+def read_off(known: Floats, wanted: Floats, at: Floats) -> Floats:
+    """One coordinate of each row's front where the other has the values `at`, by linear interpolation.
+
+    Args:
+        known, wanted: [replicates, points] the two coordinates, as `fronts` gives them.
+        at: [values] places on the first coordinate, the same for every row.
+
+    Returns:
+        [replicates, values]; NaN outside the row's front.
+    """
+    points = known.shape[1]
+    if not points:
+        return np.full((len(known), len(at)), np.nan)
+    right = np.zeros((len(known), len(at)), dtype=np.intp)  # how many nodes lie at or left of each place
+    for node in range(points):
+        right += known[:, node, None] <= at
+    left = np.maximum(right - 1, 0)
+    right = np.minimum(right, points - 1)
+    x0, x1 = np.take_along_axis(known, left, 1), np.take_along_axis(known, right, 1)
+    y0, y1 = np.take_along_axis(wanted, left, 1), np.take_along_axis(wanted, right, 1)
+    step = np.where(x1 > x0, x1 - x0, 1.0)
+    values: Floats = y0 + (y1 - y0) * (at - x0) / step
+    return np.where((known[:, :1] <= at) & (at <= known[:, -1:]), values, np.nan)
+
+
+def overlap(first: Floats, second: Floats) -> tuple[float, float] | None:
+    """The interval on which both fronts (single rows of one coordinate) have values; None where there is none."""
+    if not first.size or not second.size or np.isnan(first[0, 0]) or np.isnan(second[0, 0]):
+        return None
+    low, high = max(first[0, 0], second[0, 0]), min(first[0, -1], second[0, -1])
+    return (float(low), float(high)) if low < high else None
+
+
+def hypervolume(l0: Floats, fidelity: Floats) -> float:
+    """The area that a front dominates, in decades of L0 times fidelity, against the reference point.
+
+    Points that are no better than the reference in both coordinates add nothing.
+    """
+    with np.errstate(divide="ignore"):
+        x = np.log10(np.asarray(l0, dtype=float)[None])
+    x, y = fronts(x, np.asarray(fidelity, dtype=float)[None])
+    if not x.size or np.isnan(x[0, 0]):
+        return 0.0
+    better = (x[0] < np.log10(REFERENCE_L0)) & (y[0] > REFERENCE_FIDELITY)
+    steps = np.diff(y[0][better], prepend=REFERENCE_FIDELITY)
+    return float((steps * (np.log10(REFERENCE_L0) - x[0][better])).sum())

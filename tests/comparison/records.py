@@ -1,0 +1,125 @@
+"""Synthetic sweeps on disk, sequences and all: what `pipeline.record` would have left, made by arithmetic."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+PREDICTIONS = 15.0
+
+
+@dataclass
+class Text:
+    """Held-out sequences of several documents with their clean losses; everything a sum a sequence."""
+
+    sequences: int = 60
+    documents: int = 12
+    seed: int = 0
+    gap: float = 0.5  # nats a prediction between clean and zero-ablated
+    noise: float = 1.0
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(self.seed)
+        self.document = rng.permutation(np.arange(self.sequences) % self.documents).astype(np.int64) * 3 + 5
+        self.predictions = np.full(self.sequences, int(PREDICTIONS))
+        self.ce_clean = PREDICTIONS * (3 + 0.3 * self.noise * rng.normal(size=self.sequences))
+        self.gaps = PREDICTIONS * self.gap * np.exp(0.3 * self.noise * rng.normal(size=self.sequences))
+        self.id = f"evaluation{self.seed}"
+
+    def store(self, shared: Path) -> None:
+        shared.mkdir(parents=True, exist_ok=True)
+        clean = {"ce_clean": self.ce_clean, "predictions": self.predictions, "document": self.document}
+        save_file(clean, shared / f"clean{self.seed}.safetensors")
+        ablated = {"ce_zero": self.ce_clean + self.gaps, "ce_mean": self.ce_clean + 0.9 * self.gaps}
+        save_file(ablated, shared / f"ablated{self.seed}.safetensors")
+
+
+@dataclass
+class Sweep:
+    """A sweep under construction."""
+
+    sweeps_dir: Path
+    declared: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(
+        self, architecture: str, lam: float, l0: float, recovered: float, text: Text | None = None, seed: int = 0,
+        site: str = "mlp_out", model: str = "toy@1", expansion: int | None = None, noise: float = 0.1,
+        draw: int | None = None, **extra: float,
+    ) -> Path:  # fmt: skip
+        """A finished run; its sequences scatter about the given L0 and loss recovered."""
+        text = text or Text()
+        name = f"{site}-{architecture}-{lam:g}-{seed}-{model[-1]}-{text.id}-{expansion}"
+        settings = self._settings(architecture, lam, seed, site, expansion)
+        folder = self._declare(name, settings, text, model)
+        text.store(self.sweeps_dir / "shared")
+        rng = np.random.default_rng([int(10 * lam), seed, len(architecture)] if draw is None else draw)
+        sums = {
+            "tokens": np.full(text.sequences, PREDICTIONS + 1),
+            "l0": (PREDICTIONS + 1) * l0 * np.exp(noise * rng.normal(size=text.sequences)),
+            "ce_sae": text.ce_clean + text.gaps * (1 - recovered + noise * rng.normal(size=text.sequences)),
+        }
+        save_file(sums | {"feature_counts": np.ones(4, dtype=np.int64)}, folder / "sequences.safetensors")
+        put(folder / "metrics.json", self._record(name, settings, text, model, sums, extra))
+        put(folder / "execution.json", {"attempts": [{"training_seconds": extra.get("seconds", 10.0), "host": "h"}]})
+        return folder
+
+    def absent(self, architecture: str, lam: float, failure: str | None = None, text: Text | None = None) -> None:
+        """A run that is missing, or has failed."""
+        name = f"absent-{architecture}-{lam:g}"
+        folder = self._declare(name, self._settings(architecture, lam, 0, "mlp_out", None), text or Text(), "toy@1")
+        if failure:
+            put(folder / "failure.json", {"error": "TrainingDiverged", "reason": failure, "step": 3})
+
+    def write(self, sweep: str) -> None:
+        put(self.sweeps_dir / sweep / "manifest.json", {"sweep": sweep, "runs": self.declared})
+
+    def arms(self, text: Text | None = None, seeds: int = 1, **where: Any) -> None:
+        """Both arms at four lambdas; the baseline needs twice the features."""
+        for seed in range(seeds):
+            for number, (l0, recovered) in enumerate(((5, 0.6), (10, 0.75), (20, 0.85), (40, 0.92))):
+                for arm, factor in (("gated", 1.0), ("baseline", 2.0)):
+                    shift = 1 + 0.02 * np.sin(7 * seed + number + factor) if seeds > 1 else 1.0
+                    self.run(arm, 4.0 - number, l0 * factor * shift, recovered, text, seed, **where)
+
+    def _settings(self, architecture: str, lam: float, seed: int, site: str, expansion: int | None) -> dict[str, Any]:
+        wide = expansion or (6 if architecture == "baseline" else 4)
+        return {
+            "model": {"name": "toy"}, "site": {"name": site}, "data": {"name": "d"}, "layer": 1, "seed": seed,
+            "architecture": {"name": architecture, "expansion": wide}, "sparsity_coefficient": lam,
+            "train": {"steps": 100, "batch": 8, "lr": 1e-3},
+        }  # fmt: skip
+
+    def _declare(self, name: str, settings: dict[str, Any], text: Text, model: str) -> Path:
+        d_sae = 8 * settings["architecture"]["expansion"]
+        entry = {"run": name, "evaluation": text.id, "model": model, "d_in": 8, "d_sae": d_sae, "settings": settings}
+        self.declared.append(entry)
+        folder = self.sweeps_dir / "runs" / name
+        folder.mkdir(parents=True)
+        return folder
+
+    def _record(
+        self, name: str, settings: dict[str, Any], text: Text, model: str, sums: dict[str, np.ndarray],
+        extra: dict[str, float],
+    ) -> dict[str, Any]:  # fmt: skip
+        count = text.predictions.sum()
+        clean, sae, gap = (values.sum() / count for values in (text.ce_clean, sums["ce_sae"], text.gaps))
+        metrics = {
+            "l0": sums["l0"].sum() / sums["tokens"].sum(), "ce_clean": clean, "ce_sae": sae, "ce_zero": clean + gap,
+            "ce_mean": clean + 0.9 * gap, "loss_recovered": (clean + gap - sae) / gap,
+            "loss_recovered_mean_ablation": (clean + 0.9 * gap - sae) / (0.9 * gap), "gamma": 1.0,
+            "alive_fraction": 0.95, "dead_fraction": 0.05, "fvu": 0.1,
+        }  # fmt: skip
+        evaluation = {"id": text.id, "clean": f"clean{text.seed}", "ablated": f"ablated{text.seed}"}
+        facts = {"d_in": 8, "d_sae": 8 * settings["architecture"]["expansion"], "tokens": 800}
+        return {
+            "run": name, "numerics_version": 1, "identity": {"model": model}, "settings": settings, "training": facts,
+            "evaluation": evaluation, "metrics": metrics | extra, "provenance": {},
+        }  # fmt: skip
+
+
+def put(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
