@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.arguments import command, did_you_mean, key_values, true_or_false
 from pipeline.errors import UserError
-from pipeline.states import read_object, read_run, sweeps_on_disk
+from pipeline.states import declared_runs, read_run, sweeps_on_disk
 
 SWEEPS = Path(__file__).resolve().parent.parent / "sweeps"
 KINDS = ("unwanted", "old", "checkpoints", "temporary")
@@ -67,14 +67,7 @@ def find(sweeps_dir: Path, now: float) -> Iterator[Waste]:
 
 def declared(sweeps_dir: Path) -> set[str]:
     """The runs that some sweep on disk wants."""
-    names: set[str] = set()
-    for sweep in sweeps_on_disk(sweeps_dir):
-        manifest = read_object(sweeps_dir / sweep / "manifest.json")
-        if manifest is None:
-            path = sweeps_dir / sweep / "manifest.json"
-            raise UserError(f"{path} cannot be read, so nobody knows which runs it wants: mend or remove it first")
-        names |= {entry["run"] for entry in manifest["runs"]}
-    return names
+    return {entry["run"] for sweep in sweeps_on_disk(sweeps_dir) for entry in declared_runs(sweeps_dir, sweep)}
 
 
 def is_in_use(folder: Path, now: float) -> bool:

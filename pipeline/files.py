@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import DamagedFile, NotWritable
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 GUARDS: dict[Path, Callable[[], int]] = {}
 """By folder: raises LeaseLost when this process may no longer write below it, else returns its attempt."""
 
+SEAL = "sha256"
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -75,12 +77,29 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """A JSON object with its checksum, which readers look at through `is_whole`."""
+    as_read = json.loads(json.dumps(content))
+    write_json(path, as_read | {SEAL: _seal(as_read)})
+
+
+def is_whole(content: Any) -> bool:
+    """Whether what was read from JSON is what was written; an object without a checksum is believed."""
+    if not isinstance(content, dict) or SEAL not in content:
+        return True
+    return bool(content[SEAL] == _seal({key: value for key, value in content.items() if key != SEAL}))
+
+
+def _seal(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
-    """Tensors with their checksum, which `read_safetensors` looks at."""
+    """Tensors with their checksum, which `read_safetensors` and `read_arrays` look at."""
     from safetensors.torch import save  # imports torch, which aggregation does without
 
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(contiguous, {"sha256": _checksum(contiguous)}))
+    write_bytes(path, save(contiguous, {SEAL: _checksum(contiguous, _tensor_bytes)}))
 
 
 def read_safetensors(path: Path) -> dict[str, "Tensor"]:
@@ -89,28 +108,41 @@ def read_safetensors(path: Path) -> dict[str, "Tensor"]:
     Raises:
         DamagedFile: the file is cut short, or its checksum differs; one without, which is not ours, is believed.
     """
+    return _read_whole(path, "pt", _tensor_bytes)
+
+
+def read_arrays(path: Path) -> dict[str, "np.ndarray[Any, Any]"]:
+    """The same for aggregation, as arrays and without torch."""
+    return _read_whole(path, "np", lambda array: array.reshape(-1).view("uint8").data)
+
+
+def _read_whole(path: Path, framework: str, to_bytes: Callable[[Any], memoryview]) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            stated = (file.metadata() or {}).get("sha256")
+        with safe_open(path, framework=framework) as file:
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stated = (file.metadata() or {}).get(SEAL)
     except SafetensorError as error:
         raise DamagedFile(f"{path} is damaged: {error}") from error
-    if stated is not None and stated != _checksum(tensors):
+    if stated is not None and stated != _checksum(found, to_bytes):
         raise DamagedFile(f"{path} is damaged: its checksum differs")
-    return tensors
+    return found
 
 
-def _checksum(tensors: Mapping[str, "Tensor"]) -> str:
-    import torch
-
+def _checksum(tensors: Mapping[str, Any], to_bytes: Callable[[Any], memoryview]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        tensor = tensors[name]
+        digest.update(f"{name} torch.{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}".encode())
+        digest.update(to_bytes(tensor))
     return digest.hexdigest()
+
+
+def _tensor_bytes(tensor: "Tensor") -> memoryview:
+    import torch
+
+    return tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: list[str]) -> None:

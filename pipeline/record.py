@@ -21,11 +21,18 @@ import yaml
 from torch import Tensor
 
 from pipeline.config import RunConfig, plain, settings
-from pipeline.errors import DamagedFile
-from pipeline.files import plain_disk_errors, read_safetensors, write_csv, write_json, write_safetensors, write_text
+from pipeline.files import (
+    is_whole,
+    plain_disk_errors,
+    write_csv,
+    write_json,
+    write_safetensors,
+    write_sealed,
+    write_text,
+)
 from pipeline.identity import NUMERICS_VERSION, git_state, run_identity, run_name
 from pipeline.sae.base import SAE
-from pipeline.sae.saved import WEIGHTS, save_sae
+from pipeline.sae.saved import WEIGHTS, load_sae, save_sae
 from pipeline.training.checkpoint import remove_checkpoints
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 
@@ -49,13 +56,16 @@ def shared_folder(sweeps_dir: Path) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The content of a file, or None where it is absent or no JSON (which our own writing never leaves behind)."""
+    """The content of a file, or None where it is absent or damaged (which our own writing never leaves behind)."""
     try:
         content: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
         return None
     except ValueError:
         log.warning("%s is no JSON: it counts as absent", path)
+        return None
+    if not is_whole(content):
+        log.warning("%s is damaged (its checksum differs): it counts as absent", path)
         return None
     return content
 
@@ -78,11 +88,11 @@ def is_trained(folder: Path) -> bool:
 
 
 def has_whole_weights(folder: Path) -> bool:
-    """Whether a finished SAE is as it was written."""
+    """Whether a finished SAE is as it was written, and can be read back by its cfg.json."""
     try:
-        read_safetensors(folder / WEIGHTS)
-    except DamagedFile as error:
-        log.warning("%s", error)
+        load_sae(folder)
+    except Exception as error:  # whatever a damaged cfg.json leads to
+        log.warning("%s: its SAE cannot be read (%s: %s)", folder, type(error).__name__, error)
         return False
     return True
 
@@ -124,7 +134,7 @@ def write_record(
         "settings": settings(run), "training": dict(training) | sparse_share(folder), "evaluation": dict(evaluation),
         "metrics": dict(metrics), "provenance": provenance(),
     }  # fmt: skip
-    write_json(target / METRICS, content)
+    write_sealed(target / METRICS, content)
     remove_checkpoints(folder / "checkpoints")
 
 

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import UserError
+from pipeline.files import is_whole
+
 RUNNING_SECONDS = 120.0
 """A run whose progress.json and lease.json are older than this is no longer running."""
 
@@ -45,14 +48,31 @@ def read_states(sweeps_dir: Path, sweep: str, now: float | None = None) -> list[
 
     Args:
         now: seconds since the epoch, against which progress is old or young; the present by default.
+
+    Raises:
+        UserError: the manifest is damaged.
     """
-    manifest = read_object(sweeps_dir / sweep / "manifest.json") or {}
-    runs = [read_run(sweeps_dir / "runs", entry) for entry in manifest.get("runs", [])]
+    runs = [read_run(sweeps_dir / "runs", entry) for entry in declared_runs(sweeps_dir, sweep)]
     moment = time.time() if now is None else now
     some_running = any(run.is_running(moment) for run in runs)
     tasks = [task for task in read_tasks(sweeps_dir, sweep) if task["ended"] is None and task["executor"] == "slurm"]
     submitted = {name for task in tasks for name in task["runs"]}
     return [(run, status(run, moment, some_running or run.entry["run"] in submitted)) for run in runs]
+
+
+def declared_runs(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
+    """The runs that a sweep's manifest declares; none without a manifest.
+
+    Raises:
+        UserError: it is damaged, so that nobody knows.
+    """
+    path = sweeps_dir / sweep / "manifest.json"
+    content, problem = _read(path)
+    if problem or (content is not None and not isinstance(content.get("runs"), list)):
+        why = problem or "it declares no runs"
+        raise UserError(f"{path} cannot be read ({why}): the command that launched {sweep} writes it anew")
+    runs: list[dict[str, Any]] = (content or {"runs": []})["runs"]
+    return runs
 
 
 def read_tasks(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
@@ -97,19 +117,24 @@ def read_object(path: Path, parts: Sequence[str] = ()) -> dict[str, Any] | None:
 
     `pipeline.record` has a reader too, but importing it takes torch, and so longer than a whole aggregation.
     """
+    content, problem = _read(path, parts)
+    if problem:
+        print(f"{path} cannot be read ({problem}): taken as missing", file=sys.stderr)
+    return content
+
+
+def _read(path: Path, parts: Sequence[str] = ()) -> tuple[dict[str, Any] | None, str]:
+    """A JSON object, or what is wrong with it; neither where there is no file."""
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
-        return None
+        return None, ""
     except (OSError, ValueError) as error:
-        problem = str(error)
-    else:
-        lacking = [part for part in parts if not isinstance(content, dict) or not isinstance(content.get(part), dict)]
-        if isinstance(content, dict) and not lacking:
-            return content
-        problem = f"it has no {lacking[0]}" if lacking else "it is no JSON object"
-    print(f"{path} cannot be read ({problem}): taken as missing", file=sys.stderr)
-    return None
+        return None, str(error)
+    lacking = [part for part in parts if not isinstance(content, dict) or not isinstance(content.get(part), dict)]
+    if lacking or not isinstance(content, dict):
+        return None, f"it has no {lacking[0]}" if lacking else "it is no JSON object"
+    return (content, "") if is_whole(content) else (None, "its checksum differs")
 
 
 def status(run: RunOnDisk, now: float, some_running: bool) -> str:

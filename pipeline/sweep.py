@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline import record
 from pipeline.config import Job, RunConfig, settings
-from pipeline.files import write_json
+from pipeline.files import write_sealed
 from pipeline.identity import evaluation_identity, model_identity, run_name
 from pipeline.sites import d_in, d_sae
 
@@ -22,7 +22,7 @@ def status_on_disk(sweeps_dir: Path, run: RunConfig) -> str:
     folder = record.run_folder(sweeps_dir, run)
     if record.read_record(folder, evaluation_identity(run)) is not None:
         return "done"
-    if (folder / record.FAILURE).is_file():
+    if record.read_json(folder / record.FAILURE) is not None:  # half of one says nothing: the run is tried again
         return "failed"
     begun = record.is_trained(folder) or any((folder / "checkpoints").glob("step-*.json"))
     return "begun" if begun else "missing"
@@ -37,7 +37,7 @@ def write_manifest(jobs: Sequence[Job], command: str) -> Path:
         earlier = record.read_json(path) or {"runs": []}
         entries = {entry["run"]: entry for entry in earlier["runs"]} | entries
     content = {"sweep": job.sweep_name, "command": command, "time": time.time(), "runs": list(entries.values())}
-    write_json(path, content)
+    write_sealed(path, content)
     return path
 
 

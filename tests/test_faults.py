@@ -1,7 +1,10 @@
 """What disks do: damaged, cut and missing files, no room, no right to write. The right result or the right line."""
 
 import logging
+import re
+import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,12 +13,16 @@ from pathlib import Path
 import pytest
 
 from pipeline import record
-from pipeline.errors import DamagedFile, Interrupted, NotWritable
-from pipeline.launching.tasks import TaskTable
+from pipeline.config import Job, TrackerConfig
+from pipeline.errors import DamagedFile, Interrupted, NotWritable, UserError
+from pipeline.files import read_arrays, read_safetensors
+from pipeline.identity import evaluation_identity, run_name
+from pipeline.launching.tasks import TaskTable, read_pack
 from pipeline.sae.saved import load_sae
+from pipeline.states import read_run
 from pipeline.sweep import status_on_disk
-from tests.kills.victim import runs, train
-from tests.launching.sweeps import assert_same_runs
+from tests.kills.victim import execution, runs, train
+from tests.launching.sweeps import ROOT, arguments, assert_same_runs, finish, launch, start
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +47,13 @@ def flip_a_bit(path: Path) -> None:
 def cut_in_half(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
+
+
+def change_a_digit(path: Path) -> None:
+    """What is left is JSON, and looks right: the last digit of a number of at least two."""
+    content = path.read_text()
+    at = max(found.end() for found in re.finditer(r": \d[\d.]*\d", content)) - 1
+    path.write_text(content[:at] + str((int(content[at]) + 1) % 10) + content[at + 1 :])
 
 
 DAMAGES = [flip_a_bit, cut_in_half]
@@ -74,15 +88,6 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(two, undisturb
     assert_same_runs(undisturbed, tmp_path)
 
 
-def test_half_a_record_is_no_record(two, undisturbed, tmp_path):
-    train(two, tmp_path)
-    folder = record.run_folder(tmp_path, two[0])
-    cut_in_half(folder / record.METRICS)
-    assert status_on_disk(tmp_path, two[0]) == "begun" and status_on_disk(tmp_path, two[1]) == "done"
-    train(two, tmp_path)
-    assert_same_runs(undisturbed, tmp_path)
-
-
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_weights_are_trained_again_and_never_evaluated(two, undisturbed, tmp_path, damage: Callable):
     train(two, tmp_path)
@@ -91,6 +96,15 @@ def test_damaged_weights_are_trained_again_and_never_evaluated(two, undisturbed,
     damage(folder / "sae_weights.safetensors")
     with pytest.raises(DamagedFile, match="is damaged"):
         load_sae(folder)
+    train(two, tmp_path)
+    assert_same_runs(undisturbed, tmp_path)
+
+
+def test_half_a_cfg_json_is_written_again(two, undisturbed, tmp_path):
+    train(two, tmp_path)
+    folder = record.run_folder(tmp_path, two[1])
+    (folder / record.METRICS).unlink()
+    cut_in_half(folder / "cfg.json")
     train(two, tmp_path)
     assert_same_runs(undisturbed, tmp_path)
 
@@ -110,9 +124,56 @@ def test_damaged_references_are_computed_again(two, undisturbed, tmp_path, damag
         assert path.read_bytes() == (record.shared_folder(undisturbed) / path.name).read_bytes()
 
 
-def test_half_a_task_table_is_an_empty_one(tmp_path):
-    (tmp_path / "tasks.json").write_text('{"tasks": [{"task": 1, "pa')
-    assert TaskTable.read(tmp_path).tasks == []
+@pytest.mark.parametrize("damage", [*DAMAGES, change_a_digit])
+def test_a_damaged_record_is_no_record(two, undisturbed, tmp_path, damage, capsys):
+    """Neither to training, which evaluates again, nor to aggregation, which would draw a wrong number."""
+    train(two, tmp_path)
+    folder = record.run_folder(tmp_path, two[0])
+    damage(folder / record.METRICS)
+    assert status_on_disk(tmp_path, two[0]) == "begun" and status_on_disk(tmp_path, two[1]) == "done"
+    entry = {"run": folder.name, "evaluation": evaluation_identity(two[0])}
+    seen = read_run(folder.parent, entry)
+    assert seen.record is None and seen.damaged and "cannot be read" in capsys.readouterr().err
+    train(two, tmp_path)
+    assert_same_runs(undisturbed, tmp_path)
+    assert read_run(folder.parent, entry).record is not None
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_sequences_are_seen_by_who_reads_them(two, tmp_path, damage):
+    train(two[:1], tmp_path)
+    path = record.run_folder(tmp_path, two[0]) / record.SEQUENCES
+    whole = read_safetensors(path)
+    arrays = read_arrays(path)
+    assert {"l0", "ce_sae"} <= set(whole) == set(arrays)
+    assert all((arrays[name] == tensor.numpy()).all() for name, tensor in whole.items())
+    damage(path)
+    for read in (read_safetensors, read_arrays):
+        with pytest.raises(DamagedFile, match=path.name):
+            read(path)
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, change_a_digit])
+def test_a_damaged_task_table_is_an_empty_one_and_said_to_be(two, tmp_path, damage, caplog):
+    table = TaskTable(tmp_path)
+    pack = table.add_pack(two, Job(two[0], execution(tmp_path), TrackerConfig(), "s"), execution(tmp_path))
+    table.add(pack, "local").submitted = 1234.5
+    table.save()
+    assert len(TaskTable.read(tmp_path).tasks) == 1 and not caplog.text
+    damage(tmp_path / "tasks.json")
+    assert TaskTable.read(tmp_path).tasks == [] and "tasks.json is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, change_a_digit])
+def test_a_damaged_pack_file_is_refused_and_written_anew(two, tmp_path, damage):
+    job = Job(two[0], execution(tmp_path), TrackerConfig(), "s")
+    name = TaskTable(tmp_path).add_pack(two, job, job.execution)
+    assert [run_name(run) for run in read_pack(tmp_path / name).runs] == [run_name(run) for run in two]
+    damage(tmp_path / name)
+    with pytest.raises(UserError, match="damaged"):
+        read_pack(tmp_path / name)
+    TaskTable(tmp_path).add_pack(two, job, job.execution)
+    assert len(read_pack(tmp_path / name).runs) == 2
 
 
 @contextmanager
@@ -144,3 +205,81 @@ def test_a_read_only_folder_is_one_line(two, tmp_path):
     with mounted(fixed, "ro"), pytest.raises(NotWritable, match=r"Read-only file system.*make it writable") as raised:
         train(two, fixed)
     assert "\n" not in str(raised.value)
+
+
+def sweep_of(model: Path, text: Path, folder: Path, *more: str) -> list[str]:
+    """A checkpoint after every block."""
+    words = arguments(model, text, folder, *more, steps=90)
+    return [word.replace("checkpoint_seconds=0.5", "checkpoint_seconds=0") for word in words]
+
+
+@pytest.fixture(scope="module")
+def swept(tiny_model, tiny_text, tmp_path_factory) -> Path:
+    """A sweep of four runs as the command line leaves it."""
+    folder = tmp_path_factory.mktemp("swept")
+    code, output = launch(sweep_of(tiny_model, tiny_text, folder))
+    assert code == 0, output
+    return folder
+
+
+def small_command(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, f"pipeline/{name}.py", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_a_sweep_with_every_file_of_its_launch_cut_in_half_is_launched_again(swept, tiny_model, tiny_text, tmp_path):
+    folder = tmp_path / "sweeps"
+    shutil.copytree(swept, folder)
+    ruined = [folder / "tiny" / "manifest.json", folder / "tiny" / "tasks.json", *folder.glob("tiny/packs/*.json")]
+    records = sorted(folder.glob("runs/*/metrics.json"))
+    for path in [*ruined, records[0], records[1].with_name("failure.json")]:
+        path.write_bytes(path.read_bytes() if path.is_file() else b'{"error": "Tr')
+        cut_in_half(path)
+    records[1].unlink()
+    for name, more in (("status", ()), ("plot_pareto", (f"results_dir={tmp_path}/results",)), ("clean", ())):
+        done = small_command(name, f"sweeps_dir={folder}", *more)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, (name, done.stdout, done.stderr)
+        assert "manifest.json cannot be read" in done.stderr and not (tmp_path / "results").exists()
+    words = sweep_of(tiny_model, tiny_text, folder, "hydra.launcher.slots=1", "execution.retry_failed=true")
+    code, output = launch(words)
+    assert code == 0 and "Traceback" not in output, output
+    assert_same_runs(swept, folder)
+    assert "4 done" in small_command("status", f"sweeps_dir={folder}").stdout
+
+
+def test_half_a_failure_record_says_nothing_and_the_run_is_tried_again(swept, tiny_model, tiny_text, tmp_path):
+    folder = tmp_path / "sweeps"
+    shutil.copytree(swept, folder)
+    run = sorted(folder.glob("runs/*"))[0]
+    (run / "metrics.json").unlink()
+    (run / "failure.json").write_text('{"error": "TrainingDiv')
+    code, output = launch(sweep_of(tiny_model, tiny_text, folder))
+    assert "Traceback" not in output and code == 0, output
+    assert_same_runs(swept, folder)
+
+
+def test_two_launches_at_the_same_instant(swept, tiny_model, tiny_text, tmp_path):
+    """One trains; the other says so in one line, or comes when all is done."""
+    both = [start(sweep_of(tiny_model, tiny_text, tmp_path)) for _ in range(2)]
+    ended = sorted(finish(process) for process in both)
+    assert [code for code, _ in ended] in ([0, 0], [0, 2]), ended
+    for code, output in ended:
+        assert "Traceback" not in output, output
+        assert code == 0 or (len(output.strip().splitlines()) == 1 and "is being launched by process" in output), output
+    assert_same_runs(swept, tmp_path)
+    assert all(" 1 runs in its pack" not in log.read_text() for log in tmp_path.glob("runs/*/log.txt"))
+
+
+def test_disks_that_cannot_be_written_are_one_line_of_the_command(swept, tiny_model, tiny_text, tmp_path):
+    place = tmp_path / "place"
+    with mounted(place, "ro"):
+        code, output = launch(sweep_of(tiny_model, tiny_text, place))
+        assert code == 2 and "make it writable" in output.strip().splitlines()[-1], output
+        assert "Traceback" not in output and len(output.strip().splitlines()) == 1, output
+    with mounted(place, "size=700k"):  # what is kept would fit: it is while they train that there is no room
+        code, output = launch(sweep_of(tiny_model, tiny_text, place))
+        assert code != 0 and "Traceback" not in output and "make room" in output, output
+        subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
+        code, output = launch(sweep_of(tiny_model, tiny_text, place))
+        assert code == 0, output
+        assert_same_runs(swept, place)

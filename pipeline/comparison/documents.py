@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from safetensors import SafetensorError, safe_open
 
 from pipeline.curves import Floats
+from pipeline.errors import DamagedFile
+from pipeline.files import read_arrays
 
 ABLATIONS = ("zero", "mean")
 PER_SEQUENCE = ("tokens", "l0", "ce_sae")
@@ -103,11 +104,11 @@ def _alike(first: dict[str, Floats], second: dict[str, Floats]) -> bool:
 def _arrays(path: Path, names: Sequence[str]) -> dict[str, Floats]:
     """Arrays of a safetensors file; others in it are not read."""
     try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in names}
+        found = read_arrays(path)
+        return {name: found[name] for name in names}
     except FileNotFoundError as error:
         raise Unusable(f"{path.name} is absent") from error
-    except (OSError, SafetensorError) as error:
+    except (OSError, KeyError, DamagedFile) as error:
         raise Unusable(f"{path.name} cannot be read") from error
 
 

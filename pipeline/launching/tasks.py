@@ -5,14 +5,18 @@ checks of the configuration.
 """
 
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.config import Execution, Job, RunConfig, TrackerConfig, plain
-from pipeline.files import write_json
+from pipeline.errors import UserError
+from pipeline.files import is_whole, write_json, write_sealed
 from pipeline.identity import run_name, short_hash
+
+log = logging.getLogger(__name__)
 
 WAITING, SUBMITTING, RUNNING = "WAITING", "SUBMITTING", "RUNNING"
 COMPLETED, FAILED, CANCELLED, LOST = "COMPLETED", "FAILED", "CANCELLED", "LOST"
@@ -68,15 +72,25 @@ class PackFile:
 
 
 def read_pack(path: Path) -> PackFile:
-    """Raises: UserError, when the file holds what the configuration does not accept."""
+    """Raises: UserError, when the file is damaged or holds what the configuration does not accept."""
     from omegaconf import OmegaConf
 
     from pipeline.config import from_hydra
 
-    content = json.loads(path.read_text())
+    if not _is_whole_pack(path):
+        raise UserError(f"{path} is absent or damaged: the command that launched this sweep writes it anew")
+    content = json.loads(path.read_bytes())
     shared = {key: content[key] for key in ("execution", "tracker", "sweep_name")}
     jobs = [from_hydra(OmegaConf.create(shared | run)) for run in content["runs"]]
     return PackFile([job.run for job in jobs], jobs[0].execution, jobs[0].tracker)
+
+
+def _is_whole_pack(path: Path) -> bool:
+    """Whether a pack file holds what it is named by."""
+    try:
+        return short_hash(json.loads(path.read_bytes())) == path.stem
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 class TaskTable:
@@ -89,9 +103,16 @@ class TaskTable:
 
     @classmethod
     def read(cls, folder: Path) -> "TaskTable":
+        """The table on disk. A damaged one is empty: runs that it named have leases, which are respected."""
+        path = folder / "tasks.json"
         try:
-            content = json.loads((folder / "tasks.json").read_text())
-        except (FileNotFoundError, ValueError):
+            content = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return cls(folder)
+        except ValueError:
+            content = None
+        if not isinstance(content, dict) or not is_whole(content):
+            log.warning("%s is damaged: this launch knows of no task before it", path)
             return cls(folder)
         return cls(folder, [Task(**task) for task in content["tasks"]])
 
@@ -100,7 +121,7 @@ class TaskTable:
         content = {"tasks": [asdict(task) for task in self.tasks]}
         text = json.dumps(content)
         if self.on_disk and text != self._written:
-            write_json(self.folder / "tasks.json", content)
+            write_sealed(self.folder / "tasks.json", content)
             self._written = text
 
     def add(self, pack: str, executor: str, after: Task | None = None) -> Task:
@@ -118,7 +139,7 @@ class TaskTable:
         shared = {"execution": plain(execution), "tracker": plain(job.tracker), "sweep_name": job.sweep_name}
         content = shared | {"runs": [plain(run) for run in runs]}
         name = f"packs/{short_hash(content)}.json"
-        if self.on_disk and not (self.folder / name).is_file():
+        if self.on_disk and not _is_whole_pack(self.folder / name):
             write_json(self.folder / name, content)
         self._packs[name] = PackFile(runs, execution, job.tracker)
         return name

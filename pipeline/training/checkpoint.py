@@ -43,7 +43,9 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
 
 
 def _checksum(tensors: bytes, state: dict[str, Any]) -> str:
-    return hashlib.sha256(tensors + json.dumps(state, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(tensors)
+    digest.update(json.dumps(state, sort_keys=True).encode())
+    return digest.hexdigest()
 
 
 def remove_checkpoints(folder: Path) -> None:

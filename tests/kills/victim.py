@@ -9,24 +9,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import pack, record
+from pipeline import lease, pack, record
 from pipeline.config import (
     DataConfig,
     EvalConfig,
     Execution,
+    Job,
     ModelConfig,
     ResampleConfig,
     RunConfig,
     SiteConfig,
+    TrackerConfig,
     TrainConfig,
 )
+from pipeline.launch import launch
+from pipeline.launching.options import LocalOptions
 from pipeline.progress import Progress
 from pipeline.sae.baseline import BaselineConfig
 from pipeline.sae.gated import GatedConfig
 from pipeline.training import trainer
 
-PHASES = ("elsewhere", "training", "checkpoint", "block", "resampling", "evaluation", "record")
-"""`resampling` lasts until the learning rate is warm again; `record` is the renaming of metrics.json."""
+PHASES = (
+    "elsewhere", "training", "lease", "configuration", "block", "resampling", "checkpoint", "weights", "evaluation",
+    "execution", "record",
+)  # fmt: skip
+"""`resampling` lasts until the learning rate is warm again, `weights` from the SAE to its history, and `record` is the
+renaming of metrics.json; `lease`, `configuration` and `execution` are the making of those files."""
 SLOWLY = 0.003
 """Seconds before and after each rename: else hardly any kill would meet one."""
 TRAIN = TrainConfig(
@@ -39,19 +47,29 @@ def runs(model: Path, text: Path) -> list[RunConfig]:
     """Both architectures at two lambdas; five blocks, two resamplings."""
     first = RunConfig(
         model=ModelConfig(name="tiny", path=str(model), context=32, layer=1),
-        site=SiteConfig("mlp_out", "blocks.{layer}.hook_mlp_out"), architecture=GatedConfig(expansion=4),
+        site=SiteConfig("mlp_out", "blocks.{layer}.hook_mlp_out"), architecture=GatedConfig(expansion=4.0),
         data=DataConfig("files", "files", path=str(text), evaluation_fraction=0.3),
         train=TRAIN, eval=EvalConfig(sequences=12, batch=4), layer=1, sparsity_coefficient=2.0, seed=0,
     )  # fmt: skip
-    arms = (GatedConfig(expansion=4), BaselineConfig(expansion=6))
+    arms = (GatedConfig(expansion=4.0), BaselineConfig(expansion=6.0))
     return [replace(first, architecture=arm, sparsity_coefficient=value) for arm in arms for value in (2.0, 10.0)]
 
 
+def execution(sweeps_dir: Path) -> Execution:
+    """One thread, and a checkpoint after every block."""
+    return Execution(device="cpu", threads=1, history_every=5, checkpoint_seconds=0.0, sweeps_dir=str(sweeps_dir))
+
+
 def train(chosen: Sequence[RunConfig], sweeps_dir: Path, stop: threading.Event | None = None) -> None:
-    """The pack, with a checkpoint after every block."""
-    execution = Execution(device="cpu", threads=1, history_every=5, checkpoint_seconds=0.0, sweeps_dir=str(sweeps_dir))
+    """The pack by itself."""
     with Progress(chosen) as progress:
-        pack.Pack(chosen, execution, progress, stop or threading.Event()).execute()
+        pack.Pack(chosen, execution(sweeps_dir), progress, stop or threading.Event()).execute()
+
+
+def launched(chosen: Sequence[RunConfig], sweeps_dir: Path) -> None:
+    """The same as the command line does it: a sweep with its manifest and tasks, or a single run."""
+    jobs = [Job(run, execution(sweeps_dir), TrackerConfig(), "kills") for run in chosen]
+    assert launch(jobs, LocalOptions(poll_seconds=0.05) if len(jobs) > 1 else None)
 
 
 class Phase:
@@ -79,6 +97,11 @@ class Phase:
         trainer.resample = self._marked("resampling", trainer.resample)  # type: ignore[attr-defined]
         pack.evaluate = self._marked("evaluation", pack.evaluate)  # type: ignore[attr-defined]
         pack.references = self._marked("evaluation", pack.references)  # type: ignore[attr-defined]
+        record.start_run = self._marked("configuration", record.start_run)
+        record.write_training = self._marked("weights", record.write_training)
+        record.write_execution = self._marked("execution", record.write_execution)
+        lease.Leases._take = self._marked("lease", lease.Leases._take)  # type: ignore[method-assign]
+        lease.Leases.__init__.__defaults__ = (0.5,)  # seconds that the claim of a killed process is respected; else 20
         self._mark_steps()
         self._mark_renames()
 
@@ -104,6 +127,8 @@ class Phase:
         rename = Path.replace
 
         def marked(path: Path, target: Path) -> Path:
+            if threading.current_thread() is not threading.main_thread():
+                return rename(path, target)  # a heartbeat, beside what the byte says
             name = "record" if Path(target).name == record.METRICS else self.read()
             with self.inside(name):
                 time.sleep(SLOWLY)

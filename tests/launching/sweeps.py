@@ -15,7 +15,9 @@ from pipeline import record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RUN = [sys.executable, "pipeline/run.py", "-m"]
-SAME = ("sae_weights.safetensors", record.METRICS, record.SEQUENCES, record.HISTORY)
+SAME = (
+    "sae_weights.safetensors", "cfg.json", "config.yaml", record.METRICS, record.SEQUENCES, record.HISTORY,
+)  # fmt: skip
 
 
 def arguments(model: Path, text: Path, folder: Path, *more: str, steps: int = 2500) -> list[str]:
