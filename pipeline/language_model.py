@@ -109,9 +109,7 @@ class LanguageModel:
         before = _blocks_before(hook_name)
         hooks: list[tuple[str, Hook]] = [(hook_name, splice)]
         output = prefix.outputs.get(before - 1)
-        if hook_name.endswith(
-            "hook_resid_post"
-        ):  # the last block that is skipped would give the activations themselves
+        if _ends_block(hook_name):  # the hook lies in a block that is skipped: its output is what is replaced
             hooks, output = [], _spliced_output(output, splice)
         with _skipping([self.bridge.blocks[index] for index in range(before)], output):
             return cross_entropy(self._forward(prefix.tokens, hooks), prefix.tokens)
@@ -135,7 +133,11 @@ def _blocks_before(hook_name: str) -> int:
     """How many blocks have all their work done before a hook: a spliced pass skips them."""
     found = re.match(r"blocks\.(\d+)\.", hook_name)
     assert found is not None, f"{hook_name} lies in no block"
-    return int(found.group(1)) + hook_name.endswith("hook_resid_post")
+    return int(found.group(1)) + _ends_block(hook_name)
+
+
+def _ends_block(hook_name: str) -> bool:
+    return hook_name.endswith("hook_resid_post")
 
 
 def _spliced_output(output: Any, splice: Callable[[Tensor, Any], Tensor]) -> Any:

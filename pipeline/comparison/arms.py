@@ -30,6 +30,7 @@ class Front:
     starts: npt.NDArray[np.intp]  # where in `runs` each point begins
     alive: Floats  # [points] mean alive fraction
     cost: dict[str, float]  # medians over runs: flops, seconds; NaN where unknown
+    machines: frozenset[tuple[str, ...]]  # devices and numbers of threads that the runs were trained with
 
     def summed(self, values: Floats) -> Floats:
         """[replicates, runs of the panel] values to [replicates, points] sums over each point's runs."""
@@ -60,9 +61,8 @@ def fronts_of(panel: pd.DataFrame) -> list[Front]:
         order = rows.index.to_numpy()[np.argsort(points[rows.index], kind="stable")]
         starts = np.flatnonzero(np.diff(points[order], prepend=-1))
         alive = np.add.reduceat(as_floats(table["alive_fraction"])[order], starts) / np.diff(starts, append=len(order))
-        found.append(
-            Front(str(architecture), int(rows["d_sae"].iloc[0]), order, starts, alive, _cost(str(architecture), rows))
-        )
+        d_sae, cost = int(rows["d_sae"].iloc[0]), _cost(str(architecture), rows)
+        found.append(Front(str(architecture), d_sae, order, starts, alive, cost, _machines(rows)))
     return found
 
 
@@ -74,6 +74,11 @@ def _cost(architecture: str, rows: pd.DataFrame) -> dict[str, float]:
         flops = 2.0 * MATMULS[architecture] * np.prod([as_floats(rows[name]) for name in needed], axis=0)
     seconds = as_floats(rows["training_seconds"]) if "training_seconds" in rows else np.full(1, np.nan)
     return {"flops": _median(flops), "seconds": _median(seconds)}
+
+
+def _machines(rows: pd.DataFrame) -> frozenset[tuple[str, ...]]:
+    named = [rows[name].astype(str) for name in ("execution.device", "execution.threads") if name in rows]
+    return frozenset(zip(*named, strict=True))
 
 
 def _median(values: Floats) -> float:
@@ -88,7 +93,9 @@ def pairs(fronts: list[Front]) -> Iterator[Pair]:
             ratio = baseline.d_sae / gated.d_sae
             rules = {
                 "equal_width": abs(ratio - 1) <= SAME_WIDTH, "width_1.5": abs(ratio / 1.5 - 1) <= SAME_WIDTH,
-                **{f"equal_{kind}": _same(baseline.cost[kind], gated.cost[kind]) for kind in ("flops", "seconds")},
+                "equal_flops": _same(baseline.cost["flops"], gated.cost["flops"]),
+                "equal_seconds": baseline.machines == gated.machines and len(gated.machines) == 1
+                and _same(baseline.cost["seconds"], gated.cost["seconds"]),
             }  # fmt: skip
             yield Pair(baseline, gated, tuple(name for name, holds in rules.items() if holds))
 

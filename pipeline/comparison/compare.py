@@ -1,7 +1,7 @@
 """From the table of runs, and the sums they left, to the comparison of gated with the baseline in every panel."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ def _resampled(panel: Panel, front: Front, fidelity: str) -> Sampler:
     """Log L0 and fidelity of the front's points, over the documents of each draw."""
     sums = panel.sums
     assert sums is not None
-    local = Front(front.architecture, front.d_sae, np.arange(len(front.runs)), front.starts, front.alive, front.cost)
+    local = replace(front, runs=np.arange(len(front.runs)))
 
     def sample(rows: slice) -> tuple[Floats, Floats]:
         drawn = panel.drawn[rows]

@@ -47,7 +47,7 @@ class Sweep:
     def run(
         self, architecture: str, lam: float, l0: float, recovered: float, text: Text | None = None, seed: int = 0,
         site: str = "mlp_out", model: str = "toy@1", expansion: int | None = None, noise: float = 0.1,
-        draw: int | None = None, **extra: float,
+        draw: int | None = None, threads: int = 2, **extra: float,
     ) -> Path:  # fmt: skip
         """A finished run; its sequences scatter about the given L0 and loss recovered."""
         text = text or Text()
@@ -63,7 +63,10 @@ class Sweep:
         }
         save_file(sums | {"feature_counts": np.ones(4, dtype=np.int64)}, folder / "sequences.safetensors")
         put(folder / "metrics.json", self._record(name, settings, text, model, sums, extra))
-        put(folder / "execution.json", {"attempts": [{"training_seconds": extra.get("seconds", 10.0), "host": "h"}]})
+        put(
+            folder / "execution.json",
+            {"attempts": [{"training_seconds": extra.get("seconds", 10.0), "device": "cpu", "threads": threads}]},
+        )
         return folder
 
     def absent(self, architecture: str, lam: float, failure: str | None = None, text: Text | None = None) -> None:

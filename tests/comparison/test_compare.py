@@ -316,3 +316,11 @@ def test_names_of_a_comparison(sweep: Sweep) -> None:
     _, found = compared(sweep)
     names = tables.l0_ratios(found).groupby("d_sae_baseline")["comparison"].unique().map(sorted).to_dict()
     assert names == {32: ["equal_seconds", "equal_width"], 48: ["equal_flops", "width_1.5"]}
+
+
+def test_seconds_on_other_machines_are_not_equal(sweep: Sweep) -> None:
+    for lam, l0, recovered in ((1.0, 20, 0.9), (2.0, 10, 0.8)):
+        sweep.run("gated", lam, l0, recovered, threads=2)
+        sweep.run("baseline", lam, 2 * l0, recovered, threads=8)
+    _, found = compared(sweep)
+    assert set(tables.l0_ratios(found)["comparison"]) == {"equal_flops", "width_1.5"}
