@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from pipeline.config import REPOSITORY, RunConfig, from_hydra
+from pipeline.config import REPOSITORY, RunConfig
+from pipeline.from_hydra import from_hydra
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:

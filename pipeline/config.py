@@ -1,23 +1,16 @@
-"""The configuration of one run, typed and strict: a wrong key or value is an error that names it.
+"""The configuration of one run, typed: what there is to set, and its defaults.
 
-Hydra composes conf/ into a plain tree; `from_hydra` checks that tree against the dataclasses below and resolves it.
-What decides a run's identity is under `RunConfig`; how and where it executes is under `Execution`.
+Hydra composes conf/ into a plain tree; `pipeline.from_hydra` checks that tree against these dataclasses. What decides a
+run's identity is under `RunConfig`; how and where it executes is under `Execution`.
 """
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any
 
-from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from pipeline.errors import UserError
-
-T = TypeVar("T")
-N = TypeVar("N", int, float)
+from omegaconf import MISSING
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-OmegaConf.register_new_resolver("repository", lambda path: str(REPOSITORY / path), replace=True)
 
 
 @dataclass(frozen=True)
@@ -161,102 +154,6 @@ class Job:
     execution: Execution
     tracker: TrackerConfig
     sweep_name: str
-
-
-SECTIONS: dict[str, type] = {
-    "model": ModelConfig, "site": SiteConfig, "data": DataConfig, "train": TrainConfig, "eval": EvalConfig,
-}  # fmt: skip
-
-
-def from_hydra(cfg: DictConfig) -> Job:
-    """Check the composed configuration and turn it into dataclasses.
-
-    Raises:
-        UserError: a key is unknown or missing, a value has the wrong type, or settings exclude each other.
-    """
-    from pipeline.sae.registry import config_class  # imports torch: not at the command line's start
-
-    parts: dict[str, Any] = {key: typed(cfg[key], schema, key) for key, schema in SECTIONS.items()}
-    architecture: Any = typed(cfg.architecture, config_class(cfg.architecture.name), "architecture")
-    run = RunConfig(
-        **parts, architecture=architecture, layer=_number(cfg, "layer", int),
-        sparsity_coefficient=_number(cfg, "sparsity_coefficient", float), seed=_number(cfg, "seed", int),
-    )  # fmt: skip
-    check(run)
-    execution = typed(cfg.execution, Execution, "execution")
-    return Job(run, execution, typed(cfg.tracker, TrackerConfig, "tracker"), str(cfg.sweep_name))
-
-
-def typed(node: DictConfig, schema: type[T], section: str) -> T:
-    """The node as an instance of a dataclass, checked key by key."""
-    try:
-        given: Any = OmegaConf.to_container(node, resolve=True)
-        merged = OmegaConf.merge(_writable(schema, given), given)
-        missing = OmegaConf.missing_keys(node) | OmegaConf.missing_keys(merged)
-        if missing:
-            key = min(missing).removeprefix(f"{section}.")
-            raise UserError(f"{section}.{key} has no value: give it on the command line or in conf/")
-        return OmegaConf.to_object(merged)  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        raise UserError(_one_line(error, section, schema)) from error
-
-
-def _writable(schema: Any, given: dict[str, Any]) -> DictConfig:
-    """The schema as OmegaConf's; it takes frozen dataclasses for read-only nodes, which could not be merged into."""
-    structured: DictConfig = OmegaConf.structured(schema)
-    OmegaConf.set_readonly(structured, False)
-    for key, hint in get_type_hints(schema).items():
-        nested = next((kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)), None)
-        if nested is not None and isinstance(given.get(key), dict):
-            structured[key] = _writable(nested, given[key])
-            OmegaConf.set_readonly(structured[key], False)
-    return structured
-
-
-def _one_line(error: OmegaConfBaseException, section: str, schema: type) -> str:
-    key = f"{section}.{error.full_key}" if error.full_key else section
-    accepted = ", ".join(f.name for f in fields(schema))
-    what = str(error).splitlines()[0]
-    return f"{key}: {what} (keys of {section}: {accepted})"
-
-
-def _number(cfg: DictConfig, key: str, kind: type[N]) -> N:
-    value = cfg[key]
-    if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and not isinstance(value, int)):
-        raise UserError(f"{key}={value!r} is not {'a whole number' if kind is int else 'a number'}")
-    return kind(value)
-
-
-def _one_of(key: str, value: Any, accepted: tuple[Any, ...]) -> None:
-    if value not in accepted:
-        raise UserError(f"{key}={value} is unknown; accepted: {', '.join(map(str, accepted))}")
-
-
-def check(run: RunConfig) -> None:
-    """What types cannot say. The model's own limits (layers, hooks) are checked in `pipeline.sites`."""
-    train = run.train
-    _one_of("train.input_scale", train.input_scale, ("sqrt_d_in", "none"))
-    _one_of("train.b_dec_init", train.b_dec_init, ("mean", "zero"))
-    _one_of("data.packing", run.data.packing, ("document", "concatenate"))
-    _one_of("data.source", run.data.source, ("bundled", "files", "hub"))
-    _one_of("model.dtype", run.model.dtype, ("float32", "bfloat16", "float16"))
-    if run.data.source == "hub" and run.data.revision is None:
-        raise UserError("data.revision has no value: a streamed dataset must be pinned to a commit of its repository")
-    at_least_one = {
-        "train.steps": train.steps, "train.batch": train.batch, "train.lm_batch": train.lm_batch,
-        "train.calibration": train.calibration, "eval.sequences": run.eval.sequences, "eval.batch": run.eval.batch,
-    }  # fmt: skip
-    for key, value in at_least_one.items():
-        if value < 1:
-            raise UserError(f"{key}={value} must be at least 1")
-    if train.lr <= 0 or run.sparsity_coefficient < 0:
-        raise UserError("train.lr must be above 0 and sparsity_coefficient at least 0")
-    if train.block < train.batch:
-        raise UserError(f"train.block={train.block} is smaller than train.batch={train.batch}: a block holds batches")
-    if run.model.context < 3:
-        raise UserError(f"model.context={run.model.context} is too short: BOS, one token and one to predict are three")
-    if run.eval.sequences % run.eval.batch:
-        raise UserError(f"eval.sequences={run.eval.sequences} is no multiple of eval.batch={run.eval.batch}")
 
 
 def plain(config: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ announce_plugins()
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def train(cfg: DictConfig) -> None:
     """One run, without -m; with it, Hydra's launcher takes this place (pipeline/hydra_plugins)."""
-    from pipeline.config import from_hydra
+    from pipeline.from_hydra import from_hydra
     from pipeline.launch import launch
 
     with plain_errors():  # here too: Hydra would add a line of its own

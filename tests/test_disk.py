@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import announce_plugins
-from pipeline.config import REPOSITORY, from_hydra
+from pipeline.config import REPOSITORY
 from pipeline.disk import Need, check, needed
 from pipeline.errors import UserError
+from pipeline.from_hydra import from_hydra
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from pipeline import config
-from pipeline.config import REPOSITORY, DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig, typed
+from pipeline.config import REPOSITORY, DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import UserError
+from pipeline.from_hydra import check, typed
 from pipeline.paper_grids import FIGURES, TABLES, Row, lambda_ratios, read_rows, sweep_yaml
 from pipeline.sae.registry import config_class
 from pipeline.sites import d_in, d_sae
@@ -71,7 +71,7 @@ def runs_of(name: str) -> list[RunConfig]:
                 architecture=typed(architecture, config_class(grid.architecture), "architecture"), eval=evaluation,
                 layer=grid.layer, sparsity_coefficient=float(coefficient), seed=0,
             )  # fmt: skip
-            config.check(run)
+            check(run)
             runs.append(run)
     return runs
 

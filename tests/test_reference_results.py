@@ -12,8 +12,8 @@ from hydra import compose, initialize_config_dir
 
 from pipeline import record
 from pipeline.cli import announce_plugins
-from pipeline.config import from_hydra
 from pipeline.evaluation.metrics import loss_recovered
+from pipeline.from_hydra import from_hydra
 from pipeline.identity import NUMERICS_VERSION, run_name
 
 ROOT = Path(__file__).resolve().parent.parent

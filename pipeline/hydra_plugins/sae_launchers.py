@@ -41,7 +41,7 @@ class LocalLauncher(Launcher):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from pipeline.config import from_hydra
+        from pipeline.from_hydra import from_hydra
         from pipeline.launch import launch
 
         loader = self.hydra_context.config_loader

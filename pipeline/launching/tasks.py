@@ -75,7 +75,7 @@ def read_pack(path: Path) -> PackFile:
     """Raises: UserError, when the file is damaged or holds what the configuration does not accept."""
     from omegaconf import OmegaConf
 
-    from pipeline.config import from_hydra
+    from pipeline.from_hydra import from_hydra
 
     if not _is_whole_pack(path):
         raise UserError(f"{path} is absent or damaged: the command that launched this sweep writes it anew")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import lease, pack, record
+from pipeline import lease, record
 from pipeline.config import (
     DataConfig,
     EvalConfig,
@@ -24,6 +24,7 @@ from pipeline.config import (
 )
 from pipeline.launch import launch
 from pipeline.launching.options import LocalOptions
+from pipeline.pack import Pack, evaluation, training
 from pipeline.progress import Progress
 from pipeline.sae.baseline import BaselineConfig
 from pipeline.sae.gated import GatedConfig
@@ -63,7 +64,7 @@ def execution(sweeps_dir: Path) -> Execution:
 def train(chosen: Sequence[RunConfig], sweeps_dir: Path, stop: threading.Event | None = None) -> None:
     """The pack by itself."""
     with Progress(chosen) as progress:
-        pack.Pack(chosen, execution(sweeps_dir), progress, stop or threading.Event()).execute()
+        Pack(chosen, execution(sweeps_dir), progress, stop or threading.Event()).execute()
 
 
 def launched(chosen: Sequence[RunConfig], sweeps_dir: Path) -> None:
@@ -93,10 +94,10 @@ class Phase:
         """Mark what this process does from now on, around the project's own functions."""
         self._shared[0] = 0
         trainer.write_checkpoint = self._marked("checkpoint", trainer.write_checkpoint)  # type: ignore[attr-defined]
-        pack.read_block = self._marked("block", pack.read_block)  # type: ignore[attr-defined]
+        training.read_block = self._marked("block", training.read_block)  # type: ignore[attr-defined]
         trainer.resample = self._marked("resampling", trainer.resample)  # type: ignore[attr-defined]
-        pack.evaluate = self._marked("evaluation", pack.evaluate)  # type: ignore[attr-defined]
-        pack.references = self._marked("evaluation", pack.references)  # type: ignore[attr-defined]
+        evaluation.evaluate = self._marked("evaluation", evaluation.evaluate)  # type: ignore[attr-defined]
+        evaluation.references = self._marked("evaluation", evaluation.references)  # type: ignore[attr-defined]
         record.start_run = self._marked("configuration", record.start_run)
         record.write_training = self._marked("weights", record.write_training)
         record.write_execution = self._marked("execution", record.write_execution)

@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from pipeline.activations import Block, StreamShape, calibrate
-from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig, typed
+from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import UserError
+from pipeline.from_hydra import typed
 from pipeline.sae import baseline, gated, registry
 from pipeline.sae.base import SAE, Losses, squared_error
 from pipeline.sae.saved import load_sae, save_sae

@@ -1,0 +1,7 @@
+"""A pack: runs that one process trains together from one activation stream, evaluates together and records.
+
+This room composes the others (tokens, activations, SAE, training, evaluation, record): members (runs, and what happens
+when one goes wrong) -> training -> evaluation -> pack (the order of it all).
+"""
+
+from pipeline.pack.pack import Pack as Pack

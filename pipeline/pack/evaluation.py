@@ -1,0 +1,83 @@
+"""The evaluation of a pack's trained members, all in one pass over the held-out contexts, and their records."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline import record
+from pipeline.activations import training_facts
+from pipeline.clock import Timer
+from pipeline.config import RunConfig
+from pipeline.errors import Interrupted, UserError
+from pipeline.evaluation.evaluate import evaluate, metrics_of
+from pipeline.evaluation.references import References, references
+from pipeline.execution import process_facts
+from pipeline.identity import evaluation_identity, run_name, short_hash
+from pipeline.pack.members import Member, Shared
+from pipeline.sae.saved import load_sae
+from pipeline.tokens.contexts import Contexts
+
+
+@dataclass
+class Evaluation:
+    """Evaluates and records the members of a pack that are trained."""
+
+    shared: Shared
+    runs: Sequence[RunConfig]  # of the whole pack
+
+    def evaluate(self, members: list[Member], contexts: Contexts) -> None:
+        """Evaluate and record; where that fails for all together, each alone, so that only the culprit fails."""
+        try:
+            if members:
+                self._evaluate_together(members, contexts)
+            members = []
+        except (Interrupted, UserError):
+            raise
+        except Exception as error:
+            if len(members) == 1:
+                self.shared.roster.fail(members[0], error)
+            else:
+                together = f"evaluating {len(members)} runs together failed ({error})"
+                self.shared.progress.say(f"{together}: each is evaluated alone")
+        for member in members:
+            if not member.out:
+                self.evaluate([member], contexts)
+
+    def _evaluate_together(self, members: list[Member], contexts: Contexts) -> None:
+        language_model = self.shared.language_model
+        eval_batch, identity = members[0].run.eval.batch, evaluation_identity(members[0].run)
+        self.shared.progress.say(f"evaluating {len(members)} runs on {len(contexts):,} held-out contexts")
+        with Timer(self.shared.seconds, "evaluation"):
+            means = {m.run.hook_name: self.shared.calibrations[m.run.hook_name].mean for m in members}
+            folder = record.shared_folder(Path(self.shared.execution.sweeps_dir))
+            reference = references(language_model, contexts, eval_batch, means, identity, folder)
+            saes = {m.folder.name: (m.run.hook_name, load_sae(m.folder).to(language_model.device)) for m in members}
+            sums = evaluate(language_model, contexts, eval_batch, saes, self.shared.stop)
+        tokens_hash = short_hash(contexts.tokens.tolist())
+        for member in members:
+            with self.shared.roster.only(member):
+                self._record(member, reference, sums[member.folder.name], tokens_hash)
+
+    def _record(self, member: Member, reference: References, sums: dict[str, torch.Tensor], tokens_hash: str) -> None:
+        run, hook = member.run, member.run.hook_name
+        evaluation = {
+            "id": evaluation_identity(run), "tokens": tokens_hash, "clean": reference.stored["clean"],
+            "ablated": reference.stored[hook], "alive": "fired on at least one of evaluation_tokens held-out tokens",
+        }  # fmt: skip
+        computed = metrics_of(sums, reference, hook)
+        record.write_execution(member.folder, self._execution_facts(member))
+        training = training_facts(run, self.shared.calibrations[hook])
+        record.write_record(member.folder, run, evaluation, training, computed, sums)
+        record.write_log(member.folder, "recorded")
+        self.shared.progress.finished(run, computed)
+        self.shared.roster.out(member)
+
+    def _execution_facts(self, member: Member) -> dict[str, Any]:
+        return {
+            "pack": [run_name(run) for run in self.runs], "pack_seconds": dict(self.shared.seconds),
+            "training_seconds": member.trainer.seconds if member.trainer else 0.0,
+            "language_model_forwards": self.shared.language_model.forwards,
+        } | process_facts(self.shared.language_model.device)  # fmt: skip

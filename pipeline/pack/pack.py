@@ -1,0 +1,82 @@
+"""The order of a pack's work: what its runs share is made once, they are trained, evaluated and recorded."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline import record
+from pipeline.activations import Calibration, calibrate, calibration_size, harvest
+from pipeline.clock import Timer
+from pipeline.config import Execution, RunConfig, TrackerConfig
+from pipeline.errors import Interrupted, UserError
+from pipeline.execution import choose_device, use_threads
+from pipeline.language_model import LanguageModel, load_language_model
+from pipeline.lease import Leases
+from pipeline.pack.evaluation import Evaluation
+from pipeline.pack.members import Member, Roster, Shared
+from pipeline.pack.training import Training
+from pipeline.progress import Progress
+from pipeline.tokens.sources import calibration_contexts, evaluation_contexts
+
+
+@dataclass
+class Pack:
+    """Trains, evaluates and records runs that share a stream.
+
+    What goes wrong with one run (it diverges, its memory does not suffice, its file is bad) becomes that run's failure
+    record. What goes wrong for all of them is raised, unless there is only one.
+
+    Raises (from `execute`):
+        Interrupted: `stop` was set; every run has a checkpoint or a record.
+        UserError: no run can be trained like this, or nothing can be written.
+    """
+
+    runs: Sequence[RunConfig]
+    execution: Execution
+    progress: Progress
+    stop: threading.Event = field(default_factory=threading.Event)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    language_model: LanguageModel | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def execute(self) -> None:
+        use_threads(self.execution)
+        sweeps_dir = Path(self.execution.sweeps_dir)
+        members = [Member(run, record.run_folder(sweeps_dir, run)) for run in self.runs]
+        with Leases([member.folder for member in members]) as leases:
+            roster = Roster(leases, self.progress)
+            for member in members:
+                roster.leave_to_others(member)
+            present = [member for member in members if not member.out]
+            try:
+                if present:
+                    self._execute(present, roster)
+            except (Interrupted, UserError):
+                raise
+            except Exception as error:
+                left = [member for member in present if not member.out]
+                if len(left) != 1:
+                    raise
+                roster.fail(left[0], error)
+
+    def _execute(self, members: list[Member], roster: Roster) -> None:
+        first = members[0].run
+        with Timer(self.seconds, "load"):
+            held_out = evaluation_contexts(first.model, first.data, first.eval.sequences)
+            self.language_model = load_language_model(first.model, choose_device(self.execution))
+            self.language_model.stop = self.stop
+            calibrations = self._calibrations(self.language_model, members)
+        shared = Shared(
+            self.language_model, calibrations, self.execution, self.progress, roster, self.stop, self.seconds
+        )
+        Training(shared, self.tracker).train(members)
+        Evaluation(shared, self.runs).evaluate([m for m in members if not m.out], held_out)
+
+    @staticmethod
+    def _calibrations(language_model: LanguageModel, members: Sequence[Member]) -> dict[str, Calibration]:
+        run = members[0].run
+        hooks = sorted({member.run.hook_name for member in members})
+        size = calibration_size(run.train, run.model.context)
+        contexts = calibration_contexts(run.model, run.data, size)
+        return {h: calibrate(a) for h, a in harvest(language_model, contexts, hooks, run.train.lm_batch).items()}

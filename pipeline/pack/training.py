@@ -1,0 +1,133 @@
+"""The training of a pack: every member takes its steps on each block of activations, one after the other."""
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import record
+from pipeline.activations import Block, Calibration, StreamShape, read_block
+from pipeline.clock import Timer
+from pipeline.config import TrackerConfig
+from pipeline.errors import Interrupted
+from pipeline.identity import git_state
+from pipeline.pack.members import Member, Shared
+from pipeline.sae.base import SAE
+from pipeline.sites import d_sae
+from pipeline.tokens.sources import ContextSource, training_contexts
+from pipeline.tracker import open_tracker
+from pipeline.training.trainer import Trainer
+
+
+@dataclass
+class Training:
+    """Trains the members of a pack that are not trained yet."""
+
+    shared: Shared
+    tracker: TrackerConfig
+
+    def train(self, members: list[Member]) -> None:
+        run = members[0].run
+        source = training_contexts(run.model, run.data, run.seed)
+        shape = StreamShape.of(run.train, run.model.context)
+        self._prepare(members, source)
+        saved = time.monotonic()
+        while training := [m for m in members if m.training]:
+            index = min(shape.block_of(m.trainer.step) for m in training if m.trainer)
+            present = [m for m in training if m.trainer and shape.block_of(m.trainer.step) == index]
+            position = source.position()
+            block = self._read_block(present, source, shape, index)
+            if block is not None:
+                with Timer(self.shared.seconds, "training"):
+                    for member in present:
+                        self._train_member(member, block)
+            block = None  # its memory is for the next
+            if self.shared.stop.is_set() or time.monotonic() - saved >= self.shared.execution.checkpoint_seconds:
+                self._save(members, position)
+                saved = time.monotonic()
+            if self.shared.stop.is_set():
+                raise Interrupted
+
+    def _read_block(
+        self, present: Sequence[Member], source: ContextSource, shape: StreamShape, index: int
+    ) -> Block | None:
+        """The block that these runs train on next; None when `stop` was set before it was full."""
+        hooks = sorted({m.run.hook_name for m in present})
+        with Timer(self.shared.seconds, "activations"):
+            try:
+                return read_block(self.shared.language_model, source, shape, hooks, index, present[0].run.seed)
+            except Interrupted:
+                return None
+
+    def _prepare(self, members: list[Member], source: ContextSource) -> None:
+        """Give each run that is not trained a trainer, at its last checkpoint if it has one; the source goes back."""
+        positions: list[tuple[int, dict[str, Any]]] = []
+        for member in members:
+            if record.is_trained(member.folder):
+                if record.has_whole_weights(member.folder):
+                    self.shared.progress.note(member.run, "already trained: evaluating")
+                    continue
+                self.shared.progress.note(member.run, "its weights are damaged: they are trained again")
+                (member.folder / record.HISTORY).unlink()
+            with self.shared.roster.only(member):
+                kept = self._begin(member, self.shared.calibrations[member.run.hook_name], len(members))
+                positions.append(
+                    (member.trainer.step if member.trainer else 0, kept["source_position"] if kept else {})
+                )
+        earliest = min(positions, key=lambda p: p[0], default=(0, {}))[1]
+        if earliest:
+            source.restore(earliest)
+
+    def _begin(self, member: Member, calibration: Calibration, together: int) -> dict[str, Any] | None:
+        """Returns what was kept with the checkpoint that the run goes on from."""
+        record.start_run(member.folder, member.run)
+        trainer = Trainer(member.run, calibration, d_sae(member.run), self.shared.execution.history_every)
+        kept = trainer.resume(member.folder / "checkpoints")
+        member.tracker = open_tracker(member.run, member.folder, self.tracker)
+        member.trainer = trainer
+        self.shared.progress.begin(member.run, trainer.step)
+        record.write_log(member.folder, f"begins at step {trainer.step:,}, {together} runs in its pack")
+        if kept is not None:
+            self._warn_of_other_code(member, kept)
+        return kept
+
+    def _warn_of_other_code(self, member: Member, kept: dict[str, Any]) -> None:
+        before, now = kept["git"]["commit"], git_state()["commit"]
+        if before != now:
+            warning = f"warning: it was begun with commit {before}, and goes on with {now}"
+            self.shared.progress.note(member.run, warning)
+            record.write_log(member.folder, warning)
+
+    def _train_member(self, member: Member, block: Block) -> None:
+        assert member.trainer is not None
+        with self.shared.roster.only(member):
+            member.trainer.train_on(block, self.shared.stop)
+            self.shared.progress.advance(member.run, member.folder, member.trainer)
+            self._track(member)
+            if member.trainer.done:
+                record.write_training(member.folder, member.trainer, self._folded(member.trainer))
+
+    @staticmethod
+    def _track(member: Member) -> None:
+        if member.tracker and member.trainer:
+            for row in member.trainer.history[member.tracked :]:
+                member.tracker.write(row)
+            member.tracked = len(member.trainer.history)
+            if member.trainer.done:
+                member.tracker.close()
+
+    def _save(self, members: list[Member], position: dict[str, Any]) -> None:
+        for member in members:
+            if member.trainer and not member.out and not record.is_trained(member.folder):
+                with self.shared.roster.only(member):
+                    kept = {"source_position": position, "git": git_state()}
+                    member.trainer.save(member.folder / "checkpoints", kept)
+                    record.write_log(member.folder, f"checkpoint at step {member.trainer.step:,}")
+
+    @staticmethod
+    def _folded(trainer: Trainer) -> SAE:
+        folded = copy.deepcopy(trainer.sae)
+        folded.fold_input_scale(trainer.scale)
+        folded.fold_decoder_norm()
+        return folded.requires_grad_(False)
