@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,17 @@ class Prefix:
 
     tokens: Int[Tensor, "batch pos"]
     activations: dict[str, Float[Tensor, "batch pos d_in"]]  # by hook, heads concatenated, float32
-    outputs: dict[int, Any]  # of the last block before each hook, as the model's blocks hand them on
+    outputs: dict[str, Any]  # of the modules that spliced passes skip, as they hand them on
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a spliced pass enters the model, so that nothing that comes before its site is computed again."""
+
+    skipped: tuple[str, ...]  # modules before the site
+    clean: tuple[str, ...]  # those of them whose output is read by what comes after
+    site: str | None  # the module whose output is made of the activations; None: they are replaced by a hook
+    through: str | None  # the part of that module that takes them, where it does not give them
 
 
 class LanguageModel:
@@ -49,28 +59,30 @@ class LanguageModel:
 
     def prefix(self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str]) -> Prefix:
         """A clean pass as far as the hooks, kept so that spliced passes can start at them."""
-        return self._read(tokens, hook_names, {_blocks_before(name) - 1 for name in hook_names} - {-1})
+        entries = [self._entry(name) for name in hook_names]
+        kept = {name for entry in entries for name in entry.clean} | {entry.site for entry in entries if entry.site}
+        return self._read(tokens, hook_names, kept)
 
     @torch.no_grad()
-    def _read(self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str], blocks: set[int]) -> Prefix:
-        """Activations at hooks and outputs of blocks; the forward stops as soon as it has them all."""
+    def _read(self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str], modules: set[str]) -> Prefix:
+        """Activations at hooks and outputs of modules; the forward stops as soon as it has them all."""
         from transformer_lens.model_bridge.exceptions import StopAtLayerException
 
         found = Prefix(tokens, {}, {})
 
         def stop(activation: Any, hook: Any = None) -> None:  # stop_at_layer would run the unembedding too
-            if len(found.activations) == len(hook_names) and len(found.outputs) == len(blocks):
+            if len(found.activations) == len(hook_names) and len(found.outputs) == len(modules):
                 raise StopAtLayerException(activation)
 
-        def keep_output(index: int, output: Any) -> None:
-            found.outputs[index] = output
+        def keep_output(name: str, output: Any) -> None:
+            found.outputs[name] = output
             stop(output)
 
         handles = [
-            self.bridge.blocks[index].register_forward_hook(
-                lambda _m, _i, output, index=index: keep_output(index, output)
+            self.bridge.get_submodule(name).register_forward_hook(
+                lambda _m, _i, output, name=name: keep_output(name, output)
             )
-            for index in blocks
+            for name in modules
         ]
         hooks = [(name, _keep(found.activations, name)) for name in hook_names]
         try:
@@ -99,20 +111,43 @@ class LanguageModel:
     ) -> Float[Tensor, "batch predictions"]:
         """Cross-entropy of every prediction when the activations at a hook are replaced at some positions.
 
-        The blocks before the site, which splicing does not change, are not run again.
+        What comes before the site, which splicing does not change, is not run again.
         """
-
-        def splice(activation: Tensor, hook: Any) -> Tensor:  # TransformerLens passes hook by name
-            mask = where.reshape(*where.shape, *[1] * (activation.ndim - 2))
-            return torch.where(mask, replacement.reshape(activation.shape).to(activation.dtype), activation)
-
-        before = _blocks_before(hook_name)
-        hooks: list[tuple[str, Hook]] = [(hook_name, splice)]
-        output = prefix.outputs.get(before - 1)
-        if _ends_block(hook_name):  # the hook lies in a block that is skipped: its output is what is replaced
-            hooks, output = [], _spliced_output(output, splice)
-        with _skipping([self.bridge.blocks[index] for index in range(before)], output):
+        entry, clean = self._entry(hook_name), prefix.activations[hook_name]
+        spliced = torch.where(where[..., None], replacement, clean)
+        outputs = {name: prefix.outputs.get(name) for name in entry.skipped}
+        hooks: list[tuple[str, Hook]] = []
+        if entry.site is None:
+            hooks = [(hook_name, lambda activation, hook: spliced.reshape(activation.shape).to(activation.dtype))]
+        else:
+            given = spliced.to(self.bridge.cfg.dtype)
+            made = self.bridge.get_submodule(entry.through)(given) if entry.through else given
+            outputs[entry.site] = _with_first(prefix.outputs[entry.site], made)
+        with _skipping({self.bridge.get_submodule(name): output for name, output in outputs.items()}):
             return cross_entropy(self._forward(prefix.tokens, hooks), prefix.tokens)
+
+    def _entry(self, hook_name: str) -> Entry:
+        found = re.match(r"blocks\.(\d+)\.", hook_name)
+        assert found is not None, f"{hook_name} lies in no block"
+        index, point = int(found.group(1)), self.bridge.hook_dict[hook_name]
+        before, block = tuple(f"blocks.{i}" for i in range(index)), f"blocks.{index}"
+        attention = f"{block}.attn"
+        sites = (
+            (block, None, ()), (attention, None, ()), (attention, "o", ()),
+            (f"{block}.mlp", None, (attention,)), (f"{block}.mlp", "out", (attention,)),
+        )  # fmt: skip
+        for site, part, beside in sites:
+            through = f"{site}.{part}" if part else None
+            module = self._module(through or site)
+            if module is not None and point is (module.hook_in if through else module.hook_out):
+                return Entry(before + beside, before[-1:] + beside, site, through)
+        return Entry(before, before[-1:], None, None)
+
+    def _module(self, name: str) -> Any:
+        try:
+            return self.bridge.get_submodule(name)
+        except AttributeError:
+            return None
 
     def _forward(self, tokens: Tensor, hooks: list[tuple[str, Hook]]) -> Tensor:
         if self.stop.is_set():
@@ -129,32 +164,21 @@ def _keep(cache: dict[str, Tensor], name: str) -> Hook:
     return keep
 
 
-def _blocks_before(hook_name: str) -> int:
-    """How many blocks have all their work done before a hook: a spliced pass skips them."""
-    found = re.match(r"blocks\.(\d+)\.", hook_name)
-    assert found is not None, f"{hook_name} lies in no block"
-    return int(found.group(1)) + _ends_block(hook_name)
-
-
-def _ends_block(hook_name: str) -> bool:
-    return hook_name.endswith("hook_resid_post")
-
-
-def _spliced_output(output: Any, splice: Callable[[Tensor, Any], Tensor]) -> Any:
-    """A block's output, a tensor or a tuple that begins with it, with the tensor replaced."""
-    return (splice(output[0], None), *output[1:]) if isinstance(output, tuple) else splice(output, None)
+def _with_first(output: Any, first: Tensor) -> Any:
+    """A module's output, a tensor or a tuple that begins with it, with the tensor replaced."""
+    return (first, *output[1:]) if isinstance(output, tuple) else first
 
 
 @contextmanager
-def _skipping(blocks: Sequence[Any], output: Any) -> Iterator[None]:
-    """Within, each of these blocks gives `output` at once: the next block that runs reads what the last one gave."""
-    for block in blocks:
-        block.__dict__["forward"] = lambda *_, **__: output
+def _skipping(outputs: Mapping[Any, Any]) -> Iterator[None]:
+    """Within, each of these modules gives its output at once."""
+    for module, output in outputs.items():
+        module.__dict__["forward"] = lambda *_, output=output, **__: output
     try:
         yield
     finally:
-        for block in blocks:
-            del block.__dict__["forward"]
+        for module in outputs:
+            del module.__dict__["forward"]
 
 
 def cross_entropy(

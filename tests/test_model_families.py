@@ -300,23 +300,32 @@ def prefix_of(family: Family, tokens: Tensor) -> Prefix:
     return family.language_model.prefix(tokens, hooks(family))
 
 
-def test_spliced_passes_run_no_block_before_their_site(family: Family, tokens: Tensor, where: Tensor):
-    prefix, ran = prefix_of(family, tokens), []
-    watched = [
-        family.language_model.bridge.get_submodule(f"blocks.{layer}.ln1")
-        for layer in range(LAYERS)[: len(family.language_model.bridge.blocks)]
-    ]
-    handles = [
-        m.register_forward_pre_hook(lambda *_, layer=layer: ran.append(layer)) for layer, m in enumerate(watched)
-    ]
-    for hook in hooks(family):
+NOT_RUN_AGAIN = {"attn_z": {"attn.q"}, "mlp_out": {"attn.q", "mlp.in"}, "mlp_post": {"attn.q", "mlp.in"}}
+"""Of the site's own block; at resid_post nothing of it is run."""
+
+
+def test_spliced_passes_run_nothing_before_their_site(family: Family, tokens: Tensor, where: Tensor):
+    language_model, ran = family.language_model, list[tuple[int, str]]()
+    prefix, blocks = prefix_of(family, tokens), range(len(language_model.bridge.blocks))
+    parts = ("ln1", "attn.q", "mlp.in")
+    modules = {
+        (layer, part): language_model.bridge.get_submodule(f"blocks.{layer}.{part}")
+        for layer in blocks
+        for part in parts
+    }
+    language_model.clean(tokens, [])
+    handles = [m.register_forward_pre_hook(lambda *_, at=at: ran.append(at)) for at, m in modules.items()]
+    language_model.clean(tokens, [])
+    whole = set(ran)
+    assert whole == modules.keys()
+    for run in runs(family):
         ran.clear()
-        family.language_model.spliced(prefix, hook, prefix.activations[hook], where)
-        first = int(hook.split(".")[1]) + hook.endswith("hook_resid_post")
-        assert ran == list(range(first, len(watched))), hook
+        language_model.spliced(prefix, run.hook_name, prefix.activations[run.hook_name], where)
+        before = {(run.layer, part) for part in NOT_RUN_AGAIN.get(run.site.name, parts)}
+        assert set(ran) == {at for at in whole if at[0] >= run.layer} - before, run.hook_name
     ran.clear()
-    family.language_model.clean(tokens, [])
-    assert ran == list(range(len(watched))), "the blocks run again afterwards"
+    language_model.clean(tokens, [])
+    assert set(ran) == whole, "all run again afterwards"
     for handle in handles:
         handle.remove()
 
