@@ -29,7 +29,7 @@ from pipeline.config import Execution, RunConfig, TrackerConfig
 from pipeline.errors import Interrupted, LeaseLost, UserError
 from pipeline.evaluation.evaluate import evaluate, metrics_of
 from pipeline.evaluation.references import References, references
-from pipeline.execution import choose_device, process_facts, use_threads
+from pipeline.execution import choose_device, is_out_of_memory, process_facts, use_threads
 from pipeline.identity import evaluation_identity, git_state, run_name, short_hash
 from pipeline.language_model import LanguageModel, load_language_model
 from pipeline.lease import Leases, holder
@@ -63,8 +63,9 @@ class Member:
 class Pack:
     """Trains, evaluates and records runs that share a stream.
 
-    What goes wrong with one run (it diverges, its memory does not suffice, its file is bad) becomes that run's failure
-    record. What goes wrong for all of them is raised, unless there is only one.
+    What goes wrong with one run (it diverges, a step of it finds no memory, its file is bad) becomes that run's failure
+    record. What goes wrong for all of them is raised, unless there is only one; so is want of memory outside of
+    steps: it says nothing of any run, and in smaller packs there may be enough.
 
     Raises (from `execute`):
         Interrupted: `stop` was set; every run has a checkpoint or a record.
@@ -86,17 +87,20 @@ class Pack:
         with Leases([member.folder for member in members]) as self.leases:
             for member in members:
                 self._leave_to_others(member)
-            present = [member for member in members if not member.out]
+            self.members = [member for member in members if not member.out]
             try:
-                if present:
-                    self._execute(present)
+                if self.members:
+                    self._execute(self.members)
             except (Interrupted, UserError):
                 raise
             except Exception as error:
-                left = [member for member in present if not member.out]
-                if len(left) != 1:
+                if len(self._left) != 1:
                     raise
-                self._fail(left[0], error)
+                self._fail(self._left[0], error)
+
+    @property
+    def _left(self) -> list[Member]:
+        return [member for member in self.members if not member.out]
 
     def _execute(self, members: list[Member]) -> None:
         first = members[0].run
@@ -106,7 +110,7 @@ class Pack:
             self.language_model.stop = self.stop
             calibrations = self._calibrations(self.language_model, members)
         self._train(members, calibrations)
-        self._evaluate([m for m in members if not m.out], calibrations, held_out)
+        self._evaluate(self._left, calibrations, held_out)
 
     def _leave_to_others(self, member: Member) -> None:
         """Pass over a run that a living process works on, or that one has recorded since this pack was made."""
@@ -132,7 +136,13 @@ class Pack:
             self.progress.note(member.run, str(lost))
             self._out(member)
         except Exception as error:
+            if member.trainer is None and self._is_shared(error):
+                raise
             self._fail(member, error)
+
+    def _is_shared(self, error: Exception) -> bool:
+        """Whether memory was short while several runs had some of it."""
+        return is_out_of_memory(error) and len(self._left) > 1
 
     def _fail(self, member: Member, error: Exception) -> None:
         step = member.trainer.step if member.trainer else 0
@@ -196,10 +206,10 @@ class Pack:
         positions: list[tuple[int, dict[str, Any]]] = []
         for member in members:
             if record.is_trained(member.folder):
-                if record.has_whole_weights(member.folder):
+                if record.is_whole_training(member.folder):
                     self.progress.note(member.run, "already trained: evaluating")
                     continue
-                self.progress.note(member.run, "its weights are damaged: they are trained again")
+                self.progress.note(member.run, "its weights or history are damaged: it is trained again")
                 (member.folder / record.HISTORY).unlink()
             with self._only(member):
                 kept = self._begin(member, calibrations[member.run.hook_name], len(members))
@@ -274,6 +284,8 @@ class Pack:
         except (Interrupted, UserError):
             raise
         except Exception as error:
+            if self._is_shared(error):
+                raise
             if len(members) == 1:
                 self._fail(members[0], error)
             else:
