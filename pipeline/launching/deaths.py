@@ -13,11 +13,11 @@ TAIL = 4000
 def by_signal(number: int) -> str:
     """The kernel's SIGKILL for want of memory looks like anybody's."""
     name = f"signal {number}, {signal.Signals(number).name}"
-    return f"{PERHAPS_NO_MEMORY}: {name}" if number == signal.SIGKILL else f"ended by {name}"
+    return f"{PERHAPS_NO_MEMORY}: {name}" if number == signal.SIGKILL else f"its process was ended by {name}"
 
 
 def in_log(log: Path, state: str) -> str:
-    """What Slurm's last words in a task's log say of its death; the state where there are none."""
+    """What Slurm's last words in a task's log say of its death, else the state."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL))
@@ -29,4 +29,6 @@ def in_log(log: Path, state: str) -> str:
         line = next((word for word in reversed(words) if re.search(pattern, word, re.I)), None)
         if line:
             return f"{said}: {line}"
-    return NO_MEMORY if state == "OUT_OF_MEMORY" else words[-1] if words else state
+    if state == "OUT_OF_MEMORY":
+        return NO_MEMORY
+    return f"its process ended: {words[-1] if words else state}"

@@ -123,4 +123,4 @@ def test_a_death_on_slurm_in_plain_words(tmp_path, words, told):
 
 def test_a_death_here_in_plain_words():
     assert by_signal(9) == "killed by the system (out of memory?): signal 9, SIGKILL"
-    assert by_signal(11) == "ended by signal 11, SIGSEGV"
+    assert by_signal(11) == "its process was ended by signal 11, SIGSEGV"

@@ -17,6 +17,7 @@ from tests.slurm.test_launcher import SLURM
 
 SHORT = 60
 LIMIT = 5
+REFUSAL = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
 SBATCH = """#!/bin/bash
 # An sbatch with a limit of {limit} jobs a user, as only an accounting database can set one.
 script="${{@: -1}}"
@@ -24,8 +25,7 @@ asked=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
 queued=$(squeue -h -r -o %i | wc -l)
 if [ $((queued + ${{asked:-0}} + 1)) -gt {limit} ]; then
     echo "sbatch: error: AssocMaxSubmitJobLimit" >&2
-    echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size \
-and/or time limits)" >&2
+    echo "sbatch: error: Batch job submission failed: {refusal}" >&2
     exit 1
 fi
 exec {sbatch} "$@"
@@ -85,7 +85,7 @@ def test_arrays_stay_below_the_clusters_limit_and_all_are_found_again(small, tin
 def test_tasks_above_a_users_limit_are_submitted_as_others_end(small, tiny_model, tiny_text, tmp_path):
     real = shutil.which("sbatch", path=PATH)
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "sbatch").write_text(SBATCH.format(limit=LIMIT, sbatch=real))
+    (tmp_path / "bin" / "sbatch").write_text(SBATCH.format(limit=LIMIT, sbatch=real, refusal=REFUSAL))
     (tmp_path / "bin" / "sbatch").chmod(0o755)
     environment = small.environment | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
     folder = tmp_path / "sweeps"
