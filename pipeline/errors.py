@@ -18,7 +18,7 @@ class TrainingDiverged(Exception):
 
 
 class ProcessKilled(Exception):
-    """The system killed the process that trained a run, and no other run was in it."""
+    """The process that trained a run was killed, or crashed, and no other run was in it."""
 
 
 class LeaseLost(Exception):

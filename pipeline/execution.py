@@ -40,6 +40,11 @@ def use_threads(execution: Execution) -> int:
     return threads
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device, or this machine, had no memory left; PyTorch has no exception of its own for the latter."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
 def process_facts(device: torch.device) -> dict[str, Any]:
     """Where this process runs, and the most memory it has had."""
     return {

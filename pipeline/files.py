@@ -6,6 +6,7 @@ A process that holds a lease on a folder (`pipeline.lease`) is asked before each
 import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import platform
@@ -94,6 +95,16 @@ def _seal(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def digest(content: bytes) -> str:
+    """The checksum of a file that has no place for its own, for the file that vouches for it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def is_as_stated(path: Path, stated: str | None) -> bool:
+    """Whether a file is the one that a digest was stated of; where none was, it is believed."""
+    return stated is None or (path.is_file() and digest(path.read_bytes()) == stated)
+
+
 def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
     """Tensors with their checksum, which `read_safetensors` and `read_arrays` look at."""
     from safetensors.torch import save  # imports torch, which aggregation does without
@@ -145,11 +156,9 @@ def _tensor_bytes(tensor: "Tensor") -> memoryview:
     return tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data
 
 
-def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: list[str]) -> None:
-    import io
-
+def csv_text(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, buffer.getvalue())
+    return buffer.getvalue()

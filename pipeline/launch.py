@@ -36,7 +36,7 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
     runs = unique([job.run for job in jobs])
     for run in runs:
         d_sae(run)  # fails early: a layer or hook that the model lacks
-    place = Place(jobs[0], options or LocalOptions())
+    place = Place(jobs[0], options)
     packed = pack_up(_wanted(jobs[0], runs), place.room, place.at_once)
     if plan_only:
         from pipeline.plan import print_plan
@@ -58,30 +58,31 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
 class Place:
     """Where this launch's packs are trained: how many at once, what each may take, and by which executor."""
 
-    def __init__(self, job: Job, options: Options) -> None:
-        self.job, self.options = job, options
-        self.slots: list[str | None] | None = None  # None: this very process
+    def __init__(self, job: Job, options: Options | None) -> None:
+        self.job, self.options = job, options or LocalOptions()
+        self.here = options is None  # one run, in this very process
         if isinstance(options, SlurmOptions):
             from pipeline.launching.slurm import room
 
             self.room: Room = room(options)
             self.at_once, self.most_at_once = 1, options.array_parallelism
             return
-        assert isinstance(options, LocalOptions)
+        assert isinstance(self.options, LocalOptions)
         choose_device(job.execution)  # fails early
-        found: list[str | None] = [*local.gpus(job.execution)]
-        if options.slots is not None or len(found) > 1:
-            count = options.slots or len(found)
-            self.slots = [found[i % len(found)] if found else None for i in range(count)]
-        self.at_once = self.most_at_once = len(self.slots or [None])
-        self.room = local.room(options, job.execution, self.at_once)
+        found: list[str | None] = [*local.gpus(job.execution)] or [None]
+        count = 1 if self.here else self.options.slots or len(found)
+        self.slots = [found[i % len(found)] for i in range(count)]
+        self.at_once = self.most_at_once = count
+        self.room = local.room(self.options, job.execution, count)
 
     def executor(self, table: TaskTable, progress: Progress, stop: StopFlag) -> Executor:
         if isinstance(self.options, SlurmOptions):
             from pipeline.launching.slurm import Cluster
 
             return Cluster(table, self.options, progress)
-        return local.ThisProcess(table, progress, stop) if self.slots is None else local.Processes(table, self.slots)
+        if self.here:
+            return local.ThisProcess(table, progress, stop)
+        return local.Processes(table, progress, self.slots)
 
 
 def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable) -> bool:
@@ -108,7 +109,7 @@ def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable)
         if isinstance(place.options, SlurmOptions) and not place.options.wait:
             executor.poll()
             table.save()
-            progress.say(f"{len(table.open)} tasks submitted; the same command, or pipeline/status.py, follows them")
+            progress.say(f"{table.submitted()}; the same command, or pipeline/status.py, follows them")
             return False
         follower = Follower(table, executor, job, {run_name(r): r for r in runs}, progress, place.options.retries)
         follower.follow(stop, place.options.poll_seconds)

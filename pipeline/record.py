@@ -1,5 +1,7 @@
 """What a run leaves on disk, and all that aggregation reads: complete or absent, `metrics.json` last.
 
+Arrays and JSON carry their own checksums; that of history.csv is in cfg.json and in metrics.json.
+
 A run's folder holds config.yaml, cfg.json and sae_weights.safetensors, sequences.safetensors, history.csv,
 execution.json, log.txt, and metrics.json once it is done, or failure.json if it failed. A second evaluation of the same
 weights has its metrics.json and sequences.safetensors in evaluation-<hash>/.
@@ -22,9 +24,11 @@ from torch import Tensor
 
 from pipeline.config import RunConfig, plain, settings
 from pipeline.files import (
+    csv_text,
+    digest,
+    is_as_stated,
     is_whole,
     plain_disk_errors,
-    write_csv,
     write_json,
     write_safetensors,
     write_sealed,
@@ -32,7 +36,7 @@ from pipeline.files import (
 )
 from pipeline.identity import NUMERICS_VERSION, git_state, run_identity, run_name
 from pipeline.sae.base import SAE
-from pipeline.sae.saved import WEIGHTS, load_sae, save_sae
+from pipeline.sae.saved import CONFIG, WEIGHTS, load_sae, save_sae
 from pipeline.training.checkpoint import remove_checkpoints
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 
@@ -41,6 +45,7 @@ log = logging.getLogger(__name__)
 METRICS, SEQUENCES, HISTORY, FAILURE, EXECUTION = (
     "metrics.json", "sequences.safetensors", "history.csv", "failure.json", "execution.json",
 )  # fmt: skip
+HISTORY_DIGEST = "history_sha256"
 EARLY = 500
 """Steps in which many features are still active."""
 PACKAGES = ("torch", "transformer-lens", "transformers", "numpy", "safetensors")
@@ -79,7 +84,12 @@ def record_folder(folder: Path, evaluation: str) -> Path:
 
 
 def read_record(folder: Path, evaluation: str) -> dict[str, Any] | None:
-    return read_json(record_folder(folder, evaluation) / METRICS)
+    """The record of one evaluation, or None where it, or the history that it vouches for, is absent or damaged."""
+    content = read_json(record_folder(folder, evaluation) / METRICS)
+    if content is not None and not is_as_stated(folder / HISTORY, content.get(HISTORY_DIGEST)):
+        log.warning("%s is not what its record says: the record counts as absent", folder / HISTORY)
+        return None
+    return content
 
 
 def is_trained(folder: Path) -> bool:
@@ -87,14 +97,21 @@ def is_trained(folder: Path) -> bool:
     return (folder / HISTORY).is_file() and (folder / WEIGHTS).is_file()
 
 
-def has_whole_weights(folder: Path) -> bool:
-    """Whether a finished SAE is as it was written, and can be read back by its cfg.json."""
+def is_whole_training(folder: Path) -> bool:
+    """Whether what training left is as it was written: an SAE that can be read back by its cfg.json, its history."""
     try:
         load_sae(folder)
+        if is_as_stated(folder / HISTORY, _history_digest(folder)):
+            return True
+        log.warning("%s is not as it was written", folder / HISTORY)
     except Exception as error:  # whatever a damaged cfg.json leads to
         log.warning("%s: its SAE cannot be read (%s: %s)", folder, type(error).__name__, error)
-        return False
-    return True
+    return False
+
+
+def _history_digest(folder: Path) -> str | None:
+    stated: str | None = json.loads((folder / CONFIG).read_text())["metadata"].get(HISTORY_DIGEST)
+    return stated
 
 
 def start_run(folder: Path, run: RunConfig) -> None:
@@ -113,8 +130,9 @@ def write_training(folder: Path, trainer: Trainer, folded: SAE) -> None:
         "prepend_bos": True, "dataset_path": run.data.dataset or run.data.name, "architecture": plain(run.architecture),
         "sparsity_coefficient": run.sparsity_coefficient, "input_scale": trainer.scale, "run": folder.name,
     }  # fmt: skip
-    save_sae(folded, folder, metadata)
-    write_csv(folder / HISTORY, trainer.history, HISTORY_COLUMNS)
+    history = csv_text(trainer.history, HISTORY_COLUMNS)
+    save_sae(folded, folder, metadata | {HISTORY_DIGEST: digest(history.encode())})
+    write_text(folder / HISTORY, history)
 
 
 def write_record(
@@ -132,7 +150,7 @@ def write_record(
     content = {
         "run": folder.name, "numerics_version": NUMERICS_VERSION, "identity": run_identity(run),
         "settings": settings(run), "training": dict(training) | sparse_share(folder), "evaluation": dict(evaluation),
-        "metrics": dict(metrics), "provenance": provenance(),
+        "metrics": dict(metrics), HISTORY_DIGEST: _history_digest(folder), "provenance": provenance(),
     }  # fmt: skip
     write_sealed(target / METRICS, content)
     remove_checkpoints(folder / "checkpoints")

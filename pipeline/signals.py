@@ -3,16 +3,31 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+LOOK_SECONDS = 0.1
 
 
 class StopFlag(threading.Event):
-    """Set by the first signal, which it remembers."""
+    """Set by the first signal, which it remembers.
+
+    It takes no lock, as its base does: a handler runs between any two instructions of the main thread, also inside of
+    `wait` or of a handler (a launcher's death is told once for each of its threads), and would wait for itself.
+    """
 
     signal: int | None = None
+
+    def is_set(self) -> bool:
+        return self.signal is not None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        while not self.is_set() and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_SECONDS))
+        return self.is_set()
 
 
 @contextmanager
@@ -26,8 +41,8 @@ def stop_on_signal(say: Callable[[str], None], numbers: Sequence[int] = STOPPING
                 raise KeyboardInterrupt
             return
         stop.signal = number
-        stop.set()
-        say("stopping at the next step: checkpoints are written" + _again(number))
+        with suppress(RuntimeError):  # the main thread is just printing: that it stops, it says at its end
+            say("stopping at the next step: checkpoints are written" + _again(number))
 
     _leave_forks_out()
     previous = {number: signal.signal(number, handler) for number in numbers}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.files import is_whole
+from pipeline.files import is_as_stated, is_whole
 
 RUNNING_SECONDS = 120.0
 """A run whose progress.json and lease.json are older than this is no longer running."""
@@ -29,7 +29,7 @@ class RunOnDisk:
     progress: dict[str, Any] | None
     lease: dict[str, Any] | None  # of the process that works on it, or did; `beat` is its last sign of life
     trained: bool
-    damaged: bool  # there is a metrics.json that cannot be read
+    damaged: bool  # there is a metrics.json that cannot be read, or beside it another history than it says
 
     def is_running(self, now: float) -> bool:
         if self.record is not None or self.failure is not None:
@@ -107,7 +107,10 @@ def _read_record(folder: Path, evaluation: str) -> tuple[dict[str, Any] | None, 
     for path in (folder / "metrics.json", folder / f"evaluation-{evaluation}" / "metrics.json"):
         content = read_object(path, parts=("settings", "identity", "evaluation", "metrics"))
         if content is not None and content["evaluation"].get("id") == evaluation:
-            return content, False
+            if is_as_stated(folder / "history.csv", content.get("history_sha256")):
+                return content, False
+            print(f"{folder}/history.csv is not what its record says: taken as missing", file=sys.stderr)
+            damaged = True
         damaged |= content is None and path.is_file()
     return None, damaged
 
@@ -156,7 +159,7 @@ def reason(run: RunOnDisk, state: str) -> str | None:
     if state != "missing":
         return None
     if run.damaged:
-        return "its metrics.json cannot be read"
+        return "its record is damaged"
     if run.trained:
         return "trained, but not evaluated as this sweep asks"
     if run.progress is not None:

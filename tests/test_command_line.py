@@ -169,7 +169,8 @@ def test_stopped_and_started_again_equals_never_stopped(tiny, tmp_path, number):
     if number == signal.SIGINT:
         assert "the same command goes on" in output
     resumed = run(*long, f"execution.sweeps_dir={cut}")
-    assert "2 to resume" in resumed.stdout and "resumed at step" in resumed.stdout
+    logs = "".join(path.read_text() for path in cut.glob("*/logs/*.log"))
+    assert "2 to resume" in resumed.stdout and logs.count("resumed at step") == 2, resumed.stdout + logs
     run(*long, f"execution.sweeps_dir={whole}")
     for folder in (whole / "runs").iterdir():
         for name in (record.METRICS, record.SEQUENCES, record.HISTORY, "sae_weights.safetensors"):

@@ -100,6 +100,21 @@ def test_damaged_weights_are_trained_again_and_never_evaluated(two, undisturbed,
     assert_same_runs(undisturbed, tmp_path)
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_half_a_history_is_no_record_and_is_trained_again(two, undisturbed, tmp_path, recorded, capsys):
+    train(two, tmp_path)
+    folder = record.run_folder(tmp_path, two[1])
+    cut_in_half(folder / record.HISTORY)
+    if not recorded:
+        (folder / record.METRICS).unlink()
+    assert status_on_disk(tmp_path, two[1]) == "begun" and status_on_disk(tmp_path, two[0]) == "done"
+    seen = read_run(folder.parent, {"run": folder.name, "evaluation": evaluation_identity(two[1])})
+    assert seen.record is None and seen.damaged == recorded
+    assert ("history.csv is not what its record says" in capsys.readouterr().err) == recorded
+    train(two, tmp_path)
+    assert_same_runs(undisturbed, tmp_path)
+
+
 def test_half_a_cfg_json_is_written_again(two, undisturbed, tmp_path):
     train(two, tmp_path)
     folder = record.run_folder(tmp_path, two[1])

@@ -247,7 +247,7 @@ def test_every_status_and_its_reason(disk: Disk, capsys: pytest.CaptureFixture[s
     later = read_sweep(disk.folder, "s", now + 600).set_index("run")  # nothing runs any more
     assert later["reason"].dropna().to_dict() == {
         "failed": "TrainingDiverged at step 7: loss is nan", "running": "stopped after step 5 of 100",
-        "stopped": "stopped after step 5 of 100", "corrupt": "its metrics.json cannot be read",
+        "stopped": "stopped after step 5 of 100", "corrupt": "its record is damaged",
         "trained": "trained, but not evaluated as this sweep asks", "declared": "not begun",
     }  # fmt: skip
     assert later.loc["declared", "architecture"] == "gated" and later.loc["declared", "train.lr"] == 1e-3
@@ -263,7 +263,7 @@ def test_a_record_that_is_none_stops_nothing(
     assert plot_pareto.main(folders(tmp_path)) == 0
     output = capsys.readouterr()
     assert output.err.count("\n") == 1 and "runs/a/metrics.json cannot be read" in output.err
-    assert "missing: a: its metrics.json cannot be read" in output.out
+    assert "missing: a: its record is damaged" in output.out
 
 
 def test_a_later_evaluation_has_its_own_record(disk: Disk) -> None:

@@ -162,7 +162,7 @@ class Follower:
         folder = self._folder(name)
         saved = [int(path.stem.removeprefix("step-")) for path in folder.glob("checkpoints/step-*.json")]
         step = max([(record.read_json(folder / "progress.json") or {}).get("step", 0), *saved])
-        message = f"the system killed its process ({reason}), alone in its pack, at about step {step:,}"
+        message = f"{reason}; alone in its pack, at about step {step:,}"
         with Leases([folder]) as leases:
             if folder in leases.mine:
                 record.write_failure(folder, ProcessKilled(message), step)

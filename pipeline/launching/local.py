@@ -1,7 +1,6 @@
-"""Tasks on this machine: in this very process, or in processes of their own with a slot each."""
+"""Tasks on this machine: packs in processes of their own with a slot each; a single run in this very process."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from pipeline.config import REPOSITORY, Execution, Job
 from pipeline.errors import Interrupted, UserError
 from pipeline.execution import available_cores, choose_device
+from pipeline.launching.deaths import by_signal
 from pipeline.launching.options import LocalOptions
 from pipeline.launching.packing import Room, machine_memory
 from pipeline.launching.tasks import (
@@ -26,6 +26,7 @@ from pipeline.launching.tasks import (
     TaskTable,
     read_outcome,
 )
+from pipeline.launching.worker import STOPPED, USERS_TO_MEND
 from pipeline.lease import process_start
 from pipeline.progress import Progress
 from pipeline.signals import StopFlag
@@ -59,7 +60,7 @@ def room(options: LocalOptions, execution: Execution, slots: int) -> Room:
 
 
 class ThisProcess:
-    """One task after the other in this process, with its live table."""
+    """One task after the other in this process: what a single run needs."""
 
     name, settle_seconds = "local", 0.0
 
@@ -78,7 +79,6 @@ class ThisProcess:
         task.state, task.job_id, task.submitted = RUNNING, str(os.getpid()), time.time()
         self.table.save()
         pack = self.table.pack(task.pack)
-        self.progress.say(f"task {task.task}: {len(pack.runs)} runs from one activation stream")
         try:
             Pack(pack.runs, pack.execution, self.progress, self.stopped, tracker=pack.tracker).execute()
         except Interrupted:
@@ -102,6 +102,7 @@ class Processes:
     """A pool: each slot runs one task at a time in a process that sees its own GPU and its share of the cores."""
 
     table: TaskTable
+    progress: Progress
     slots: Sequence[str | None]  # the GPU of each slot, or None
     free: list[str | None] = field(init=False)
     running: dict[int, tuple[subprocess.Popen[bytes], str | None]] = field(default_factory=dict)
@@ -136,9 +137,11 @@ class Processes:
         if code == 0:
             task.state = COMPLETED
         elif code < 0:
-            task.state, task.reason = FAILED, f"signal {-code} ({signal.Signals(-code).name})"
-        elif code == 130:
+            task.state, task.reason = FAILED, by_signal(-code)
+        elif code == STOPPED:
             task.state, task.reason = LOST, "its process was told to stop"
+        elif code == USERS_TO_MEND:  # its outcome says more, unless the disk is what is wrong
+            task.state, task.reason = CANCELLED, "a setting, a file or the disk stopped it"
         else:
             task.state, task.reason = FAILED, f"exit code {code}"
 
@@ -160,6 +163,8 @@ class Processes:
             )  # fmt: skip
         self.running[task.task] = (process, slot)
         task.state, task.job_id, task.log, task.submitted = RUNNING, str(process.pid), str(log), time.time()
+        count = f"{len(task.runs)} runs from one activation stream" if len(task.runs) > 1 else task.runs[0]
+        self.progress.say(f"task {task.task}: {count}, in process {process.pid} (log: {log})")
 
     def _outcome_file(self, task: Task) -> Path:
         return self.table.folder / "outcomes" / f"task-{task.task}.json"

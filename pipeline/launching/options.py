@@ -16,9 +16,9 @@ class Options:
 
 @dataclass
 class LocalOptions(Options):
-    """Packs on this machine. Without `slots`: one process for each GPU; on none or one, this very process."""
+    """Packs on this machine, each in a process of its own, whose death the launcher survives."""
 
-    slots: int | None = None  # so many packs at once, each in a process of its own; cores and memory are divided
+    slots: int | None = None  # so many packs at once: cores and memory are divided; null: one for each GPU, or one
 
 
 @dataclass

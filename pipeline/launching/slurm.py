@@ -11,10 +11,10 @@ from typing import Any
 
 from pipeline.config import REPOSITORY, Execution, Job
 from pipeline.errors import UserError
-from pipeline.launching import squeue
+from pipeline.launching import deaths, squeue
 from pipeline.launching.options import SlurmOptions
 from pipeline.launching.packing import Room
-from pipeline.launching.tasks import LOST, SUBMITTING, WAITING, Outcome, Task, TaskTable, read_outcome
+from pipeline.launching.tasks import KILLED, LOST, SUBMITTING, WAITING, Outcome, Task, TaskTable, read_outcome
 from pipeline.launching.worker import SlurmTask
 from pipeline.progress import Progress
 
@@ -46,9 +46,10 @@ class Cluster:
         self.table, self.options, self.progress = table, options, progress
         self.settle_seconds = options.settle_seconds
         self._seen: set[str] = set()
-        self._told: set[tuple[str, str]] = set()
+        self._told: set[str] = set()
         self._away = False
         self._most: int | None = None
+        self._refusal = ""
         if options.timeout_min <= 10:
             progress.say(
                 "warning: with hydra.launcher.timeout_min <= 10 submitit takes each pre-emption for a time-out"
@@ -63,15 +64,16 @@ class Cluster:
     def stop(self) -> None:
         """The tasks go on: a launcher that only watches is no reason to stop them."""
         ids = sorted({task.job_id.split("_")[0] for task in self.table.open if task.state != WAITING})
-        self.progress.say(f"{len(self.table.open)} tasks go on; the same command follows them again")
-        self.progress.say(f"to stop them: scancel {' '.join(ids)}")
+        self.progress.say(f"{self.table.submitted()}: they go on; the same command follows them again")
+        if ids:
+            self.progress.say(f"to stop them: scancel {' '.join(ids)}")
 
     def poll(self) -> None:
         try:
             for name in {t.job_id.rpartition("_")[0] for t in self._in_state(SUBMITTING)}:
                 self._find(name)
-            self._submit_waiting()
             self._update()
+            self._submit_waiting()
         except squeue.NoAnswer as error:
             if not self._away:
                 self.progress.say(
@@ -90,6 +92,11 @@ class Cluster:
     def _outcomes(self) -> Path:
         return self.table.folder.resolve() / "outcomes"
 
+    def _tell_once(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            self.progress.say(message)
+
     # ----------------------------------------------------------------------------------------------------- submission
 
     def _submit_waiting(self) -> None:
@@ -101,9 +108,10 @@ class Cluster:
             if self._submit(chunk):
                 waiting = waiting[len(chunk) :]
             elif len(chunk) == 1:
-                if ("", "limit") not in self._told:
-                    self.progress.say("Slurm accepts no further task of this user now: the rest follows later")
-                self._told.add(("", "limit"))
+                self._tell_once(
+                    f"Slurm accepts no further task now ({self._refusal}): the other {len(waiting)} are submitted as "
+                    "there is room, while this command or the same one again follows them"
+                )
                 self._most = None
                 return
             else:
@@ -127,6 +135,7 @@ class Cluster:
             if any(text in str(error) for text in AWAY):
                 raise squeue.NoAnswer(line) from error
             if any(text in str(error) for text in TOO_MANY):
+                self._refusal = line
                 return False
             raise UserError(f"{line} (hydra.launcher.* says what is asked for)") from error
         for task, job in zip(tasks, submitted, strict=True):
@@ -154,6 +163,7 @@ class Cluster:
         for task in tasks:
             number = found.get(task.job_id.rpartition("_")[2])
             task.state, task.job_id = ("PENDING", number) if number else (WAITING, "")
+            task.log = str(self.table.folder.resolve() / "slurm" / f"{number}_0_log.out") if number else ""
 
     # --------------------------------------------------------------------------------------------------------- states
 
@@ -172,11 +182,12 @@ class Cluster:
 
     def _set(self, task: Task, row: squeue.Row) -> None:
         task.state, task.reason = row.state, "" if row.reason == "None" else row.reason
+        if row.state in KILLED:
+            task.reason = deaths.in_log(Path(task.log), row.state)
         array = task.job_id.split("_")[0]  # what holds one task of an array often holds all: one line
         advice = squeue.advice(row, array)
-        if advice and (array, row.reason) not in self._told:
-            self._told.add((array, row.reason))
-            self.progress.say(f"task {task.task}, Slurm job {task.job_id}: {row.reason}: {advice}")
+        if advice:
+            self._tell_once(f"Slurm job {array}: {row.reason}: {advice}")
 
 
 def parameters(options: SlurmOptions) -> dict[str, Any]:

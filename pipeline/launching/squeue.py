@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 SECONDS = 60.0
 KEPT = {"SLURM_CONF", "SLURM_CLUSTERS"}
+OF_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
+BY_A_JOB = ("SBATCH_", "CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES")
+"""Beginnings of variables that mean a job wherever they are, and of others that are the user's own out of one."""
 RELEASE = "scontrol release {id}"
 STUCK = {
     "JobHeldAdmin": "an administrator holds it: ask why",
@@ -41,7 +44,7 @@ class Row:
 @contextmanager
 def outside_of_jobs() -> Iterator[None]:
     """Hide an outer job from the environment: sbatch would take its settings over. Where the cluster is stays known."""
-    prefixes = ("SLURM_", "SLURMD_", "SRUN_", "SBATCH_", "SUBMITIT_")
+    prefixes = OF_A_JOB + (BY_A_JOB if "SLURM_JOB_ID" in os.environ else ())
     hidden = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith(prefixes) and k not in KEPT}
     try:
         yield
@@ -72,10 +75,10 @@ def advice(row: Row, job_id: str) -> str | None:
 
 
 def largest_array() -> int:
-    """How many tasks one array may hold: MaxArraySize bounds the index."""
+    """How many tasks one array may hold: MaxArraySize bounds the index, which begins at 0."""
     done = _ask("scontrol", "show", "config")
     found = {key: int(n) for key, n in re.findall(r"^(MaxArraySize|MaxJobCount)\s*=\s*(\d+)", done.stdout, re.M)}
-    return max(1, min(found.get("MaxArraySize", 1001) - 1, found.get("MaxJobCount", 10000) - 1))
+    return max(1, min(found.get("MaxArraySize", 1001), found.get("MaxJobCount", 10000) - 1))
 
 
 def _ask(*command: str) -> subprocess.CompletedProcess[str]:

@@ -156,5 +156,10 @@ class TaskTable:
     def open(self) -> list[Task]:
         return self.where(lambda task: task.ended is None)
 
+    def submitted(self) -> str:
+        """How many of the open tasks their executor has taken on, in words."""
+        waiting = sum(task.state == WAITING for task in self.open)
+        return f"{len(self.open) - waiting} tasks submitted" + (f", {waiting} not yet" if waiting else "")
+
     def end(self, task: Task, state: str, reason: str = "") -> None:
         task.ended, task.state, task.reason = time.time(), state, reason or task.reason

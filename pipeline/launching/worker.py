@@ -15,12 +15,14 @@ from pipeline.errors import Interrupted, UserError
 from pipeline.files import write_json
 from pipeline.signals import STOPPING, StopFlag, stop_on_signal
 
+STOPPED, USERS_TO_MEND = 130, 2
+"""Exit codes of a task on this machine: it was told to stop; nobody but the user can mend what stopped it."""
 KILL_SECONDS = 900.0
 """How long a task that has saved waits for the kill that SIGTERM announced."""
 
 
 def main() -> None:
-    """A task on this machine; its exit code is 0, or 130 when it was stopped, or 1."""
+    """A task on this machine; its exit code is 0, one of those above, or 1."""
     parser = argparse.ArgumentParser(description="Train one pack of a sweep.")
     parser.add_argument("pack", type=Path, help="sweeps/<sweep>/packs/<hash>.json")
     parser.add_argument("outcome", type=Path, help="file for the reason, if the pack cannot be trained")
@@ -31,10 +33,10 @@ def main() -> None:
         try:
             train(arguments.pack, arguments.outcome, stop)
         except Interrupted:
-            sys.exit(130)
+            sys.exit(STOPPED)
         except Exception as error:
             print(f"error: {error}", file=sys.stderr)
-            sys.exit(1)
+            sys.exit(USERS_TO_MEND if isinstance(error, UserError) else 1)
 
 
 def train(pack_file: Path, outcome: Path, stop: StopFlag) -> None:

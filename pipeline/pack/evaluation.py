@@ -37,6 +37,8 @@ class Evaluation:
         except (Interrupted, UserError):
             raise
         except Exception as error:
+            if self.shared.roster.is_shared(error):
+                raise
             if len(members) == 1:
                 self.shared.roster.fail(members[0], error)
             else:

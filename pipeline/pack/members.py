@@ -10,6 +10,7 @@ from pipeline import record
 from pipeline.activations import Calibration
 from pipeline.config import Execution, RunConfig
 from pipeline.errors import Interrupted, LeaseLost, UserError
+from pipeline.execution import is_out_of_memory
 from pipeline.identity import evaluation_identity
 from pipeline.language_model import LanguageModel
 from pipeline.lease import Leases, holder
@@ -38,8 +39,13 @@ class Member:
 class Roster:
     """Who is still in the pack: a run that is recorded, fails, or is another process's goes out and stops no other."""
 
+    members: list[Member]
     leases: Leases
     progress: Progress
+
+    @property
+    def left(self) -> list[Member]:
+        return [member for member in self.members if not member.out]
 
     def leave_to_others(self, member: Member) -> None:
         """Pass over a run that a living process works on, or that one has recorded since this pack was made."""
@@ -65,7 +71,13 @@ class Roster:
             self.progress.note(member.run, str(lost))
             self.out(member)
         except Exception as error:
+            if member.trainer is None and self.is_shared(error):
+                raise
             self.fail(member, error)
+
+    def is_shared(self, error: Exception) -> bool:
+        """Whether memory was short while several runs had some of it."""
+        return is_out_of_memory(error) and len(self.left) > 1
 
     def fail(self, member: Member, error: Exception) -> None:
         step = member.trainer.step if member.trainer else 0

@@ -24,8 +24,9 @@ from pipeline.tokens.sources import calibration_contexts, evaluation_contexts
 class Pack:
     """Trains, evaluates and records runs that share a stream.
 
-    What goes wrong with one run (it diverges, its memory does not suffice, its file is bad) becomes that run's failure
-    record. What goes wrong for all of them is raised, unless there is only one.
+    What goes wrong with one run (it diverges, a step of it finds no memory, its file is bad) becomes that run's failure
+    record. What goes wrong for all of them is raised, unless there is only one; so is want of memory outside of
+    steps: it says nothing of any run, and in smaller packs there may be enough.
 
     Raises (from `execute`):
         Interrupted: `stop` was set; every run has a checkpoint or a record.
@@ -45,23 +46,21 @@ class Pack:
         sweeps_dir = Path(self.execution.sweeps_dir)
         members = [Member(run, record.run_folder(sweeps_dir, run)) for run in self.runs]
         with Leases([member.folder for member in members]) as leases:
-            roster = Roster(leases, self.progress)
+            roster = Roster(members, leases, self.progress)
             for member in members:
                 roster.leave_to_others(member)
-            present = [member for member in members if not member.out]
             try:
-                if present:
-                    self._execute(present, roster)
+                if roster.left:
+                    self._execute(roster)
             except (Interrupted, UserError):
                 raise
             except Exception as error:
-                left = [member for member in present if not member.out]
-                if len(left) != 1:
+                if len(roster.left) != 1:
                     raise
-                roster.fail(left[0], error)
+                roster.fail(roster.left[0], error)
 
-    def _execute(self, members: list[Member], roster: Roster) -> None:
-        first = members[0].run
+    def _execute(self, roster: Roster) -> None:
+        members, first = roster.left, roster.left[0].run
         with Timer(self.seconds, "load"):
             held_out = evaluation_contexts(first.model, first.data, first.eval.sequences)
             self.language_model = load_language_model(first.model, choose_device(self.execution))
@@ -71,7 +70,7 @@ class Pack:
             self.language_model, calibrations, self.execution, self.progress, roster, self.stop, self.seconds
         )
         Training(shared, self.tracker).train(members)
-        Evaluation(shared, self.runs).evaluate([m for m in members if not m.out], held_out)
+        Evaluation(shared, self.runs).evaluate(roster.left, held_out)
 
     @staticmethod
     def _calibrations(language_model: LanguageModel, members: Sequence[Member]) -> dict[str, Calibration]:

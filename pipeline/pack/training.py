@@ -65,10 +65,10 @@ class Training:
         positions: list[tuple[int, dict[str, Any]]] = []
         for member in members:
             if record.is_trained(member.folder):
-                if record.has_whole_weights(member.folder):
+                if record.is_whole_training(member.folder):
                     self.shared.progress.note(member.run, "already trained: evaluating")
                     continue
-                self.shared.progress.note(member.run, "its weights are damaged: they are trained again")
+                self.shared.progress.note(member.run, "its weights or history are damaged: it is trained again")
                 (member.folder / record.HISTORY).unlink()
             with self.shared.roster.only(member):
                 kept = self._begin(member, self.shared.calibrations[member.run.hook_name], len(members))

@@ -4,6 +4,7 @@ Every victim is forked from a process that has imported everything and used no t
 """
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -24,9 +25,10 @@ import transformer_lens.model_bridge  # noqa: F401  imported once, for all victi
 
 from pipeline import record
 from pipeline.config import RunConfig
+from pipeline.files import digest
 from pipeline.identity import git_state
 from tests.kills.victim import PHASES, Phase, launched, runs, train
-from tests.launching.sweeps import assert_same_runs
+from tests.launching.sweeps import SAME, assert_same_runs
 from tests.tiny import save_tiny_model, save_tiny_text
 
 AIMED = ("checkpoint", "block", "resampling", "evaluation", "record")
@@ -110,6 +112,9 @@ class Kills:
         assert len(shared) == len(list((self.undisturbed / "shared").glob("*.safetensors"))), sweeps
         for path in [*shared, *sweeps.glob(f"runs/*/{record.METRICS}")]:  # records with all that they say of the code
             assert path.read_bytes() == (self.undisturbed / path.relative_to(sweeps)).read_bytes(), path
+        for path in sweeps.glob("noted/*.json"):
+            whole = {name: digest((self.undisturbed / "runs" / path.stem / name).read_bytes()) for name in SAME}
+            assert json.loads(path.read_text()) == whole, f"{path.stem}: not all was there when its record appeared"
         assert not list(sweeps.glob(f"runs/*/{record.FAILURE}")), f"{sweeps}: a run failed"
 
     def _next_aim(self) -> str | None:

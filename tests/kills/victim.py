@@ -1,6 +1,8 @@
 """A process that trains a pack and says at every moment what it is doing, in one byte that its killer reads."""
 
+import json
 import mmap
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,13 +24,16 @@ from pipeline.config import (
     TrackerConfig,
     TrainConfig,
 )
-from pipeline.launch import launch
+from pipeline.files import digest
+from pipeline.launch import Place, launch
+from pipeline.launching.local import ThisProcess
 from pipeline.launching.options import LocalOptions
 from pipeline.pack import Pack, evaluation, training
 from pipeline.progress import Progress
 from pipeline.sae.baseline import BaselineConfig
 from pipeline.sae.gated import GatedConfig
 from pipeline.training import trainer
+from tests.launching.sweeps import SAME
 
 PHASES = (
     "elsewhere", "training", "lease", "configuration", "block", "resampling", "checkpoint", "weights", "evaluation",
@@ -68,9 +73,21 @@ def train(chosen: Sequence[RunConfig], sweeps_dir: Path, stop: threading.Event |
 
 
 def launched(chosen: Sequence[RunConfig], sweeps_dir: Path) -> None:
-    """The same as the command line does it: a sweep with its manifest and tasks, or a single run."""
+    """The same as the command line does it: a sweep with its manifest and tasks, or a single run.
+
+    A sweep's packs too are trained in this very process, since it is the one that dies.
+    """
     jobs = [Job(run, execution(sweeps_dir), TrackerConfig(), "kills") for run in chosen]
     assert launch(jobs, LocalOptions(poll_seconds=0.05) if len(jobs) > 1 else None)
+
+
+def _note_what_is_there(folder: Path) -> None:
+    """The record says that all is there: digests of all at this instant, in sweeps/noted/."""
+    noted = folder.parent.parent / "noted" / f"{folder.name}.json"
+    noted.parent.mkdir(exist_ok=True)
+    digests = {path.name: digest(path.read_bytes()) for path in folder.iterdir() if path.name in SAME}
+    noted.with_suffix(".tmp").write_text(json.dumps(digests))
+    os.rename(noted.with_suffix(".tmp"), noted)  # noqa: PTH104  Path.replace is marked above
 
 
 class Phase:
@@ -103,6 +120,7 @@ class Phase:
         record.write_execution = self._marked("execution", record.write_execution)
         lease.Leases._take = self._marked("lease", lease.Leases._take)  # type: ignore[method-assign]
         lease.Leases.__init__.__defaults__ = (0.5,)  # seconds that the claim of a killed process is respected; else 20
+        Place.executor = lambda _, *given: ThisProcess(*given)  # type: ignore[method-assign]
         self._mark_steps()
         self._mark_renames()
 
@@ -134,6 +152,8 @@ class Phase:
             with self.inside(name):
                 time.sleep(SLOWLY)
                 renamed = rename(path, target)
+                if name == "record":
+                    _note_what_is_there(Path(target).parent)
                 time.sleep(SLOWLY)
             return renamed
 

@@ -72,6 +72,22 @@ def test_a_killed_pack_is_halved_until_the_culprit_is_alone(cluster: Cluster, un
     assert [len(task["runs"]) for task in tasks(tmp_path)] == [4, 2, 2, 1, 1]
 
 
+def test_a_run_that_takes_more_memory_than_its_task_has_is_named(cluster: Cluster, tiny_model, tiny_text, tmp_path):
+    """One of two is a thousand times as wide, and the estimate that would refuse it is overruled."""
+    wide = ["architecture=baseline", "architecture.expansion=4,40000", "sparsity_coefficient=2"]
+    limits = ["hydra.launcher.mem_gb=1.3", "hydra.launcher.memory_gb=64"]
+    keys = [word.split("=")[0] for word in [*wide, *limits]]
+    words = arguments(tiny_model, tiny_text, tmp_path, *SLURM, steps=60)
+    words = [word for word in words if word.split("=")[0] not in keys]
+    code, output = launch([*words, *wide, *limits], cluster.environment)
+    assert code == 1, output
+    (failure,) = [record.read_json(path) for path in tmp_path.glob("runs/*/failure.json")]
+    assert failure["error"] == "ProcessKilled" and "killed by the system (out of memory" in failure["reason"], failure
+    assert "alone in its pack" in failure["reason"] and failure["reason"] in output
+    assert len(list(tmp_path.glob("runs/*/metrics.json"))) == 1
+    assert [len(task["runs"]) for task in tasks(tmp_path)] == [2, 1, 1]
+
+
 def test_a_killed_launcher_finds_its_tasks_again_and_a_second_is_refused(
     cluster: Cluster, undisturbed, words, tmp_path
 ):
