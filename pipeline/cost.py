@@ -39,10 +39,15 @@ class Cost:
         return products * self.encoder_flops / matmul_rate + beside * self.steps + model
 
 
+def encoder_flops(run: RunConfig) -> float:
+    """Of the product that a training step cannot do without."""
+    return 2 * run.train.batch * d_in(run) * d_sae(run)
+
+
 def pack_cost(runs: Sequence[RunConfig], device: str = "cpu") -> Cost:
     """What training and evaluating a pack takes; a spliced pass starts at its run's layer."""
     first = runs[0]
-    encoders = sum(2 * run.train.batch * d_in(run) * d_sae(run) * run.train.steps for run in runs)
+    encoders = sum(encoder_flops(run) * run.train.steps for run in runs)
     shape = StreamShape.of(first.train, first.model.context)
     read = shape.contexts_read(max(run.train.steps for run in runs)) * first.model.context
     held_out = first.eval.sequences * first.model.context

@@ -36,12 +36,13 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
     runs = unique([job.run for job in jobs])
     for run in runs:
         d_sae(run)  # fails early: a layer or hook that the model lacks
-    place = Place(jobs[0], options)
-    packed = pack_up(_wanted(jobs[0], runs), place.room, place.at_once)
+    wanted = _wanted(jobs[0], runs)
+    place = Place(jobs[0], options, wanted)
+    packed = pack_up(wanted, place.room, place.at_once)
     if plan_only:
         from pipeline.plan import print_plan
 
-        print_plan(jobs, packed, place.room.device)
+        print_plan(jobs, packed, place.room.device, place.at_once)
         return True
     folder = Path(jobs[0].execution.sweeps_dir) / jobs[0].sweep_name
     with Leases([folder] if options else []) as leases:
@@ -58,7 +59,7 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
 class Place:
     """Where this launch's packs are trained: how many at once, what each may take, and by which executor."""
 
-    def __init__(self, job: Job, options: Options | None) -> None:
+    def __init__(self, job: Job, options: Options | None, wanted: Sequence[RunConfig]) -> None:
         self.job, self.options = job, options or LocalOptions()
         self.here = options is None  # one run, in this very process
         if isinstance(options, SlurmOptions):
@@ -70,7 +71,7 @@ class Place:
         assert isinstance(self.options, LocalOptions)
         choose_device(job.execution)  # fails early
         found: list[str | None] = [*local.gpus(job.execution)] or [None]
-        count = 1 if self.here else self.options.slots or len(found)
+        count = 1 if self.here else self.options.slots or local.slots_for(wanted, job.execution)
         self.slots = [found[i % len(found)] for i in range(count)]
         self.at_once = self.most_at_once = count
         self.room = local.room(self.options, job.execution, count)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from rich.table import Table
@@ -11,7 +12,7 @@ from pipeline.config import Job, RunConfig
 from pipeline.console import console
 from pipeline.cost import pack_cost
 from pipeline.disk import needed
-from pipeline.execution import use_threads
+from pipeline.execution import available_cores, use_threads
 from pipeline.identity import run_name
 from pipeline.sites import d_in, d_sae
 
@@ -31,9 +32,10 @@ def _seconds(call: Callable[[], object], device: str) -> float:
     return time.perf_counter() - started
 
 
-def print_plan(jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], device: str) -> None:
-    """Runs by pack, then the totals."""
-    use_threads(jobs[0].execution)
+def print_plan(jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], device: str, at_once: int) -> None:
+    """Runs by pack, then the totals, with so many packs trained at once."""
+    threads = jobs[0].execution.threads or max(1, available_cores() // at_once)
+    use_threads(replace(jobs[0].execution, threads=threads))
     rate, out = matmul_rate(device), console()
     table = Table(box=None)
     for column in ("pack", "run", "d_in", "d_sae", "steps"):
@@ -43,12 +45,15 @@ def print_plan(jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], devic
             table.add_row(str(number), run_name(run), str(d_in(run)), str(d_sae(run)), f"{run.train.steps:,}")
     out.print(table)
     costs = [pack_cost(runs, device) for runs in packed]
-    seconds = sum(cost.seconds(rate) for cost in costs)
+    seconds = [cost.seconds(rate) for cost in costs]
+    total = max(sum(seconds) / at_once, max(seconds, default=0))
+    largest = sorted((cost.memory for cost in costs), reverse=True)[:at_once]
     need = needed(packed)
     there = len({run_name(job.run) for job in jobs}) - sum(map(len, packed))
     out.print(
-        f"{sum(map(len, packed))} runs to train in {len(packed)} packs ({there} recorded or failed before); "
-        f"memory {max((c.memory for c in costs), default=0) / 1e9:.2f} GB, "
+        f"{sum(map(len, packed))} runs to train in {len(packed)} packs, {at_once} at once "
+        f"({there} recorded or failed before); "
+        f"memory {sum(largest) / 1e9:.2f} GB, "
         f"disk {need.most / 1e9:.2f} GB while they are trained and {need.kept / 1e9:.2f} GB afterwards, "
-        f"about {clock(seconds)} at {rate / 1e9:.0f} GFLOP/s fp32 on this machine"
+        f"about {clock(total)} at {rate / 1e9:.0f} GFLOP/s fp32 for each pack on this machine"
     )

@@ -18,7 +18,9 @@ class Options:
 class LocalOptions(Options):
     """Packs on this machine, each in a process of its own, whose death the launcher survives."""
 
-    slots: int | None = None  # so many packs at once: cores and memory are divided; null: one for each GPU, or one
+    slots: int | None = (
+        None  # so many packs at once: cores and memory are divided; null: as many as GPUs or cores are good for
+    )
 
 
 @dataclass
