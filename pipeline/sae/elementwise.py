@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pipeline.sae.base import SAE, Losses, squared_error
-from pipeline.sae.pairs import Pairs, choose_pairs
+from pipeline.sae.pairs import Pairs, choose_pairs, exceeding
 
 
 class Products(NamedTuple):
@@ -87,7 +87,7 @@ class ElementwiseSAE(SAE):
     def active(self, product: Float[Tensor, "batch d_sae"]) -> Bool[Tensor, "batch d_sae"]:
         """Which pairs may be other than zero: the sum's sign is exact, so no addition is needed to know it."""
         threshold: Tensor = -getattr(self, self.gate_bias)
-        return product > threshold
+        return exceeding(product, threshold)
 
     def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
         product = self.products(x)
