@@ -4,7 +4,9 @@ Hydra composes conf/ into a plain tree; `from_hydra` checks that tree against th
 What decides a run's identity is under `RunConfig`; how and where it executes is under `Execution`.
 """
 
+import json
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -188,17 +190,22 @@ def from_hydra(cfg: DictConfig) -> Job:
 
 
 def typed(node: DictConfig, schema: type[T], section: str) -> T:
-    """The node as an instance of a dataclass, checked key by key."""
+    """The node as an instance of a dataclass, checked key by key; runs with the same section share it."""
     try:
-        given: Any = OmegaConf.to_container(node, resolve=True)
-        merged = OmegaConf.merge(_writable(schema, given), given)
-        missing = OmegaConf.missing_keys(node) | OmegaConf.missing_keys(merged)
-        if missing:
-            key = min(missing).removeprefix(f"{section}.")
-            raise UserError(f"{section}.{key} has no value: give it on the command line or in conf/")
-        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+        return _checked(json.dumps(OmegaConf.to_container(node, resolve=True)), schema, section)
     except OmegaConfBaseException as error:
         raise UserError(_one_line(error, section, schema)) from error
+
+
+@lru_cache(maxsize=1024)
+def _checked(text: str, schema: type[T], section: str) -> T:
+    given: Any = json.loads(text)
+    merged = OmegaConf.merge(_writable(schema, given), given)
+    missing = OmegaConf.missing_keys(merged)
+    if missing:
+        key = min(missing).removeprefix(f"{section}.")
+        raise UserError(f"{section}.{key} has no value: give it on the command line or in conf/")
+    return OmegaConf.to_object(merged)  # type: ignore[return-value]
 
 
 def _writable(schema: Any, given: dict[str, Any]) -> DictConfig:

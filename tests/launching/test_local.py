@@ -3,8 +3,6 @@
 import os
 import signal
 
-import pytest
-
 from pipeline import record
 from pipeline.lease import process_start
 from tests.launching.sweeps import (
@@ -21,20 +19,11 @@ from tests.launching.sweeps import (
 )
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tiny_model, tiny_text, tmp_path_factory):
-    """The sweep as the default launcher trains it, four runs in one pack."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    code, output = launch(arguments(tiny_model, tiny_text, folder))
-    assert code == 0, output
-    assert len(tasks(folder)) == 1 and tasks(folder)[0]["state"] == "COMPLETED"
-    return folder
-
-
 def test_two_slots_give_the_same_runs_and_say_what_ran_where(undisturbed, tiny_model, tiny_text, tmp_path):
     code, output = launch(arguments(tiny_model, tiny_text, tmp_path, "hydra.launcher.slots=2"))
     assert code == 0, output
     assert_same_runs(undisturbed, tmp_path)
+    assert [(len(task["runs"]), task["state"]) for task in tasks(undisturbed)] == [(4, "COMPLETED")]
     done = tasks(tmp_path)
     assert [len(task["runs"]) for task in done] == [2, 2] and len({task["job_id"] for task in done}) == 2
     assert all(task["state"] == "COMPLETED" and task["ended"] and task["attempt"] == 1 for task in done)

@@ -26,21 +26,11 @@ SLURM = [
     "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2", "hydra.launcher.memory_gb=4",
     "hydra.launcher.poll_seconds=0.5", "hydra.launcher.settle_seconds=2",
 ]  # fmt: skip
-LONG = 4000  # steps: some ten seconds, in which there is time to disturb
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tiny_model, tiny_text, tmp_path_factory) -> Path:
-    """The long sweep, trained here in one process."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    code, output = launch(arguments(tiny_model, tiny_text, folder, steps=LONG))
-    assert code == 0, output
-    return folder
 
 
 @pytest.fixture
 def words(tiny_model, tiny_text, tmp_path) -> list[str]:
-    return arguments(tiny_model, tiny_text, tmp_path, *SLURM, steps=LONG)
+    return arguments(tiny_model, tiny_text, tmp_path, *SLURM)
 
 
 def log_of_runs(folder: Path) -> str:

@@ -106,9 +106,9 @@ def test_a_sweep_launched_from_inside_a_job_is_no_part_of_it(small, tiny_model, 
     output = tmp_path / "outer.log"
     small.run(
         "sbatch", "--wait", f"--output={output}", "--mem-per-cpu=500", "--ntasks=2", "--gpus-per-node=1",
-        "--array=7", "--job-name=outer", "--time=7", "--wrap", wrap, check=False, timeout=200,
+        "--array=3", "--job-name=outer", "--time=7", "--wrap", wrap, check=False, timeout=200,
     )  # fmt: skip
-    assert "4/4" in output.read_text() or "4 done" in status(tmp_path / "sweeps", small), output.read_text()
+    assert "submitted 1 tasks" in output.read_text(), output.read_text()
     assert_all_done(tmp_path / "sweeps", small, count=4)
     (task,) = tasks(tmp_path / "sweeps")
     job = small.run("scontrol", "-o", "show", "job", task["job_id"])
