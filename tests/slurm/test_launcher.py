@@ -9,7 +9,6 @@ import pytest
 
 from pipeline import record
 from tests.launching.sweeps import (
-    Culprit,
     arguments,
     assert_same_runs,
     checkpoints,
@@ -49,17 +48,6 @@ def test_a_preempted_pack_is_requeued_and_goes_on(cluster: Cluster, undisturbed,
     assert [task["job_id"] for task in done] == [job] and done[0]["attempt"] == 1, "the same task, requeued"
     begun = [int(step.replace(",", "")) for step in re.findall(r"begins at step ([\d,]+)", log_of_runs(tmp_path))]
     assert len(begun) == 8 and sorted(begun)[4:] > [0] * 4, begun
-
-
-def test_a_killed_pack_is_halved_until_the_culprit_is_alone(cluster: Cluster, undisturbed, words, tmp_path):
-    with Culprit(tmp_path, "gated-lam4") as culprit:
-        code, output = launch(words, cluster.environment)
-    assert code == 1 and len(culprit.killed) == 3, output
-    failed = next(tmp_path.glob("runs/*gated-lam4*"))
-    failure = record.read_json(failed / "failure.json")
-    assert failure and failure["error"] == "ProcessKilled" and "alone" in failure["reason"], failure
-    assert_same_runs(undisturbed, tmp_path, but=[failed.name])
-    assert [len(task["runs"]) for task in tasks(tmp_path)] == [4, 2, 2, 1, 1]
 
 
 def test_a_run_that_takes_more_memory_than_its_task_has_is_named(cluster: Cluster, tiny_model, tiny_text, tmp_path):
