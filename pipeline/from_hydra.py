@@ -1,6 +1,8 @@
 """From the tree that Hydra composed to a checked configuration: a wrong key or value is an error that names it."""
 
+import json
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
@@ -50,17 +52,24 @@ def from_hydra(cfg: DictConfig) -> Job:
 
 
 def typed(node: DictConfig, schema: type[T], section: str) -> T:
-    """The node as an instance of a dataclass, checked key by key."""
+    """The node as an instance of a dataclass, checked key by key; runs with the same section share it."""
+    kind: Any = schema
     try:
-        given: Any = OmegaConf.to_container(node, resolve=True)
-        merged = OmegaConf.merge(_writable(schema, given), given)
-        missing = OmegaConf.missing_keys(node) | OmegaConf.missing_keys(merged)
-        if missing:
-            key = min(missing).removeprefix(f"{section}.")
-            raise UserError(f"{section}.{key} has no value: give it on the command line or in conf/")
-        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+        checked: T = _checked(json.dumps(OmegaConf.to_container(node, resolve=True)), kind, section)
+        return checked
     except OmegaConfBaseException as error:
         raise UserError(_one_line(error, section, schema)) from error
+
+
+@lru_cache(maxsize=1024)
+def _checked(text: str, schema: Any, section: str) -> Any:
+    given: Any = json.loads(text)
+    merged = OmegaConf.merge(_writable(schema, given), given)
+    missing = OmegaConf.missing_keys(merged)
+    if missing:
+        key = min(missing).removeprefix(f"{section}.")
+        raise UserError(f"{section}.{key} has no value: give it on the command line or in conf/")
+    return OmegaConf.to_object(merged)
 
 
 def _writable(schema: Any, given: dict[str, Any]) -> DictConfig:

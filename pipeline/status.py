@@ -128,8 +128,10 @@ def _why_waiting(task: Mapping[str, Any] | None, cluster: Cluster) -> str:
         return "for its turn"
     row = cluster.rows.get(task["job_id"])
     if row is None:
-        known = f"last known as {task['state']}" if task["state"] else "not submitted yet"
-        return f"job {task['job_id'] or '-'}: {known}" + (f": {task['reason']}" if task["reason"] else "")
+        if not task["job_id"]:
+            return "not submitted yet: the command that launched it submits it"
+        known = f"job {task['job_id']}: last known as {task['state']}"
+        return known + (f": {task['reason']}" if task["reason"] else "")
     advice = squeue.advice(row, task["job_id"])
     return f"job {task['job_id']} {row.state} ({row.reason})" + (f": {advice}" if advice else "")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.launching.sweeps import arguments, launch
 from tests.tiny import save_tiny_model, save_tiny_text
 
 
@@ -32,6 +33,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("tiny_model"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny_model: Path, tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep that the default launcher has trained in peace, four runs in one pack."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    code, output = launch(arguments(tiny_model, tiny_text, folder))
+    assert code == 0, output
+    return folder
 
 
 @pytest.fixture(scope="session")

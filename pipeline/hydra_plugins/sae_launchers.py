@@ -41,11 +41,12 @@ class LocalLauncher(Launcher):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from pipeline.composing import Composer
         from pipeline.from_hydra import from_hydra
         from pipeline.launch import launch
 
-        loader = self.hydra_context.config_loader
-        configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
+        compose = Composer(self.hydra_context.config_loader, self.config)
+        configs = [compose(overrides) for overrides in job_overrides]
         jobs = [from_hydra(config) for config in configs]
         complete = launch(jobs, self.options, bool(configs[0].plan))
         status = JobStatus.COMPLETED if complete else JobStatus.FAILED

@@ -24,12 +24,12 @@ class PrefetchLauncher(Launcher):
         self.hydra_context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from pipeline.composing import Composer
         from pipeline.fetching import fetch
         from pipeline.from_hydra import from_hydra
 
-        loader = self.hydra_context.config_loader
-        configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
-        for line in fetch([from_hydra(config).run for config in configs]):
+        compose = Composer(self.hydra_context.config_loader, self.config)
+        for line in fetch([from_hydra(compose(overrides)).run for overrides in job_overrides]):
             print(line, flush=True)
         return [JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED) for overrides in job_overrides]
 

@@ -10,7 +10,7 @@ from pipeline.config import Execution, Job, RunConfig
 from pipeline.errors import Interrupted, ProcessKilled
 from pipeline.identity import evaluation_identity, run_name
 from pipeline.launching.tasks import CANCELLED, COMPLETED, FINAL, KILLED, Outcome, Task, TaskTable
-from pipeline.lease import Leases, read_lease, watch
+from pipeline.lease import Leases, holder, read_lease, watch
 from pipeline.progress import Progress
 from pipeline.signals import StopFlag
 
@@ -110,8 +110,8 @@ class Follower:
             task.reason = outcome.reason if outcome.user else f"{outcome.error}: {outcome.reason}"
         if task.state == CANCELLED or (outcome is not None and outcome.user):
             self._give_up(task, task.reason or "cancelled")
-        elif self._is_elsewhere(unfinished):
-            self._give_up(task, "its runs are another process's")
+        elif others := self._elsewhere(unfinished):
+            self._give_up(task, f"left to {others}")
         elif task.state in KILLED and (outcome is not None or self._had_begun(task, unfinished)):
             self._halve(task, unfinished)
         else:
@@ -127,10 +127,11 @@ class Follower:
         leases = [read_lease(self._folder(name)) for name in unfinished]
         return any(lease and task.job_id in {lease["slurm_job"], str(lease["pid"])} for lease in leases)
 
-    def _is_elsewhere(self, unfinished: list[str]) -> bool:
-        """Whether every run that is left is some living process's of another launch."""
+    def _elsewhere(self, unfinished: list[str]) -> str:
+        """Who works on the runs that are left, if each is some living process's of another launch."""
         folders = [self._folder(name) for name in unfinished]
-        return len(watch(folders, patience=0.0)[1]) == len(folders)
+        living = watch(folders, patience=0.0)[1]
+        return ", ".join(sorted({holder(lease) for lease in living.values()})) if len(living) == len(folders) else ""
 
     def _halve(self, task: Task, unfinished: list[str]) -> None:
         reason = task.reason or task.state

@@ -20,7 +20,11 @@ SAME = (
 )  # fmt: skip
 
 
-def arguments(model: Path, text: Path, folder: Path, *more: str, steps: int = 2500) -> list[str]:
+LONG = 3000
+"""Steps: some ten seconds, in which there is time to disturb."""
+
+
+def arguments(model: Path, text: Path, folder: Path, *more: str, steps: int = LONG) -> list[str]:
     """Four runs of both architectures that write below `folder`; checkpoints twice a second."""
     return [
         "model=local", f"model.path={model}", "model.context=32", "data=files", f"data.path={text}",

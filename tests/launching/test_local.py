@@ -3,8 +3,6 @@
 import os
 import signal
 
-import pytest
-
 from pipeline import record
 from pipeline.lease import process_start
 from tests.launching.sweeps import (
@@ -21,26 +19,6 @@ from tests.launching.sweeps import (
 )
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tiny_model, tiny_text, tmp_path_factory):
-    """The sweep as the default launcher trains it, four runs in one pack."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    code, output = launch(arguments(tiny_model, tiny_text, folder))
-    assert code == 0, output
-    assert len(tasks(folder)) == 1 and tasks(folder)[0]["state"] == "COMPLETED"
-    return folder
-
-
-def test_two_slots_give_the_same_runs_and_say_what_ran_where(undisturbed, tiny_model, tiny_text, tmp_path):
-    code, output = launch(arguments(tiny_model, tiny_text, tmp_path, "hydra.launcher.slots=2"))
-    assert code == 0, output
-    assert_same_runs(undisturbed, tmp_path)
-    done = tasks(tmp_path)
-    assert [len(task["runs"]) for task in done] == [2, 2] and len({task["job_id"] for task in done}) == 2
-    assert all(task["state"] == "COMPLETED" and task["ended"] and task["attempt"] == 1 for task in done)
-    assert not list(tmp_path.glob("runs/*/lease.json"))
-
-
 def test_a_killed_pack_is_halved_until_the_culprit_is_alone(undisturbed, tiny_model, tiny_text, tmp_path):
     with Culprit(tmp_path, "gated-lam4") as culprit:
         code, output = launch(arguments(tiny_model, tiny_text, tmp_path))
@@ -55,17 +33,23 @@ def test_a_killed_pack_is_halved_until_the_culprit_is_alone(undisturbed, tiny_mo
     assert sizes == [(4, 1, None), (2, 2, 1), (2, 2, 1), (1, 3, 3), (1, 3, 3)]
 
 
-def test_ctrl_c_saves_everywhere_and_the_same_command_goes_on(undisturbed, tiny_model, tiny_text, tmp_path):
+def test_ctrl_c_saves_in_both_slots_and_the_same_command_goes_on(undisturbed, tiny_model, tiny_text, tmp_path):
     words = arguments(tiny_model, tiny_text, tmp_path, "hydra.launcher.slots=2")
     process = start(words)
-    wait_for(lambda: len(checkpoints(tmp_path)) >= 2)
+    wait_for(lambda: len({path.parent for path in checkpoints(tmp_path)}) == 4)
     os.kill(process.pid, signal.SIGINT)
     code, output = finish(process)
     assert code == 130 and "the same command goes on" in output, output
-    assert all(task["ended"] and not process_start(int(task["job_id"])) for task in tasks(tmp_path))
+    stopped = tasks(tmp_path)
+    assert [len(task["runs"]) for task in stopped] == [2, 2] and len({task["job_id"] for task in stopped}) == 2
+    assert all(task["ended"] and not process_start(int(task["job_id"])) for task in stopped)
     code, output = launch(words)
     assert code == 0 and "resumed at step" in "".join(p.read_text() for p in tmp_path.glob("tiny/logs/*")), output
     assert_same_runs(undisturbed, tmp_path)
+    done = tasks(tmp_path)[2:]
+    assert [(len(task["runs"]), task["state"], task["attempt"]) for task in done] == [(2, "COMPLETED", 1)] * 2
+    assert [(len(task["runs"]), task["state"]) for task in tasks(undisturbed)] == [(4, "COMPLETED")]
+    assert not list(tmp_path.glob("runs/*/lease.json"))
 
 
 def test_a_second_launch_is_refused_and_a_killed_one_succeeded(undisturbed, tiny_model, tiny_text, tmp_path):

@@ -9,7 +9,6 @@ import pytest
 
 from pipeline import record
 from tests.launching.sweeps import (
-    Culprit,
     arguments,
     assert_same_runs,
     checkpoints,
@@ -26,21 +25,11 @@ SLURM = [
     "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2", "hydra.launcher.memory_gb=4",
     "hydra.launcher.poll_seconds=0.5", "hydra.launcher.settle_seconds=2",
 ]  # fmt: skip
-LONG = 4000  # steps: some ten seconds, in which there is time to disturb
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tiny_model, tiny_text, tmp_path_factory) -> Path:
-    """The long sweep, trained here in one process."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    code, output = launch(arguments(tiny_model, tiny_text, folder, steps=LONG))
-    assert code == 0, output
-    return folder
 
 
 @pytest.fixture
 def words(tiny_model, tiny_text, tmp_path) -> list[str]:
-    return arguments(tiny_model, tiny_text, tmp_path, *SLURM, steps=LONG)
+    return arguments(tiny_model, tiny_text, tmp_path, *SLURM)
 
 
 def log_of_runs(folder: Path) -> str:
@@ -59,17 +48,6 @@ def test_a_preempted_pack_is_requeued_and_goes_on(cluster: Cluster, undisturbed,
     assert [task["job_id"] for task in done] == [job] and done[0]["attempt"] == 1, "the same task, requeued"
     begun = [int(step.replace(",", "")) for step in re.findall(r"begins at step ([\d,]+)", log_of_runs(tmp_path))]
     assert len(begun) == 8 and sorted(begun)[4:] > [0] * 4, begun
-
-
-def test_a_killed_pack_is_halved_until_the_culprit_is_alone(cluster: Cluster, undisturbed, words, tmp_path):
-    with Culprit(tmp_path, "gated-lam4") as culprit:
-        code, output = launch(words, cluster.environment)
-    assert code == 1 and len(culprit.killed) == 3, output
-    failed = next(tmp_path.glob("runs/*gated-lam4*"))
-    failure = record.read_json(failed / "failure.json")
-    assert failure and failure["error"] == "ProcessKilled" and "alone" in failure["reason"], failure
-    assert_same_runs(undisturbed, tmp_path, but=[failed.name])
-    assert [len(task["runs"]) for task in tasks(tmp_path)] == [4, 2, 2, 1, 1]
 
 
 def test_a_run_that_takes_more_memory_than_its_task_has_is_named(cluster: Cluster, tiny_model, tiny_text, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.launching.sweeps import arguments, assert_same_runs, checkpoints, finish, lease, start, tasks, wait_for
 from tests.slurm import processes
 from tests.slurm.cluster import Cluster
-from tests.slurm.test_launcher import LONG, SLURM
+from tests.slurm.test_launcher import SLURM
 
 
 def everything(folder: Path) -> dict[Path, tuple[bytes, int]]:
@@ -19,7 +19,7 @@ def everything(folder: Path) -> dict[Path, tuple[bytes, int]]:
 def test_a_worker_that_was_cut_off_changes_nothing_when_it_comes_back(
     cluster: Cluster, undisturbed, tiny_model, tiny_text, tmp_path
 ):
-    launcher = start(arguments(tiny_model, tiny_text, tmp_path, *SLURM, steps=LONG), cluster.environment)
+    launcher = start(arguments(tiny_model, tiny_text, tmp_path, *SLURM), cluster.environment)
     wait_for(lambda: checkpoints(tmp_path))
     (task,) = tasks(tmp_path)
     held = next(found for run in tmp_path.glob("runs/*") if (found := lease(run)))
@@ -41,4 +41,4 @@ def test_a_worker_that_was_cut_off_changes_nothing_when_it_comes_back(
     assert log.count("this process (attempt 1) leaves it alone") == 4, log
     assert [t["job_id"] for t in tasks(tmp_path)] == [task["job_id"]], "the same task, requeued elsewhere"
     cluster.start_node(node)
-    cluster.resume(node)
+    cluster.wait_for(lambda: cluster.node_state(node) == "IDLE")
