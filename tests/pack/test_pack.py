@@ -19,9 +19,10 @@ from pipeline.config import (
     RunConfig,
     SiteConfig,
     TrainConfig,
+    evaluation_settings,
 )
 from pipeline.errors import Interrupted
-from pipeline.identity import evaluation_identity, run_name
+from pipeline.identity import evaluation_identity, reference_identity, run_name
 from pipeline.pack import Pack
 from pipeline.progress import Progress
 from pipeline.sae.baseline import BaselineConfig
@@ -140,6 +141,14 @@ def test_interrupted_and_resumed_equals_uninterrupted_also_in_another_pack(packe
     execute([runs[2]], tmp_path, threads=1)
     for run in (runs[1], runs[2], runs[6]):
         assert_same_run(record.run_folder(folder, run), record.run_folder(tmp_path, run))
+
+
+def test_thresholds_are_of_an_evaluations_identity_and_not_of_its_references(tiny_model, tiny_text):
+    run = make_run(tiny_model, tiny_text)
+    pruned = replace(run, eval=replace(EVAL, prune_below=[0.1]))
+    assert run_name(run) == run_name(pruned) and evaluation_identity(run) != evaluation_identity(pruned)
+    assert reference_identity(run) == reference_identity(pruned) == evaluation_identity(run)
+    assert evaluation_settings(EVAL) == {"sequences": 12, "batch": 4}, "records from before thresholds stay valid"
 
 
 def test_pruning_evaluates_finished_runs_again_and_trains_nothing(packed):
