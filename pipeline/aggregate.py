@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.states import RunOnDisk, read_object, read_states, reason
+from pipeline.states import RunOnDisk, read_object, read_run, read_states, reason
 
 FIRST = (
     "run", "sweep", "model", "site", "layer", "architecture", "d_in", "d_sae", "sparsity_coefficient", "seed", "status",
@@ -22,6 +22,7 @@ EXPECTED = (
 )  # fmt: skip
 """Further columns that are always there, for frontiers and figures to find."""
 MEASURED = {*FIRST[FIRST.index("l0") :], "alive_fraction", "training_seconds"}
+PRUNE_BELOW = "eval.prune_below"
 RENAMED = {"site.name": "site", "architecture.name": "architecture"}
 
 
@@ -32,6 +33,23 @@ def read_sweep(sweeps_dir: Path, sweep: str, now: float | None = None) -> pd.Dat
         now: seconds since the epoch, against which progress is old or young; the present by default.
     """
     return table([_row(sweeps_dir, run, sweep, state) for run, state in read_states(sweeps_dir, sweep, now)])
+
+
+def read_pruned(sweeps_dir: Path, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row a threshold of every finished run that was evaluated with thresholds: the run's, with what pruning made.
+
+    Args:
+        runs: as `read_sweep` gives them. Its columns are the result's, where `eval.prune_below` is the one threshold,
+            and `place` the number of that threshold among the run's.
+    """
+    rows = []
+    asked = runs[runs["status"].eq("done") & runs.get(PRUNE_BELOW, pd.Series(index=runs.index, dtype=object)).notna()]
+    for row in asked.to_dict("records"):
+        entry = {"run": row["run"], "evaluation": row["evaluation.id"]}
+        record = read_run(sweeps_dir / "runs", entry).record or {}
+        for place, pruned in enumerate(record.get("pruned", [])):
+            rows.append({**row, **_scalars(pruned), PRUNE_BELOW: pruned["below"], "place": place})
+    return pd.DataFrame(rows, columns=[*runs, "below", "below_unscaled", "place"])
 
 
 def _row(sweeps_dir: Path, run: RunOnDisk, sweep: str, state: str) -> dict[str, Any]:

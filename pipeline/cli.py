@@ -148,7 +148,7 @@ def _known_keys() -> list[str]:
         group = "" if file.parent == CONF else f"{file.parent.name}."
         if group not in {"sweep.", "hydra."}:
             keys += [group + key for key in _flat(OmegaConf.to_container(OmegaConf.load(file)))]
-    return sorted(set(keys) - {"defaults"})
+    return sorted({key for key in keys if key.rpartition(".")[2] != "defaults"})
 
 
 def _flat(tree: object, prefix: str = "") -> list[str]:

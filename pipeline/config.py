@@ -105,6 +105,7 @@ class EvalConfig:
 
     sequences: int = 400
     batch: int = 16
+    prune_below: list[float] = field(default_factory=list)  # evaluated again without activations below each of these
 
 
 @dataclass(frozen=True)
@@ -162,9 +163,17 @@ def plain(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
+def evaluation_settings(evaluation: EvalConfig) -> dict[str, Any]:
+    """As `plain`, without thresholds where none are asked for: the identity of such an evaluation knows of none."""
+    content = plain(evaluation)
+    if not evaluation.prune_below:
+        del content["prune_below"]
+    return content
+
+
 def settings(run: RunConfig) -> dict[str, Any]:
     """A run's settings without paths: these say where a folder lay, its digest (in the identity) what it is."""
-    content = plain(run)
+    content = plain(run) | {"eval": evaluation_settings(run.eval)}
     for section in ("model", "data"):
         del content[section]["path"]
     return content

@@ -45,7 +45,7 @@ def encoder_flops(run: RunConfig) -> float:
 
 
 def pack_cost(runs: Sequence[RunConfig], device: str = "cpu") -> Cost:
-    """What training and evaluating a pack takes; a spliced pass starts at its run's layer."""
+    """What training and evaluating a pack takes; a spliced pass, one a threshold too, starts at its run's layer."""
     first = runs[0]
     encoders = sum(encoder_flops(run) * run.train.steps for run in runs)
     shape = StreamShape.of(first.train, first.model.context)
@@ -55,7 +55,8 @@ def pack_cost(runs: Sequence[RunConfig], device: str = "cpu") -> Cost:
     spliced = [_parameters_from(run.model, run.layer) for run in runs]
     ablated = [_parameters_from(run.model, run.layer) for run in {run.hook_name: run for run in runs}.values()]
     to_sites = whole - _parameters_from(first.model, deepest + 1)
-    model_flops = 2 * (read * to_sites + held_out * (whole + 2 * to_sites + sum(spliced) + 2 * sum(ablated)))
+    passes = sum(spliced) * (1 + len(first.eval.prune_below)) + 2 * sum(ablated)
+    model_flops = 2 * (read * to_sites + held_out * (whole + 2 * to_sites + passes))
     return Cost(memory(runs, device), encoders, model_flops, sum(run.train.steps for run in runs), device)
 
 
@@ -88,7 +89,7 @@ def _evaluation(runs: Sequence[RunConfig]) -> float:
     """Numbers: logits of one batch with their copy, the features of one SAE, and an MLP's inside."""
     run = runs[0]
     positions = max(run.eval.batch, run.train.lm_batch) * run.model.context
-    features = 2 * max(d_sae(r) for r in runs)
+    features = (3 if run.eval.prune_below else 2) * max(d_sae(r) for r in runs)
     return positions * (2 * vocabulary(run.model) + features + 4 * model_shape(run.model).d_mlp)
 
 

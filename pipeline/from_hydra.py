@@ -1,8 +1,10 @@
 """From the tree that Hydra composed to a checked configuration: a wrong key or value is an error that names it."""
 
 import json
+import math
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
@@ -128,3 +130,6 @@ def check(run: RunConfig) -> None:
         raise UserError(f"model.context={run.model.context} is too short: BOS, one token and one to predict are three")
     if run.eval.sequences % run.eval.batch:
         raise UserError(f"eval.sequences={run.eval.sequences} is no multiple of eval.batch={run.eval.batch}")
+    below = [0.0, *run.eval.prune_below]
+    if not all(first < second < math.inf for first, second in pairwise(below)):
+        raise UserError(f"eval.prune_below={below[1:]} must hold numbers above 0, from small to large")

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import subprocess
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import REPOSITORY, ModelConfig, RunConfig, plain
+from pipeline.config import REPOSITORY, EvalConfig, ModelConfig, RunConfig, evaluation_settings, plain
 from pipeline.sites import d_sae
 from pipeline.tokens import text
 
@@ -67,15 +68,24 @@ def run_name(run: RunConfig) -> str:
 
 
 def evaluation_identity(run: RunConfig) -> str:
-    """Hash of what an evaluation's references depend on."""
-    return short_hash([token_identity(run), plain(run.eval), NUMERICS_VERSION])
+    """Hash of what a finished run is judged on, and how."""
+    return _evaluation_hash(run, run.eval)
+
+
+def reference_identity(run: RunConfig) -> str:
+    """Hash of what clean and ablated losses depend on: pruning does not touch them."""
+    return _evaluation_hash(run, replace(run.eval, prune_below=[]))
+
+
+def _evaluation_hash(run: RunConfig, evaluation: EvalConfig) -> str:
+    return short_hash([token_identity(run), evaluation_settings(evaluation), NUMERICS_VERSION])
 
 
 def pack_identity(run: RunConfig) -> str:
     """Runs with the same hash can be trained from one stream."""
     train = run.train
     stream = [train.lm_batch, train.batch, train.block, train.calibration, run.seed]
-    return short_hash([token_identity(run), stream, plain(run.eval)])
+    return short_hash([token_identity(run), stream, evaluation_settings(run.eval)])
 
 
 @lru_cache(maxsize=1)

@@ -37,6 +37,8 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
   summary.md                 all of it in words
   figure_1.png, .pdf, .csv   loss recovered against L0
   figure_6.png, .pdf, .csv   gamma and alive fraction against L0
+  pruning.csv, figure_pruning.png, .pdf, .csv
+                             the same without tiny activations, for runs evaluated with eval=pruning
 
   sweep=NAME          one sweep only
   source=FILE.csv     points from a table (the paper's column names or ours) instead of records: results/<its stem>/
@@ -77,14 +79,14 @@ def chosen_sweeps(options: Options) -> list[str]:
 
 def aggregate(options: Options, sweep: str) -> list[Path]:
     """Write the tables and figures of one sweep, print its results, and return the pictures' paths."""
-    from pipeline.aggregate import read_sweep
+    from pipeline.aggregate import read_pruned, read_sweep
     from pipeline.comparison.compare import panels
     from pipeline.screen import print_results
 
     runs = read_sweep(options.sweeps_dir, sweep)
     compared = list(panels(runs, options.sweeps_dir, options.replicates))
     print_results(sweep, runs)
-    return write_results(options, sweep, runs, compared)
+    return write_results(options, sweep, runs, compared, read_pruned(options.sweeps_dir, runs))
 
 
 def aggregate_source(options: Options, path: Path) -> list[Path]:
@@ -97,12 +99,14 @@ def aggregate_source(options: Options, path: Path) -> list[Path]:
     compared = list(panels(source.runs, None, options.replicates))
     print(source.line)
     print_results(source.name, source.runs)
-    return write_results(options, source.name, source.runs, compared)
+    return write_results(options, source.name, source.runs, compared, source.runs.iloc[:0])
 
 
-def write_results(options: Options, name: str, runs: "pd.DataFrame", compared: "list[Panel]") -> list[Path]:
+def write_results(
+    options: Options, name: str, runs: "pd.DataFrame", compared: "list[Panel]", pruned: "pd.DataFrame"
+) -> list[Path]:
     """Tables, words and figures of one sweep or source; the ratios go to the screen too."""
-    from pipeline.comparison import summary, tables
+    from pipeline.comparison import pruning, summary, tables
     from pipeline.compute_hit import compute_hits, read_family
     from pipeline.files import write_text
     from pipeline.frontier import frontier, frontiers, on_frontier, points
@@ -117,9 +121,13 @@ def write_results(options: Options, name: str, runs: "pd.DataFrame", compared: "
         write_table(results / f"{file}.csv", rows)
     if options.family is not None:
         write_table(results / "compute_hit.csv", compute_hits(runs, read_family(options.family)))
-    write_text(results / "summary.md", summary.summary(name, runs, ratios, points(runs), compared))
-    print_ratios(summary.ratio_lines(ratios), summary.not_compared(compared, runs))
-    return draw_figures(results, runs)
+    both_ways = pruning.compare_pruned(compared, pruned, options.sweeps_dir)
+    if both_ways:
+        write_table(results / "pruning.csv", pruning.table(both_ways))
+    further = pruning.paragraphs(both_ways)
+    write_text(results / "summary.md", summary.summary(name, runs, ratios, points(runs), compared, further))
+    print_ratios([*summary.ratio_lines(ratios), *pruning.lines(both_ways)], summary.not_compared(compared, runs))
+    return draw_figures(results, runs) + draw_pruning(results, runs, pruned)
 
 
 def write_table(path: Path, rows: "pd.DataFrame") -> None:
@@ -139,6 +147,17 @@ def draw_figures(results: Path, runs: "pd.DataFrame") -> list[Path]:
             write_table(results / f"{name}.csv", points)
             pictures += style.save(figure.draw(points), results / name)
     return pictures
+
+
+def draw_pruning(results: Path, runs: "pd.DataFrame", pruned: "pd.DataFrame") -> list[Path]:
+    """Fronts with and without tiny activations, where runs were evaluated both ways."""
+    from pipeline.figures import figure_pruning, style
+
+    if pruned.empty:
+        return []
+    points = figure_pruning.data(runs, pruned)
+    write_table(results / "figure_pruning.csv", points)
+    return style.save(figure_pruning.draw(points), results / "figure_pruning")
 
 
 def plot(arguments: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -137,13 +137,14 @@ def write_training(folder: Path, trainer: Trainer, folded: SAE) -> None:
 
 def write_record(
     folder: Path, run: RunConfig, evaluation: Mapping[str, Any], training: Mapping[str, Any],
-    metrics: Mapping[str, Any], sequences: Mapping[str, Tensor],
+    metrics: Mapping[str, Any], sequences: Mapping[str, Tensor], pruned: Sequence[Mapping[str, Any]] = (),
 ) -> None:  # fmt: skip
     """Write a finished run's record; metrics.json appears last, and then the checkpoints go.
 
     Args:
         evaluation: id, hashes of tokens and references.
         training: facts that follow from the configuration only together with the data: widths, scale, epochs.
+        pruned: metrics without the activations below each threshold, where the evaluation asks for some.
     """
     target = record_folder(folder, evaluation["id"])
     write_safetensors(target / SEQUENCES, sequences)
@@ -152,6 +153,8 @@ def write_record(
         "settings": settings(run), "training": dict(training) | sparse_share(folder), "evaluation": dict(evaluation),
         "metrics": dict(metrics), HISTORY_DIGEST: _history_digest(folder), "provenance": provenance(),
     }  # fmt: skip
+    if pruned:
+        content["pruned"] = [dict(each) for each in pruned]
     write_sealed(target / METRICS, content)
     remove_checkpoints(folder / "checkpoints")
 

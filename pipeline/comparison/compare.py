@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Measured:
     seed_half_width: float | None
     n_seeds: int
     note: dict[str, str]  # by noise: why there is no interval; "" for a refusal of the comparison itself
-    alive: dict[str, Floats]  # by architecture: alive fractions of the points that the estimate rests on
+    alive: dict[str, Floats]  # by place in the pair: alive fractions of the points that the estimate rests on
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,17 @@ def compare(panel: Panel) -> None:
             panel.measured.append(measure(panel, pair, fidelity))
 
 
-def measure(panel: Panel, pair: Pair, fidelity: str) -> Measured:
-    """One pair of fronts along one axis; the panel's sums, where it has them, give the noise of the text."""
+def measure(panel: Panel, pair: Pair, fidelity: str, within: tuple[float, float] | None = None) -> Measured:
+    """One pair of fronts along one axis; the panel's sums, where it has them, give the noise of the text.
+
+    Args:
+        within: an interval of loss recovered that the comparison shall not leave.
+    """
     x, y = np.log(as_floats(panel.runs["l0"]).clip(1e-300)), _fidelity(panel.runs, fidelity)
     arms = (pair.baseline, pair.gated)
-    read: Reading = fidelity_gain if fidelity == DELTA_CE else l0_ratio
+    read: Reading = fidelity_gain if fidelity == DELTA_CE else partial(l0_ratio, within=within)
     curve = read(_fixed(pair.baseline, x, y), _fixed(pair.gated, x, y), 1)
-    alive = {front.architecture: _alive(front, x, y, fidelity, curve) for front in arms}
+    alive = {n: _alive(front, x, y, fidelity, curve) for n, front in zip((BASELINE, GATED), arms, strict=True)}
     if curve is None:
         return Measured(pair, fidelity, None, None, None, 0, {"": _no_overlap(arms, x, y, fidelity)}, alive)
     n_seeds, half_width, note = _seed_noise(panel, pair, read, x, y)

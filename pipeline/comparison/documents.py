@@ -51,7 +51,8 @@ def record_path(sweeps_dir: Path, run: str, evaluation: str) -> Path:
 def read_documents(sweeps_dir: Path, runs: pd.DataFrame) -> tuple[Documents | None, dict[str, str]]:
     """The sums of one panel's finished runs, in their order, and for each run without usable ones the reason.
 
-    A run that has none has NaN in its row; where no run has any, or the references are gone, there is nothing.
+    A run that has none has NaN in its row; where no run has any, or the references are gone, there is nothing. Where
+    the table has a column `place`, rows with one are of a run that was pruned, at the threshold of that number.
     """
     try:
         base = _references(sweeps_dir / "shared", runs)
@@ -61,10 +62,12 @@ def read_documents(sweeps_dir: Path, runs: pd.DataFrame) -> tuple[Documents | No
     totals = {name: np.bincount(of_document, base[name]).astype(float) for name in base if name != "document"}
     count, tokens, reasons = len(totals["predictions"]), None, {}
     l0, sae = np.full((2, len(runs), count), np.nan)
+    places = runs["place"] if "place" in runs else [None] * len(runs)
     columns = [runs[name] for name in ("run", "evaluation.id", "l0", "ce_sae")]
-    for number, (run, evaluation, recorded_l0, recorded_ce) in enumerate(zip(*columns, strict=True)):
+    for number, (run, evaluation, recorded_l0, recorded_ce, place) in enumerate(zip(*columns, places, strict=True)):
         try:
-            found = _arrays(record_path(sweeps_dir, run, evaluation) / "sequences.safetensors", PER_SEQUENCE)
+            path = record_path(sweeps_dir, run, evaluation) / "sequences.safetensors"
+            found = _arrays(path, PER_SEQUENCE) if pd.isna(place) else _pruned(path, int(place))
             sums = _checked_sums(found, of_document, tokens)
             _agree(sums["l0"].sum() / sums["tokens"].sum(), recorded_l0, "L0")
             _agree(sums["ce_sae"].sum() / totals["predictions"].sum(), recorded_ce, "cross-entropy")
@@ -110,6 +113,14 @@ def _arrays(path: Path, names: Sequence[str]) -> dict[str, Floats]:
         raise Unusable(f"{path.name} is absent") from error
     except (OSError, KeyError, DamagedFile) as error:
         raise Unusable(f"{path.name} cannot be read") from error
+
+
+def _pruned(path: Path, place: int) -> dict[str, Floats]:
+    """As `_arrays`, of a run that was pruned at its threshold of that number; its tokens are the same."""
+    found = _arrays(path, ("tokens", "pruned_l0", "pruned_ce_sae"))
+    if place >= len(found["pruned_l0"]):
+        raise Unusable(f"{path.name} has {len(found['pruned_l0'])} thresholds, and its record more")
+    return {"tokens": found["tokens"], "l0": found["pruned_l0"][place], "ce_sae": found["pruned_ce_sae"][place]}
 
 
 def _checked_sums(

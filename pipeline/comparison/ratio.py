@@ -64,15 +64,16 @@ def row_medians(values: Floats) -> Floats:
     return medians
 
 
-def l0_ratio(baseline: Sampler, gated: Sampler, rows: int) -> Curve | None:
+def l0_ratio(baseline: Sampler, gated: Sampler, rows: int, within: tuple[float, float] | None = None) -> Curve | None:
     """The log ratio of L0 along fidelity; None where the fronts of the sample do not overlap.
 
     Args:
         baseline, gated: for some of the rows (the first is the sample, the others replicates) log L0 and fidelity of
             the arm's points, [rows, points] each.
         rows: how many rows there are.
+        within: an interval of fidelity that the overlap is cut to.
     """
-    return _along(_by_fidelity(baseline), _by_fidelity(gated), rows)
+    return _along(_by_fidelity(baseline), _by_fidelity(gated), rows, within)
 
 
 def fidelity_gain(baseline: Sampler, gated: Sampler, rows: int) -> Curve | None:
@@ -88,14 +89,16 @@ def _by_l0(arm: Sampler) -> Sampler:
     return lambda rows: fronts(*arm(rows))
 
 
-def _along(first: Sampler, second: Sampler, rows: int) -> Curve | None:
+def _along(first: Sampler, second: Sampler, rows: int, within: tuple[float, float] | None = None) -> Curve | None:
     """The second coordinates of two fronts along the first, block by block so that memory stays small."""
     sample = slice(0, 1)
     known, other = first(sample)[0], second(sample)[0]
     interval = overlap(known, other)
     if interval is None:
         return None
-    low, high = interval
+    low, high = interval if within is None else (max(interval[0], within[0]), min(interval[1], within[1]))
+    if low >= high:
+        return None
     at = low + (high - low) * (np.arange(GRID) + 0.5) / GRID
     step = max(1, BLOCK // max(GRID, known.shape[1], other.shape[1]))
     blocks = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]

@@ -72,15 +72,23 @@ def not_compared(panels: Sequence[Panel], runs: pd.DataFrame) -> list[str]:
     return lines
 
 
-def summary(sweep: str, runs: pd.DataFrame, ratios: pd.DataFrame, points: pd.DataFrame, panels: Sequence[Panel]) -> str:
-    """summary.md."""
+def summary(
+    sweep: str, runs: pd.DataFrame, ratios: pd.DataFrame, points: pd.DataFrame, panels: Sequence[Panel],
+    further: Sequence[str] = (),
+) -> str:  # fmt: skip
+    """summary.md.
+
+    Args:
+        further: paragraphs of Markdown on what else was compared.
+    """
     absent = runs[runs["status"].isin(["failed", "missing"])]
     parts = [
         f"# {sweep}", _status(runs), "## L0 of the baseline over L0 of gated", METHOD,
-        _bullets(ratio_lines(ratios)) or "There is nothing to compare yet.",
+        bullets(ratio_lines(ratios)) or "There is nothing to compare yet.",
         "## The paper's claims", "\n".join(claims.lines(claims.claims(ratios, points))),
-        "## Not compared", _bullets(not_compared(panels, runs)) or "Everything that is finished was compared.",
-        "## Failed or missing", _bullets([f"{r.status}: {r.run}: {r.reason}" for r in absent.itertuples()]) or "None.",
+        *further,
+        "## Not compared", bullets(not_compared(panels, runs)) or "Everything that is finished was compared.",
+        "## Failed or missing", bullets([f"{r.status}: {r.run}: {r.reason}" for r in absent.itertuples()]) or "None.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
@@ -90,5 +98,5 @@ def _status(runs: pd.DataFrame) -> str:
     return f"{len(runs)} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + "."
 
 
-def _bullets(lines: Sequence[str]) -> str:
+def bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)

@@ -2,7 +2,8 @@
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,31 +18,45 @@ from pipeline.sae.base import SAE
 from pipeline.tokens.contexts import Contexts
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """What is evaluated of one run: its SAE, on unscaled activations of its hook."""
+
+    hook: str
+    sae: SAE
+    prune_below: Sequence[float] = ()  # thresholds on the SAE's activations
+
+
 @torch.no_grad()
 def evaluate(
-    language_model: LanguageModel, contexts: Contexts, batch: int, saes: Mapping[str, tuple[str, SAE]],
+    language_model: LanguageModel, contexts: Contexts, batch: int, candidates: Mapping[str, Candidate],
     stop: threading.Event,
-) -> dict[str, dict[str, Tensor]]:  # fmt: skip
-    """Sums of every SAE; one clean pass serves all of them, and each has one spliced pass a batch, from its site on.
+) -> dict[str, list[dict[str, Tensor]]]:  # fmt: skip
+    """Sums of every run's SAE as it is, then pruned at each of its thresholds.
 
-    Args:
-        saes: hook name and SAE (on unscaled activations) of each run.
+    One clean pass serves all of them; each has one spliced pass a batch and threshold, from its site on.
 
     Raises:
         Interrupted: `stop` was set; an evaluation begun is begun anew.
     """
-    sums = {name: EvaluationSums(sae, len(contexts)) for name, (_, sae) in saes.items()}
-    hooks = sorted({hook for hook, _ in saes.values()})
+    sums = {
+        name: [EvaluationSums(one.sae, len(contexts), below) for below in (0.0, *one.prune_below)]
+        for name, one in candidates.items()
+    }
+    hooks = sorted({one.hook for one in candidates.values()})
     for rows, part in batches(contexts, batch):
         if stop.is_set():
             raise Interrupted
         prefix = language_model.prefix(part.tokens, hooks)
         where = ~part.special.to(language_model.device)
-        for name, (hook, _) in saes.items():
-            reconstruction = sums[name].add(rows, prefix.activations[hook], part.special)
-            losses = language_model.spliced(prefix, hook, reconstruction, where)
-            sums[name].put_cross_entropy(rows, summed(losses, part.special))
-    return {name: total.tensors() for name, total in sums.items()}
+        for name, one in candidates.items():
+            x = prefix.activations[one.hook]
+            code = one.sae.code(x.flatten(0, 1))
+            for total in sums[name]:
+                reconstruction = total.add(rows, x, code, part.special)
+                losses = language_model.spliced(prefix, one.hook, reconstruction, where)
+                total.put_cross_entropy(rows, summed(losses, part.special))
+    return {name: [total.tensors() for total in totals] for name, totals in sums.items()}
 
 
 def metrics_of(sums: dict[str, Tensor], reference: References, hook: str) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """Sums over one run's evaluation: per sequence, in float64, so that every interval can be computed later."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline.sae.base import SAE
+from pipeline.sae.pairs import Pairs
 
 PER_SEQUENCE = ("tokens", "l0", "x_x", "xhat_xhat", "x_xhat", "error", "cosine", "norm_ratio", "ce_sae")
 """Columns of a run's sequences: counts and sums over the non-special tokens of each context.
@@ -12,23 +15,36 @@ PER_SEQUENCE = ("tokens", "l0", "x_x", "xhat_xhat", "x_xhat", "error", "cosine",
 x_x is the sum of ||x||^2, xhat_xhat of ||x_hat||^2, x_xhat of x . x_hat, error of ||x - x_hat||^2.
 """
 
+PRUNED, UNTOUCHED = "pruned_", ("tokens", "x_x", "x_sum")
+
 
 class EvaluationSums:
-    """Accumulates one SAE's sums batch by batch."""
+    """Accumulates one SAE's sums batch by batch.
 
-    def __init__(self, sae: SAE, sequences: int) -> None:
-        self.sae = sae
+    Args:
+        below: activations smaller than this count as zero (0: all count as they are).
+    """
+
+    def __init__(self, sae: SAE, sequences: int, below: float = 0.0) -> None:
+        self.sae, self.below = sae, below
         self.per_sequence = {name: torch.zeros(sequences, dtype=torch.float64) for name in PER_SEQUENCE}
         self.fired = torch.zeros(sae.d_sae, dtype=torch.int64)
         self.x_sum = torch.zeros(sae.d_in, dtype=torch.float64)
 
     @torch.no_grad()
     def add(
-        self, rows: slice, x: Float[Tensor, "batch pos d_in"], special: Bool[Tensor, "batch pos"]
-    ) -> Float[Tensor, "batch pos d_in"]:
-        """Encode and decode one batch of contexts; returns the reconstruction, for splicing."""
+        self, rows: slice, x: Float[Tensor, "batch pos d_in"], code: tuple[Pairs, Tensor],
+        special: Bool[Tensor, "batch pos"],
+    ) -> Float[Tensor, "batch pos d_in"]:  # fmt: skip
+        """Decode one batch of contexts; returns the reconstruction, for splicing.
+
+        Args:
+            code: of the batch's positions, as the SAE's `code` gives it.
+        """
         counted = ~special.to(x.device)
-        pairs, f = self.sae.code(x.flatten(0, 1))
+        pairs, f = code
+        if self.below:
+            f = torch.where(f < self.below, 0.0, f)
         x_hat = (pairs.decode(f, self.sae.W_dec) + self.sae.b_dec).view(x.shape)
         l0, fired = pairs.counts(f, counted.flatten())
         self.fired += fired.cpu()
@@ -51,6 +67,20 @@ class EvaluationSums:
         """What sequences.safetensors holds."""
         feature_counts: Int[Tensor, " d_sae"] = self.fired
         return self.per_sequence | {"feature_counts": feature_counts, "x_sum": self.x_sum}
+
+
+def together(sums: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What sequences.safetensors holds: the sums of an SAE as it is and, where it was pruned too, those by threshold.
+
+    Args:
+        sums: as it is, then at each threshold.
+
+    Returns:
+        The latter are [thresholds, ...] under their names with `PRUNED` before them; what pruning leaves is left out.
+    """
+    first, *pruned = sums
+    names = [name for name in first if name not in UNTOUCHED] if pruned else []
+    return first | {f"{PRUNED}{name}": torch.stack([each[name] for each in pruned]) for name in names}
 
 
 def _per_token(

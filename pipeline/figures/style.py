@@ -36,7 +36,13 @@ class Look:
         red, green, blue = (1 - (1 - part) * 0.6**steps for part in colors.to_rgb(self.colour))
         return Look(colors.to_hex((red, green, blue)), self.marker, self.dashes)
 
+    def pruned(self) -> "Look":
+        """For the same architecture with tiny activations left out: points and dots of its colour."""
+        return Look(self.colour, ".", (0, (1, 1)))
 
+
+PRUNED = ", pruned"
+"""What follows an architecture's name where tiny activations are left out."""
 # Colours of Okabe and Ito, which colour-blind readers tell apart; blue and orange differ most in grey.
 KNOWN = {"gated": Look("#0072B2", "o", "-"), "baseline": Look("#E69F00", "s", (0, (4, 1.5)))}
 COLOURS = ("#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
@@ -46,6 +52,8 @@ DASHES: tuple[tuple[int, tuple[float, ...]], ...] = ((0, (1, 1)), (0, (6, 1.5, 1
 
 def look(architecture: str) -> Look:
     """An architecture that is not known here gets a look from its name alone: the same in every sweep."""
+    if architecture.endswith(PRUNED):
+        return look(architecture.removesuffix(PRUNED)).pruned()
     if architecture in KNOWN:
         return KNOWN[architecture]
     number = zlib.crc32(architecture.encode())

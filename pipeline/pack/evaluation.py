@@ -12,10 +12,11 @@ from pipeline.activations import training_facts
 from pipeline.clock import Timer
 from pipeline.config import RunConfig
 from pipeline.errors import Interrupted, UserError
-from pipeline.evaluation.evaluate import evaluate, metrics_of
+from pipeline.evaluation.evaluate import Candidate, evaluate, metrics_of
 from pipeline.evaluation.references import References, references
+from pipeline.evaluation.sums import together
 from pipeline.execution import process_facts
-from pipeline.identity import evaluation_identity, run_name, short_hash
+from pipeline.identity import evaluation_identity, reference_identity, run_name, short_hash
 from pipeline.pack.members import Member, Shared
 from pipeline.sae.saved import load_sae
 from pipeline.tokens.contexts import Contexts
@@ -50,29 +51,44 @@ class Evaluation:
 
     def _evaluate_together(self, members: list[Member], contexts: Contexts) -> None:
         language_model = self.shared.language_model
-        eval_batch, identity = members[0].run.eval.batch, evaluation_identity(members[0].run)
+        eval_batch, identity = members[0].run.eval.batch, reference_identity(members[0].run)
         self.shared.progress.say(f"evaluating {len(members)} runs on {len(contexts):,} held-out contexts")
         with Timer(self.shared.seconds, "evaluation"):
             means = {m.run.hook_name: self.shared.calibrations[m.run.hook_name].mean for m in members}
             folder = record.shared_folder(Path(self.shared.execution.sweeps_dir))
             reference = references(language_model, contexts, eval_batch, means, identity, folder)
-            saes = {m.folder.name: (m.run.hook_name, load_sae(m.folder).to(language_model.device)) for m in members}
-            sums = evaluate(language_model, contexts, eval_batch, saes, self.shared.stop)
+            candidates = {member.folder.name: self._candidate(member) for member in members}
+            sums = evaluate(language_model, contexts, eval_batch, candidates, self.shared.stop)
         tokens_hash = short_hash(contexts.tokens.tolist())
         for member in members:
             with self.shared.roster.only(member):
                 self._record(member, reference, sums[member.folder.name], tokens_hash)
 
-    def _record(self, member: Member, reference: References, sums: dict[str, torch.Tensor], tokens_hash: str) -> None:
+    def _candidate(self, member: Member) -> Candidate:
+        sae = load_sae(member.folder).to(self.shared.language_model.device)
+        return Candidate(member.run.hook_name, sae, self._thresholds(member.run))
+
+    def _thresholds(self, run: RunConfig) -> list[float]:
+        """Those of the configuration are meant on inputs with E||x||^2 = d_in, whatever the run was trained on."""
+        unit = self.shared.calibrations[run.hook_name].scale("sqrt_d_in")
+        return [below / unit for below in run.eval.prune_below]
+
+    def _record(
+        self, member: Member, reference: References, sums: list[dict[str, torch.Tensor]], tokens_hash: str
+    ) -> None:
         run, hook = member.run, member.run.hook_name
         evaluation = {
             "id": evaluation_identity(run), "tokens": tokens_hash, "clean": reference.stored["clean"],
             "ablated": reference.stored[hook], "alive": "fired on at least one of evaluation_tokens held-out tokens",
         }  # fmt: skip
-        computed = metrics_of(sums, reference, hook)
+        computed, *of_pruned = [metrics_of(each, reference, hook) for each in sums]
+        pruned = [
+            {"below": below, "below_unscaled": unscaled, **metrics}
+            for below, unscaled, metrics in zip(run.eval.prune_below, self._thresholds(run), of_pruned, strict=True)
+        ]
         record.write_execution(member.folder, self._execution_facts(member))
         training = training_facts(run, self.shared.calibrations[hook])
-        record.write_record(member.folder, run, evaluation, training, computed, sums)
+        record.write_record(member.folder, run, evaluation, training, computed, together(sums), pruned)
         record.write_log(member.folder, "recorded")
         self.shared.progress.finished(run, computed)
         self.shared.roster.out(member)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 PREDICTIONS = 15.0
 
@@ -69,6 +69,28 @@ class Sweep:
         )
         return folder
 
+    def prune(self, folder: Path, thresholds: dict[float, tuple[float, float]]) -> None:
+        """Evaluate a finished run pruned too: by threshold the factor on its L0 and what it loses of loss recovered."""
+        record, sums = json.loads((folder / "metrics.json").read_text()), load_file(folder / "sequences.safetensors")
+        metrics, ablated = record["metrics"], load_file(self.sweeps_dir / "shared" / "ablated0.safetensors")["ce_zero"]
+        gaps = ablated - load_file(self.sweeps_dir / "shared" / "clean0.safetensors")["ce_clean"]
+        record["pruned"] = [
+            {
+                **metrics, "below": below, "below_unscaled": 2 * below, "l0": metrics["l0"] * factor,
+                "ce_sae": metrics["ce_sae"] + (metrics["ce_zero"] - metrics["ce_clean"]) * lost,
+                "loss_recovered": metrics["loss_recovered"] - lost,
+                "loss_recovered_mean_ablation": metrics["loss_recovered_mean_ablation"] - lost / 0.9,
+            }
+            for below, (factor, lost) in thresholds.items()
+        ]  # fmt: skip
+        record["settings"]["eval"] = {"prune_below": list(thresholds)}
+        put(folder / "metrics.json", record)
+        pruned = {
+            "pruned_l0": np.stack([sums["l0"] * factor for factor, _ in thresholds.values()]),
+            "pruned_ce_sae": np.stack([sums["ce_sae"] + gaps * lost for _, lost in thresholds.values()]),
+        }
+        save_file(sums | pruned, folder / "sequences.safetensors")
+
     def absent(self, architecture: str, lam: float, failure: str | None = None, text: Text | None = None) -> None:
         """A run that is missing, or has failed."""
         name = f"absent-{architecture}-{lam:g}"
@@ -79,13 +101,16 @@ class Sweep:
     def write(self, sweep: str) -> None:
         put(self.sweeps_dir / sweep / "manifest.json", {"sweep": sweep, "runs": self.declared})
 
-    def arms(self, text: Text | None = None, seeds: int = 1, **where: Any) -> None:
-        """Both arms at four lambdas; the baseline needs twice the features."""
+    def arms(self, text: Text | None = None, seeds: int = 1, **where: Any) -> dict[str, list[Path]]:
+        """Both arms at four lambdas; the baseline needs twice the features. Returns the folders of each."""
+        folders: dict[str, list[Path]] = {"gated": [], "baseline": []}
         for seed in range(seeds):
             for number, (l0, recovered) in enumerate(((5, 0.6), (10, 0.75), (20, 0.85), (40, 0.92))):
                 for arm, factor in (("gated", 1.0), ("baseline", 2.0)):
                     shift = 1 + 0.02 * np.sin(7 * seed + number + factor) if seeds > 1 else 1.0
-                    self.run(arm, 4.0 - number, l0 * factor * shift, recovered, text, seed, **where)
+                    folder = self.run(arm, 4.0 - number, l0 * factor * shift, recovered, text, seed, **where)
+                    folders[arm].append(folder)
+        return folders
 
     def _settings(self, architecture: str, lam: float, seed: int, site: str, expansion: int | None) -> dict[str, Any]:
         wide = expansion or (6 if architecture == "baseline" else 4)

@@ -19,9 +19,10 @@ from pipeline.config import (
     RunConfig,
     SiteConfig,
     TrainConfig,
+    evaluation_settings,
 )
 from pipeline.errors import Interrupted
-from pipeline.identity import run_name
+from pipeline.identity import evaluation_identity, reference_identity, run_name
 from pipeline.pack import Pack
 from pipeline.progress import Progress
 from pipeline.sae.baseline import BaselineConfig
@@ -140,6 +141,44 @@ def test_interrupted_and_resumed_equals_uninterrupted_also_in_another_pack(packe
     execute([runs[2]], tmp_path, threads=1)
     for run in (runs[1], runs[2], runs[6]):
         assert_same_run(record.run_folder(folder, run), record.run_folder(tmp_path, run))
+
+
+def test_thresholds_are_of_an_evaluations_identity_and_not_of_its_references(tiny_model, tiny_text):
+    run = make_run(tiny_model, tiny_text)
+    pruned = replace(run, eval=replace(EVAL, prune_below=[0.1]))
+    assert run_name(run) == run_name(pruned) and evaluation_identity(run) != evaluation_identity(pruned)
+    assert reference_identity(run) == reference_identity(pruned) == evaluation_identity(run)
+    assert evaluation_settings(EVAL) == {"sequences": 12, "batch": 4}, "records from before thresholds stay valid"
+
+
+def test_pruning_evaluates_finished_runs_again_and_trains_nothing(packed):
+    """As they are they come out the same, bit for bit; each threshold costs one spliced pass a batch."""
+    folder, runs, _ = packed
+    thresholds = [0.02, 0.5, 1e9]
+    again = [replace(run, eval=replace(EVAL, prune_below=thresholds)) for run in runs[1:4]]
+    shared = {path: path.stat().st_mtime_ns for path in (folder / "shared").iterdir()}
+    pack = execute(again, folder)
+    assert pack.language_model is not None
+    batches, calibration = EVAL.sequences // EVAL.batch, calibration_size(TRAIN, 32) // TRAIN.lm_batch
+    assert pack.language_model.forwards == calibration + batches * (1 + len(again) * (1 + len(thresholds)))
+    assert {path: path.stat().st_mtime_ns for path in (folder / "shared").iterdir()} == shared, "references are shared"
+    for run in again:
+        of_run = record.run_folder(folder, run)
+        later = record.record_folder(of_run, evaluation_identity(run))
+        assert later.name.startswith("evaluation-")
+        before, after = record.read_json(of_run / record.METRICS), record.read_json(later / record.METRICS)
+        assert before is not None and after is not None
+        assert after["metrics"] == before["metrics"] and "pruned" not in before
+        first, second = load_file(of_run / record.SEQUENCES), load_file(later / record.SEQUENCES)
+        assert all(torch.equal(second[name], value) for name, value in first.items())
+        assert [pruned["below"] for pruned in after["pruned"]] == thresholds
+        unit = (after["training"]["d_in"] / after["training"]["mean_square_norm"]) ** 0.5
+        assert [pruned["below_unscaled"] for pruned in after["pruned"]] == [below / unit for below in thresholds]
+        l0 = [after["metrics"]["l0"], *(pruned["l0"] for pruned in after["pruned"])]
+        assert sorted(l0, reverse=True) == l0 and l0[-1] == 0 < l0[1]
+        assert l0[2] < l0[0], "no activation lies below the threshold: the test shows nothing"
+        sums = second["pruned_l0"].sum(1) / second["tokens"].sum()
+        assert sums.tolist() == pytest.approx(l0[1:])
 
 
 def test_another_evaluation_does_not_train_again(packed, tiny_model, tiny_text):
