@@ -22,7 +22,7 @@ EVALUATION = "0123456789ab"
 TABLES = ["runs", "frontier", "frontiers", "l0_ratio", "l0_ratio_curve", "delta_ce"]
 OUTPUTS = (
     [f"{name}.csv" for name in TABLES]
-    + ["summary.md"]
+    + ["summary.md", "report.html"]
     + [f"figure_{n}.{kind}" for n in (1, 6) for kind in ("png", "pdf", "csv")]
 )
 
