@@ -49,7 +49,7 @@ def test_a_point_under_the_pointer_shows_its_settings_and_its_folder(opened: Bro
     words = shown(opened)
     row = opened.script("document.querySelectorAll('#runs tbody tr')[3].innerText").split("\t")
     assert row[-1].startswith("sweeps/runs/mlp_out-baseline-3-0-")
-    for name, value in (("run folder", row[-1]), ("lambda", "3"), ("architecture", "baseline"), ("L0", row[7])):
+    for name, value in (("run folder", row[-1]), ("lambda", "3"), ("architecture", "baseline"), ("L0", column(opened, "L0")[3])):
         assert f"{name}\n{value}" in words
     opened.move(1, 1)
     assert shown(opened) == ""
