@@ -56,7 +56,8 @@ def hardware(device: torch.device) -> str:
 def process_facts(device: torch.device) -> dict[str, Any]:
     """Where this process runs, and the most memory it has had."""
     return {
-        "hardware": hardware(device), "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "host": platform.node(), "process": os.getpid(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "host": platform.node(), "process": os.getpid(),
+        "hardware": hardware(device),
         "device": str(device), "threads": torch.get_num_threads(),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }  # fmt: skip

@@ -73,7 +73,7 @@ def _cost(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def training_flops(rows: pd.DataFrame) -> Floats:
-    """Each run's training FLOPs, by the count of dense products; NaN for an architecture whose products nobody counted."""
+    """Each run's training FLOPs, by the count of dense products; NaN for an architecture that MATMULS lacks."""
     needed = ("d_in", "d_sae", "train.batch", "train.steps")
     if any(name not in rows for name in needed):
         return np.full(len(rows), np.nan)

@@ -79,12 +79,13 @@ def not_compared(panels: Sequence[Panel], runs: pd.DataFrame) -> list[str]:
 
 def summary(sweep: str, runs: pd.DataFrame, ratios: pd.DataFrame, points: pd.DataFrame, panels: Sequence[Panel]) -> str:
     """summary.md."""
+    lacking = [f"{row.status}: {row.run}: {row.reason}" for row in absent(runs).itertuples()]
     parts = [
         f"# {sweep}", status_line(runs), "## L0 of the baseline over L0 of gated", METHOD,
         _bullets(ratio_lines(ratios)) or "There is nothing to compare yet.",
         "## The paper's claims", "\n".join(claims.lines(claims.claims(ratios, points))),
         "## Not compared", _bullets(not_compared(panels, runs)) or "Everything that is finished was compared.",
-        "## Failed or missing", _bullets([f"{r.status}: {r.run}: {r.reason}" for r in absent(runs).itertuples()]) or "None.",
+        "## Failed or missing", _bullets(lacking) or "None.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 

@@ -130,7 +130,9 @@ def charts(data: pd.DataFrame, points: pd.DataFrame, entries: list[Entry]) -> li
     for measure in MEASURES:
         rows = data[np.isfinite(as_floats(data[measure.column]))]
         if len(rows):
-            panels = [_Panel(measure, here, points, point_of).drawn(title, numbers) for title, here in grid(rows).panels]
+            panels = [
+                _Panel(measure, here, points, point_of).drawn(title, numbers) for title, here in grid(rows).panels
+            ]
             found.append(Chart(measure, panels))
     return found
 
@@ -166,9 +168,7 @@ class _Axis:
 class _Panel:
     """The runs of one panel on their axes; runs in which no feature fires have no place on a logarithmic one."""
 
-    def __init__(
-        self, measure: Measure, runs: pd.DataFrame, points: pd.DataFrame, point_of: dict[str, object]
-    ) -> None:
+    def __init__(self, measure: Measure, runs: pd.DataFrame, points: pd.DataFrame, point_of: dict[str, object]) -> None:
         self.measure, self.points, self.point_of = measure, points, point_of
         self.runs = runs[as_floats(runs["l0"]) > 0]
         self.hidden = len(runs) - len(self.runs)

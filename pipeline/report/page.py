@@ -71,7 +71,9 @@ def page(findings: Findings, at: Path) -> str:
 
 def policy(style: str, script: str) -> str:
     """A content security policy: this style sheet and this script, and nothing from anywhere."""
-    return f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    return (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    )
 
 
 def _hash(content: str) -> str:

@@ -1,4 +1,4 @@
-"""Where the numbers of a sweep come from: code, versions, model, text, seeds, machines; and the settings all runs share."""
+"""Where the numbers of a sweep come from: code, versions, model, text, seeds, machines; what settings runs share."""
 
 import pandas as pd
 

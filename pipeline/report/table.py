@@ -3,6 +3,7 @@
 import os.path
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,9 +40,7 @@ class Table:
     @property
     def rows(self) -> list[list[tuple[str, bool, str | None]]]:
         """Cells, row by row: text, whether it is a number, and what it leads to."""
-        sides = [
-            zip(c.texts, [c.number] * len(c.texts), c.links or [None] * len(c.texts), strict=True) for c in self.columns
-        ]
+        sides = [zip(c.texts, repeat(c.number), c.links or repeat(None), strict=False) for c in self.columns]
         return [list(row) for row in zip(*sides, strict=True)]
 
 

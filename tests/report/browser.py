@@ -18,9 +18,9 @@ from typing import Any, Self
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
-    "--headless", "--remote-debugging-pipe", "--disable-gpu", "--no-first-run", "--disable-sync", "--disable-extensions",
+    "--headless", "--remote-debugging-pipe", "--disable-gpu", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND",
-    "--hide-scrollbars", "--disable-dev-shm-usage",
+    "--hide-scrollbars", "--disable-extensions", "--disable-dev-shm-usage",
 )  # fmt: skip
 SECONDS = 60.0
 """How long an answer may take on a busy machine."""

@@ -9,7 +9,9 @@ from pipeline import plot_pareto
 from tests.comparison.records import Sweep, Text
 from tests.report.browser import Browser, why_not
 
-HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror=\"window.hacked = 1\"> & 'b' \u2028 {{ 7 * 7 }}"
+HOSTILE = (
+    "</script><script>window.hacked = 1</script><img src=x onerror=\"window.hacked = 1\"> & 'b' \u2028 {{ 7 * 7 }}"
+)
 SITE = '"><b>&amp;'
 
 
@@ -21,7 +23,7 @@ def write(folder: Path, sweep: str, *arguments: str) -> Path:
 
 
 def hostile_sweep(folder: Path) -> Path:
-    """Two arms at two sites, one of them with a name that attacks the page; a dominated run, one failed, one missing."""
+    """Two arms at two sites, one with a name that attacks the page; a run is dominated, one failed, one missing."""
     sweep, text = Sweep(folder / "sweeps"), Text(sequences=90, documents=30)
     for site in ("mlp_out", SITE):
         sweep.arms(text, site=site)

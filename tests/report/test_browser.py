@@ -49,7 +49,12 @@ def test_a_point_under_the_pointer_shows_its_settings_and_its_folder(opened: Bro
     words = shown(opened)
     row = opened.script("document.querySelectorAll('#runs tbody tr')[3].innerText").split("\t")
     assert row[-1].startswith("sweeps/runs/mlp_out-baseline-3-0-")
-    for name, value in (("run folder", row[-1]), ("lambda", "3"), ("architecture", "baseline"), ("L0", column(opened, "L0")[3])):
+    for name, value in (
+        ("run folder", row[-1]),
+        ("lambda", "3"),
+        ("architecture", "baseline"),
+        ("L0", column(opened, "L0")[3]),
+    ):
         assert f"{name}\n{value}" in words
     opened.move(1, 1)
     assert shown(opened) == ""
@@ -159,7 +164,8 @@ def test_printed_the_tables_fit_the_paper(browser: Browser, page: Path) -> None:
 
 def test_words_of_an_axis_do_not_touch(opened: Browser) -> None:
     touching = opened.script("""Array.from(document.querySelectorAll("figure svg")).flatMap((svg) => {
-        const boxes = Array.from(svg.querySelectorAll("text"), (text) => [text.textContent, text.getBoundingClientRect()]);
+        const texts = Array.from(svg.querySelectorAll("text"));
+        const boxes = texts.map((text) => [text.textContent, text.getBoundingClientRect()]);
         return boxes.flatMap(([a, p], i) => boxes.slice(i + 1).filter(([, q]) =>
             p.left < q.right && q.left < p.right && p.top < q.bottom && q.top < p.bottom).map(([b]) => [a, b]));
     })""")
