@@ -11,12 +11,11 @@ import pandas as pd
 from matplotlib import colors
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
-from matplotlib.ticker import LogLocator, MaxNLocator
 
-from pipeline.curves import Floats
 from pipeline.figures.panels import L0_LABEL, Arm, arms, grid
 from pipeline.figures.style import RC, Look
 from pipeline.frontier import KEY, as_floats
+from pipeline.report.axis import Axis
 
 WIDTH, HEIGHT = 360, 264
 LEFT, RIGHT, TOP, BOTTOM = 50, 350, 8, 222
@@ -137,34 +136,6 @@ def charts(data: pd.DataFrame, points: pd.DataFrame, entries: list[Entry]) -> li
     return found
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """From values to the drawing's units."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    logarithmic: bool = False
-
-    def place(self, values: Floats) -> Floats:
-        low, high, at = (np.log(v) if self.logarithmic else v for v in (self.low, self.high, values))
-        placed: Floats = self.start + (self.end - self.start) * (np.asarray(at) - low) / (high - low)
-        return placed
-
-    def ticks(self) -> list[tuple[float, str]]:
-        """Round values on the axis: few, so that their words do not touch."""
-        if self.logarithmic:
-            decades = np.log10(self.high / self.low)
-            steps = (1, 2, 5) if decades < 2 else (1,)
-            locator = LogLocator(subs=steps, numticks=9) if decades > 0.6 else MaxNLocator(4)
-        else:
-            locator = MaxNLocator(5)
-        values = np.asarray(locator.tick_values(self.low, self.high), dtype=float)
-        values = values[(values >= self.low) & (values <= self.high)]
-        return [(float(at), f"{value:.6g}") for at, value in zip(self.place(values), values, strict=True)]
-
-
 class _Panel:
     """The runs of one panel on their axes; runs in which no feature fires have no place on a logarithmic one."""
 
@@ -174,19 +145,19 @@ class _Panel:
         self.hidden = len(runs) - len(self.runs)
         self.x, self.y = self._x_axis(), self._y_axis()
 
-    def _x_axis(self) -> _Axis:
+    def _x_axis(self) -> Axis:
         values = as_floats(self.runs["l0"])
         low, high = (values.min(), values.max()) if values.size else (1.0, 100.0)
         margin = max((high / low) ** 0.06, 1.15)
-        return _Axis(low / margin, high * margin, LEFT, RIGHT, logarithmic=True)
+        return Axis(low / margin, high * margin, LEFT, RIGHT, logarithmic=True)
 
-    def _y_axis(self) -> _Axis:
+    def _y_axis(self) -> Axis:
         found = [as_floats(self.runs[name]) for name in (self.measure.column, *self._ends())]
         values = np.concatenate([*found, np.asarray(self.measure.include, dtype=float)])
         values = values[np.isfinite(values)]
         low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
         margin = 0.07 * (high - low) or 0.05 * abs(high) or 0.05
-        return _Axis(low - margin, high + margin, BOTTOM, TOP)
+        return Axis(low - margin, high + margin, BOTTOM, TOP)
 
     def _ends(self) -> tuple[str, ...]:
         return tuple(f"{self.measure.column}_{end}" for end in ("low", "high")) if self.measure.bars else ()

@@ -14,22 +14,8 @@ from markupsafe import Markup
 from pipeline.comparison import summary
 from pipeline.comparison.claims import claims
 from pipeline.comparison.compare import Panel
-from pipeline.report import charts, provenance, table
+from pipeline.report import charts, comparisons, provenance, table
 from pipeline.report.cells import NOTHING
-
-RATIO = {
-    "site": "site", "layer": "layer", "comparison": "comparison", "d_sae_baseline": "width, baseline",
-    "d_sae_gated": "width, gated", "ablation": "ablation", "noise": "noise over", "n_seeds": "seeds",
-    "ratio_median": "ratio", "ratio_low": "low", "ratio_high": "high", "fidelity_low": "from loss recovered",
-    "fidelity_high": "to", "alive_baseline": "alive, baseline", "alive_gated": "alive, gated", "note": "note",
-}  # fmt: skip
-DELTA = {
-    "site": "site", "layer": "layer", "comparison": "comparison", "d_sae_baseline": "width, baseline",
-    "d_sae_gated": "width, gated", "noise": "noise over", "n_seeds": "seeds", "delta_ce_median": "nats saved",
-    "delta_ce_low": "low", "delta_ce_high": "high", "l0_low": "from L0", "l0_high": "to",
-    "ce_zero_minus_clean": "ablated less clean, nats", "note": "note",
-}  # fmt: skip
-"""Columns of l0_ratio.csv and of delta_ce.csv, and what the page calls them."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +77,8 @@ def _words(findings: Findings) -> dict[str, object]:
 
 def _tables(findings: Findings) -> dict[str, object]:
     return {
-        "ratios": table.comparison_table("ratios", findings.ratios, RATIO),
-        "delta_ces": table.comparison_table("delta_ces", findings.delta_ces, DELTA),
+        "ratios": comparisons.ratio_table(findings.ratios),
+        "delta_ces": comparisons.delta_ce_table(findings.delta_ces),
         "cost": table.cost_table(findings.runs), "absent": table.absent_table(summary.absent(findings.runs)),
         "provenance": provenance.provenance(findings.runs), "settings": provenance.shared_settings(findings.runs),
     }  # fmt: skip

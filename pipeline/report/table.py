@@ -1,4 +1,4 @@
-"""Tables of the page: every run, what training cost, and all comparisons."""
+"""Tables of the page: every run, what training cost, what is failed or missing."""
 
 import os.path
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ ROWS_SHOWN = 300
 class Column:
     heading: str
     texts: list[str]
-    number: bool = True  # set to the right, and sorted as a number
+    kind: str = "number"  # set to the right, and sorted as a number; or words, which may be many; or "", a word
     links: list[str] | None = None
 
 
@@ -38,9 +38,9 @@ class Table:
     left_out: int = 0
 
     @property
-    def rows(self) -> list[list[tuple[str, bool, str | None]]]:
-        """Cells, row by row: text, whether it is a number, and what it leads to."""
-        sides = [zip(c.texts, repeat(c.number), c.links or repeat(None), strict=False) for c in self.columns]
+    def rows(self) -> list[list[tuple[str, str, str | None]]]:
+        """Cells, row by row: text, kind, and what it leads to."""
+        sides = [zip(c.texts, repeat(c.kind), c.links or repeat(None), strict=False) for c in self.columns]
         return [list(row) for row in zip(*sides, strict=True)]
 
 
@@ -80,13 +80,13 @@ def runs_table(runs: pd.DataFrame, declared: int, folder: Path | None, page: Pat
     """
     cost = costs(runs)
     percent = runs.assign(dead_fraction=100 * as_floats(runs["dead_fraction"]))
-    columns = [_plain(runs, name, heading) for name, heading in _settings(runs).items()]
-    columns += [Column("status", _texts(runs["status"]), number=False), Column("on the front", _front(runs), False)]
+    columns = [plain(runs, name, heading) for name, heading in _settings(runs).items()]
+    columns += [Column("status", texts(runs["status"]), ""), Column("on the front", _front(runs), "")]
     for name, heading, form in MEASURED:
-        columns.append(Column(heading, _texts(percent[name], form)))
+        columns.append(Column(heading, texts(percent[name], form)))
         if name == "loss_recovered":
             columns.append(_interval(runs, name, form))
-    columns += [Column(heading, _texts(cost[name], form)) for name, heading, form in COST]
+    columns += [Column(heading, texts(cost[name], form)) for name, heading, form in COST]
     return Table("runs", [*columns, _folders(runs, folder, page)], declared - len(runs))
 
 
@@ -103,10 +103,9 @@ def costs(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _settings(runs: pd.DataFrame) -> dict[str, str]:
     """Columns that tell the runs apart, with their headings."""
-    further = {"model": "model", "data.name": "data", "evaluation.id": "evaluation"}
-    several = {name: heading for name, heading in further.items() if runs[name].nunique() > 1}
     usual = {"site": "site", "layer": "layer", "architecture": "architecture", "d_sae": "width"}
-    return several | usual | {"sparsity_coefficient": "lambda", "seed": "seed"} | {n: n for n in varying(runs)}
+    further = {"sparsity_coefficient": "lambda", "seed": "seed"} | {name: name for name in varying(runs)}
+    return {name: name for name in several(runs)} | usual | further
 
 
 def varying(runs: pd.DataFrame) -> list[str]:
@@ -115,12 +114,13 @@ def varying(runs: pd.DataFrame) -> list[str]:
     return [name for name in names if name not in {"model.layer", "site.hook"} and runs[name].nunique() > 1]
 
 
-def _plain(rows: pd.DataFrame, name: str, heading: str, form: str = "{:.6g}") -> Column:
+def plain(rows: pd.DataFrame, name: str, heading: str, form: str = "{:.6g}") -> Column:
+    """A column as it stands."""
     is_number = pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name])
-    return Column(heading, _texts(rows[name], form), is_number)
+    return Column(heading, texts(rows[name], form), "number" if is_number else "")
 
 
-def _texts(column: "pd.Series[Any]", form: str = "{:.6g}") -> list[str]:
+def texts(column: "pd.Series[Any]", form: str = "{:.6g}") -> list[str]:
     if pd.api.types.is_integer_dtype(column):
         form = "{}"
     return [cells.text(value, form) for value in column]
@@ -141,10 +141,10 @@ def _folders(runs: pd.DataFrame, folder: Path | None, page: Path) -> Column:
     """Where each run lies; a link that holds as long as the page stays where it was written."""
     names = [str(run) for run in runs["run"]]
     if folder is None:
-        return Column("run", names, number=False)
+        return Column("run", names, "")
     away = Path(os.path.relpath(folder, page)).as_posix()
-    texts, links = [f"{folder.name}/runs/{name}" for name in names], [quote(f"{away}/runs/{name}/") for name in names]
-    return Column("run folder", texts, number=False, links=links)
+    links = [quote(f"{away}/runs/{name}/") for name in names]
+    return Column("run folder", [f"{folder.name}/runs/{name}" for name in names], "", links)
 
 
 def cost_table(runs: pd.DataFrame) -> Table:
@@ -158,31 +158,27 @@ def cost_table(runs: pd.DataFrame) -> Table:
         rows.append({**known, **medians, "runs": len(group), "sum": group["seconds"].sum(min_count=1) / 3600,
                      "memory": group["memory"].max()})  # fmt: skip
     table = pd.DataFrame(rows, columns=[*KEY, "runs", "seconds", "sum", "rate", "flops", "memory"])
-    names = [*_several(table), "site", "layer", *ARM]
-    columns = [_plain(table, name, "width" if name == "d_sae" else name) for name in names]
-    columns.append(Column("runs", _texts(table["runs"])))
+    names = [*several(table), "site", "layer", *ARM]
+    columns = [plain(table, name, "width" if name == "d_sae" else name) for name in names]
+    columns.append(Column("runs", texts(table["runs"])))
     for name, heading, form in COST:
-        columns.append(Column({"memory": "most memory, GB"}.get(name, f"{heading}, median"), _texts(table[name], form)))
+        columns.append(Column({"memory": "most memory, GB"}.get(name, f"{heading}, median"), texts(table[name], form)))
         if name == "seconds":
-            columns.append(Column("training in all, h", _texts(table["sum"], "{:.3f}")))
-    return _capped("cost", columns, len(table))
+            columns.append(Column("training in all, h", texts(table["sum"], "{:.3f}")))
+    return capped("cost", columns)
 
 
-def _several(table: pd.DataFrame) -> list[str]:
+def several(table: pd.DataFrame) -> list[str]:
+    """What it takes to tell panels at one site and layer apart."""
     return [name for name in ("model", "data.name", "evaluation.id") if table[name].nunique() > 1]
 
 
-def comparison_table(name: str, rows: pd.DataFrame, headings: dict[str, str]) -> Table:
-    """Rows of l0_ratio.csv or delta_ce.csv."""
-    chosen = [*_several(rows), *headings]
-    return _capped(name, [_plain(rows, c, headings.get(c, c), "{:.4g}") for c in chosen], len(rows))
-
-
 def absent_table(absent: pd.DataFrame) -> Table:
-    names = ("status", "run", "reason")
-    return _capped("absent", [Column(name, _texts(absent[name]), number=False) for name in names], len(absent))
+    kinds = {"status": "", "run": "words", "reason": "words"}
+    return capped("absent", [Column(name, texts(absent[name]), kind) for name, kind in kinds.items()])
 
 
-def _capped(name: str, columns: Sequence[Column], rows: int) -> Table:
-    kept = [Column(c.heading, c.texts[:ROWS_SHOWN], c.number, c.links) for c in columns]
-    return Table(name, kept, max(rows - ROWS_SHOWN, 0))
+def capped(name: str, columns: Sequence[Column]) -> Table:
+    """A table of the first rows."""
+    kept = [Column(c.heading, c.texts[:ROWS_SHOWN], c.kind, c.links) for c in columns]
+    return Table(name, kept, max(len(columns[0].texts) - ROWS_SHOWN, 0))
