@@ -14,7 +14,7 @@ def ratio_table(ratios: pd.DataFrame) -> Table:
     """l0_ratio.csv in short."""
     pairs = _pairs(ratios, "ratio")
     return capped("ratios", [
-        *_which(pairs), Column("ablation to", texts(pairs["ablation"]), ""),
+        *_which(pairs), Column("ablation", texts(pairs["ablation"]), ""),
         *_measured(pairs, "ratio_median", "ratio", "{:.2f}"),
         *_range(pairs, "fidelity", "loss recovered", "{:.4f}"),
         *(Column(f"alive, {arm}", texts(pairs[f"alive_{arm}"], "{:.3f}")) for arm in ("baseline", "gated")),
@@ -24,7 +24,7 @@ def ratio_table(ratios: pd.DataFrame) -> Table:
 def delta_ce_table(deltas: pd.DataFrame) -> Table:
     """delta_ce.csv in short."""
     pairs = _pairs(deltas, "delta_ce")
-    gap = Column("zero-ablated less clean, nats", texts(pairs["ce_zero_minus_clean"], "{:.3f}"))
+    gap = Column("what ablating costs, nats", texts(pairs["ce_zero_minus_clean"], "{:.3f}"))
     measured = _measured(pairs, "delta_ce_median", "nats saved", "{:.5f}")
     return capped("delta_ces", [*_which(pairs), *measured, *_range(pairs, "l0", "L0", "{:.2f}"), gap])
 

@@ -104,7 +104,9 @@ def costs(runs: pd.DataFrame) -> pd.DataFrame:
 def _settings(runs: pd.DataFrame) -> dict[str, str]:
     """Columns that tell the runs apart, with their headings."""
     usual = {"site": "site", "layer": "layer", "architecture": "architecture", "d_sae": "width"}
-    further = {"sparsity_coefficient": "lambda", "seed": "seed"} | {name: name for name in varying(runs)}
+    last = [name.rpartition(".")[2] for name in varying(runs)]
+    short = {name: word if last.count(word) == 1 else name for name, word in zip(varying(runs), last, strict=True)}
+    further = {"sparsity_coefficient": "lambda", "seed": "seed"} | short
     return {name: name for name in several(runs)} | usual | further
 
 

@@ -34,7 +34,8 @@ function describe(row) {
     const [term, value] = [document.createElement("dt"), document.createElement("dd")];
     term.textContent = headings[number];
     value.append(...cell.cloneNode(true).childNodes);
-    list.append(term, value);
+    if (number === headings.length - 1) list.prepend(term, value); // where the run lies comes first
+    else list.append(term, value);
   });
   return list;
 }
