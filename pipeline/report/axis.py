@@ -30,7 +30,7 @@ class Axis:
             steps = (1, 2, 5) if decades < 2 else (1,)
             locator = LogLocator(subs=steps, numticks=9) if decades > 0.6 else MaxNLocator(4)
         else:
-            locator = MaxNLocator(7, steps=[1, 2, 2.5, 5, 10])
+            locator = MaxNLocator(7, steps=[1, 2, 5, 10])
         values = np.asarray(locator.tick_values(self.low, self.high), dtype=float)
         values = values[(values >= self.low) & (values <= self.high)]
         return list(zip(map(float, self.place(values)), self._words(values), strict=True))

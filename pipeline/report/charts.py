@@ -18,7 +18,7 @@ from pipeline.frontier import KEY, as_floats
 from pipeline.report.axis import Axis
 
 WIDTH, HEIGHT = 360, 264
-LEFT, RIGHT, TOP, BOTTOM = 50, 350, 8, 222
+LEFT, RIGHT, TOP, BOTTOM = 56, 350, 8, 222
 """Edges of the axes, in the units of the drawing."""
 MARK = 8.0
 LINE = 1.6

@@ -4,6 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.comparison import tables
+from pipeline.comparison.compare import panels
+from pipeline.config import REPOSITORY
+from pipeline.frontier import on_frontier, points
+from pipeline.published import read_source
+from pipeline.report.page import Findings
+from pipeline.report.page import page as page_of
 from tests.report.browser import Browser
 from tests.report.conftest import SITE
 
@@ -162,8 +169,17 @@ def test_printed_the_tables_fit_the_paper(browser: Browser, page: Path) -> None:
     assert browser.pdf().startswith(b"%PDF")
 
 
-def test_words_of_an_axis_do_not_touch(opened: Browser) -> None:
-    touching = opened.script("""Array.from(document.querySelectorAll("figure svg")).flatMap((svg) => {
+def test_words_of_a_figure_do_not_touch(browser: Browser, tmp_path: Path) -> None:
+    """On the paper's 27 panels, whose axes are of all kinds."""
+    source = read_source(REPOSITORY / "docs" / "gated_paper_tables.csv")
+    compared = list(panels(source.runs, None, 0))
+    runs = tables.with_intervals(source.runs, compared).assign(on_frontier=on_frontier(source.runs))
+    ratios, deltas = tables.l0_ratios(compared), tables.delta_ces(compared)
+    findings = Findings("paper", runs, points(runs), ratios, deltas, compared, None, [])
+    (tmp_path / "paper.html").write_text(page_of(findings, tmp_path))
+    browser.open(tmp_path / "paper.html")
+    assert browser.script("document.querySelectorAll('figure').length") == 3 * 27
+    touching = browser.script("""Array.from(document.querySelectorAll("figure svg")).flatMap((svg) => {
         const texts = Array.from(svg.querySelectorAll("text"));
         const boxes = texts.map((text) => [text.textContent, text.getBoundingClientRect()]);
         return boxes.flatMap(([a, p], i) => boxes.slice(i + 1).filter(([, q]) =>
