@@ -158,7 +158,8 @@ def test_provenance_names_code_text_and_machine(tmp_path: Path) -> None:
             "finished": f"2026-11-0{number + 1}T00:00:00+0000",
         }
         put(folder / "execution.json", {"attempts": [{"peak_memory_bytes": 3e9}, attempt | {"peak_memory_bytes": 2e9}]})
-    text = re.sub(r"\s+", " ", Elements(write(tmp_path, "s", "replicates=0")).text)
+    page = write(tmp_path, "s", "replicates=0")
+    text = re.sub(r"\s+", " ", Elements(page).text)
     for said in (
         "commit c0ffee (7 runs), c0ffee and changes that no commit holds (1 run)", "torch 2.13.0",
         "hardware Abacus <9>",
@@ -166,7 +167,8 @@ def test_provenance_names_code_text_and_machine(tmp_path: Path) -> None:
         "python pipeline/plot_pareto.py sweep=s replicates=0", "train.lr 0.001",
     ):  # fmt: skip
         assert said in text
-    assert len(re.findall(r"\b3\.00", text)) >= 8, "gigabytes, the most over attempts"
+    gigabytes = page.read_text().count(">3.00<")
+    assert gigabytes == 8 + 2, "of each run and each arm, the most over attempts"
 
 
 def test_a_sweep_that_has_hardly_begun_has_a_page(tmp_path: Path) -> None:
