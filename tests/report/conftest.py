@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -15,10 +17,16 @@ HOSTILE = (
 SITE = '"><b>&amp;'
 
 
+def without_figures() -> Any:
+    """PNG and PDF take most of the time, and the page has its own."""
+    return patch.object(plot_pareto, "draw_figures", return_value=[])
+
+
 def write(folder: Path, sweep: str, *arguments: str) -> Path:
     """The page of a sweep whose records are in folder/sweeps."""
     folders = [f"sweeps_dir={folder / 'sweeps'}", f"results_dir={folder / 'results'}"]
-    assert plot_pareto.main([f"sweep={sweep}", *folders, *arguments]) == 0
+    with without_figures():
+        assert plot_pareto.main([f"sweep={sweep}", *folders, *arguments]) == 0
     return folder / "results" / sweep / "report.html"
 
 

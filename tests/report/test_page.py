@@ -16,7 +16,7 @@ from pipeline import plot_pareto
 from pipeline.figures.style import look
 from pipeline.report import charts, table
 from tests.comparison.records import Sweep, Text, put
-from tests.report.conftest import HOSTILE, SITE, write
+from tests.report.conftest import HOSTILE, SITE, without_figures, write
 
 
 class Elements(HTMLParser):
@@ -135,7 +135,7 @@ def test_a_large_sweep_shows_its_fronts_first_and_says_so(tmp_path: Path, monkey
     elements = Elements(page)
     assert "5 more rows are not shown here" in elements.text
     assert not [use for use in elements.all("use") if use.get("class") == "hollow"]
-    assert elements.text.count("sweeps/runs/") == 8 == len({a["href"] for a in elements.all("a")} - {None}) - 17
+    assert elements.text.count("sweeps/runs/") == 8
 
 
 def test_cost_counts_tokens_seconds_and_products(tmp_path: Path) -> None:
@@ -181,7 +181,8 @@ def test_a_sweep_that_has_hardly_begun_has_a_page(tmp_path: Path) -> None:
 
 def test_points_of_a_table_have_no_folder(tmp_path: Path) -> None:
     source = Path(__file__).parents[2] / "docs" / "gated_paper_tables.csv"
-    assert plot_pareto.main([f"source={source}", f"results_dir={tmp_path}", "replicates=0"]) == 0
+    with without_figures():
+        assert plot_pareto.main([f"source={source}", f"results_dir={tmp_path}", "replicates=0"]) == 0
     elements = Elements(tmp_path / "gated_paper_tables" / "report.html")
     assert "gated_paper_tables-line-2" in elements.text and "source=gated_paper_tables.csv" in elements.text
     assert {a["href"] for a in elements.all("a") if (a["href"] or "").startswith("..")} == set()
