@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 NOTHING = "\N{EN DASH}"
@@ -12,7 +13,7 @@ def text(value: Any, form: str = "{:.6g}") -> str:
     """A value in words; numbers by a format, gaps as a dash."""
     if value is None or (not isinstance(value, str) and pd.isna(value)):
         return NOTHING
-    if isinstance(value, bool) or type(value).__name__ == "bool_":
+    if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, str):
         return value or NOTHING

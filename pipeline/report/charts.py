@@ -22,6 +22,8 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 350, 8, 222
 """Edges of the axes, in the units of the drawing."""
 MARK = 8.0
 LINE = 1.6
+GRID = RC["grid.color"]
+X_LABEL = L0_LABEL
 
 
 @dataclass(frozen=True)
@@ -128,11 +130,9 @@ def charts(data: pd.DataFrame, points: pd.DataFrame, entries: list[Entry]) -> li
     found = []
     for measure in MEASURES:
         rows = data[np.isfinite(as_floats(data[measure.column]))]
-        if len(rows):
-            panels = [
-                _Panel(measure, here, points, point_of).drawn(title, numbers) for title, here in grid(rows).panels
-            ]
-            found.append(Chart(measure, panels))
+        panels = grid(rows).panels if len(rows) else []
+        drawn = [_Panel(measure, here, points, point_of).drawn(title, numbers) for title, here in panels]
+        found += [Chart(measure, drawn)] if drawn else []
     return found
 
 
@@ -196,7 +196,3 @@ class _Panel:
             for x, first, last in zip(self.x.place(as_floats(rows["l0"])), low, high, strict=True):
                 if np.isfinite(first) and np.isfinite(last):
                     yield f"M{x:.1f} {first:.1f}V{last:.1f}"
-
-
-GRID = RC["grid.color"]
-X_LABEL = L0_LABEL

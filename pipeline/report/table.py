@@ -123,15 +123,15 @@ def plain(rows: pd.DataFrame, name: str, heading: str, form: str = "{:.6g}") -> 
 
 
 def texts(column: "pd.Series[Any]", form: str = "{:.6g}") -> list[str]:
+    """A column's cells; whole numbers in full, others by the format."""
     if pd.api.types.is_integer_dtype(column):
         form = "{}"
     return [cells.text(value, form) for value in column]
 
 
 def _front(runs: pd.DataFrame) -> list[str]:
-    done = runs["status"] == "done"
-    return [("yes" if on else "no") if is_done else cells.NOTHING for on, is_done in zip(runs["on_frontier"], done,
-            strict=True)]  # fmt: skip
+    on_it = runs["on_frontier"].map({True: "yes", False: "no"})
+    return [str(word) for word in on_it.where(runs["status"] == "done", cells.NOTHING)]
 
 
 def _interval(runs: pd.DataFrame, name: str, form: str) -> Column:
