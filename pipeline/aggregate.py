@@ -23,6 +23,8 @@ EXPECTED = (
 """Further columns that are always there, for frontiers and figures to find."""
 MEASURED = {*FIRST[FIRST.index("l0") :], "alive_fraction", "training_seconds"}
 PRUNE_BELOW = "eval.prune_below"
+PLACE = ("host", "hardware", "device", "threads", "finished")
+"""What the table says of where a run's last attempt was trained."""
 RENAMED = {"site.name": "site", "architecture.name": "architecture"}
 
 
@@ -62,19 +64,29 @@ def _row(sweeps_dir: Path, run: RunOnDisk, sweep: str, state: str) -> dict[str, 
         **_scalars(record.get("metrics", {})),
         **flatten(record.get("evaluation", {"id": run.entry["evaluation"]}), "evaluation."),
         "numerics_version": record.get("numerics_version"),
-        **{f"provenance.{name}": value for name, value in record.get("provenance", {}).get("git", {}).items()},
+        **_provenance(record),
         **(_execution(sweeps_dir / "runs" / run.entry["run"]) if run.record else {}),
         "run": run.entry["run"], "sweep": sweep, "model": _model(run, settings), "status": state,
         "reason": reason(run, state),
     }  # fmt: skip
 
 
+def _provenance(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Commit, versions of Python and of packages, and what names the training text."""
+    found = flatten(record.get("provenance", {}), "provenance.")
+    named = {name.replace("provenance.git.", "provenance."): value for name, value in found.items()}
+    data = record.get("identity", {}).get("data")
+    return named | ({} if data is None else {"identity.data": json.dumps(data)})
+
+
 def _execution(folder: Path) -> dict[str, Any]:
-    """Seconds of training over all attempts, and where the last one ran."""
+    """Seconds of training and peak memory over all attempts, and where the last one ran."""
     attempts = (read_object(folder / "execution.json") or {}).get("attempts", [])
     seconds = [attempt["training_seconds"] for attempt in attempts if "training_seconds" in attempt]  # each goes on
-    last = {f"execution.{name}": attempts[-1].get(name) for name in ("host", "device", "threads")} if attempts else {}
-    return last | {"training_seconds": max(seconds, default=math.nan)}
+    last = {f"execution.{name}": attempts[-1].get(name) for name in PLACE} if attempts else {}
+    peaks = [attempt["peak_memory_bytes"] for attempt in attempts if "peak_memory_bytes" in attempt]
+    memory = {"execution.peak_memory_bytes": max(peaks)} if peaks else {}
+    return last | memory | {"training_seconds": max(seconds, default=math.nan)}
 
 
 def _model(run: RunOnDisk, settings: Mapping[str, Any]) -> str:

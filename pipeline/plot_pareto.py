@@ -7,6 +7,7 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     # pathlib would import modules that this folder may shadow; os is loaded already
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from pipeline.arguments import command, key_values, one_sweep, whole_number
 from pipeline.config import REPOSITORY
 from pipeline.errors import UserError
-from pipeline.states import sweeps_on_disk
+from pipeline.states import read_object, sweeps_on_disk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,7 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
   delta_ce.csv               cross-entropy that gated saves at equal L0, with intervals
   compute_hit.csv            with family=: the share of training compute that each run's loss is worth
   summary.md                 all of it in words
+  report.html                all of it on one page, for a browser: points show their settings, tables sort
   figure_1.png, .pdf, .csv   loss recovered against L0
   figure_6.png, .pdf, .csv   gamma and alive fraction against L0
   pruning.csv, figure_pruning.png, .pdf, .csv
@@ -105,18 +107,20 @@ def aggregate_source(options: Options, path: Path) -> list[Path]:
 def write_results(
     options: Options, name: str, runs: "pd.DataFrame", compared: "list[Panel]", pruned: "pd.DataFrame"
 ) -> list[Path]:
-    """Tables, words and figures of one sweep or source; the ratios go to the screen too."""
+    """Tables, words, page and figures of one sweep or source; the ratios go to the screen too."""
     from pipeline.comparison import pruning, summary, tables
     from pipeline.compute_hit import compute_hits, read_family
     from pipeline.files import write_text
     from pipeline.frontier import frontier, frontiers, on_frontier, points
+    from pipeline.report.page import Findings, page
     from pipeline.screen import print_ratios
 
-    results, ratios = options.results_dir / name, tables.l0_ratios(compared)
+    results, ratios, found = options.results_dir / name, tables.l0_ratios(compared), points(runs)
     with_intervals = tables.with_intervals(runs, compared).assign(on_frontier=on_frontier(runs))
+    delta_ces = tables.delta_ces(compared)
     for file, rows in (
         ("runs", with_intervals), ("frontier", frontier(runs)), ("frontiers", frontiers(runs)), ("l0_ratio", ratios),
-        ("l0_ratio_curve", tables.curves(compared)), ("delta_ce", tables.delta_ces(compared)),
+        ("l0_ratio_curve", tables.curves(compared)), ("delta_ce", delta_ces),
     ):  # fmt: skip
         write_table(results / f"{file}.csv", rows)
     if options.family is not None:
@@ -124,10 +128,23 @@ def write_results(
     both_ways = pruning.compare_pruned(compared, pruned, options.sweeps_dir)
     if both_ways:
         write_table(results / "pruning.csv", pruning.table(both_ways))
-    further = pruning.paragraphs(both_ways)
-    write_text(results / "summary.md", summary.summary(name, runs, ratios, points(runs), compared, further))
-    print_ratios([*summary.ratio_lines(ratios), *pruning.lines(both_ways)], summary.not_compared(compared, runs))
+    pruned_lines = pruning.lines(both_ways)
+    further = pruning.paragraphs(pruned_lines)
+    write_text(results / "summary.md", summary.summary(name, runs, ratios, found, compared, further))
+    folder, typed = (None if options.source else options.sweeps_dir), _commands(options, name)
+    findings = Findings(name, with_intervals, found, ratios, delta_ces, compared, folder, typed, pruned_lines)
+    write_text(results / "report.html", page(findings, results))
+    print_ratios([*summary.ratio_lines(ratios), *pruned_lines], summary.not_compared(compared, runs))
     return draw_figures(results, runs) + draw_pruning(results, runs, pruned)
+
+
+def _commands(options: Options, name: str) -> list[str]:
+    """What was typed to make the runs, and what makes the results of them."""
+    manifest = {} if options.source else read_object(options.sweeps_dir / name / "manifest.json") or {}
+    chosen = f"source={options.source.name}" if options.source else f"sweep={name}"
+    further = [] if options.replicates == REPLICATES else [f"replicates={options.replicates}"]
+    made = [f"python {manifest['command']}"] if manifest.get("command") else []
+    return [*made, shlex.join(["python", "pipeline/plot_pareto.py", chosen, *further])]
 
 
 def write_table(path: Path, rows: "pd.DataFrame") -> None:

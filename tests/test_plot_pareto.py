@@ -22,7 +22,7 @@ EVALUATION = "0123456789ab"
 TABLES = ["runs", "frontier", "frontiers", "l0_ratio", "l0_ratio_curve", "delta_ce"]
 OUTPUTS = (
     [f"{name}.csv" for name in TABLES]
-    + ["summary.md"]
+    + ["summary.md", "report.html"]
     + [f"figure_{n}.{kind}" for n in (1, 6) for kind in ("png", "pdf", "csv")]
 )
 
@@ -221,6 +221,7 @@ def test_columns_and_values_of_a_finished_run(disk: Disk) -> None:
         "loss_recovered": 0.9, "gamma": 0.99, "dead_fraction": 0.25, "alive_fraction": 0.75, "gamma_dot": 0.9,
         "train.lr": 1e-3, "architecture.expansion": 6, "train.resample.steps": "[10, 20]", "input_scale": 0.5,
         "evaluation.id": EVALUATION, "evaluation_tokens": 4096, "numerics_version": 1, "provenance.commit": "c0ffee",
+        "provenance.python": "3.11",
     }  # fmt: skip
     assert {name: table.loc[0, name] for name in expected} == expected
     assert "density_counts" not in table and table.columns.is_unique

@@ -61,19 +61,25 @@ def fronts_of(panel: pd.DataFrame) -> list[Front]:
         order = rows.index.to_numpy()[np.argsort(points[rows.index], kind="stable")]
         starts = np.flatnonzero(np.diff(points[order], prepend=-1))
         alive = np.add.reduceat(as_floats(table["alive_fraction"])[order], starts) / np.diff(starts, append=len(order))
-        d_sae, cost = int(rows["d_sae"].iloc[0]), _cost(str(architecture), rows)
+        d_sae, cost = int(rows["d_sae"].iloc[0]), _cost(rows)
         found.append(Front(str(architecture), d_sae, order, starts, alive, cost, _machines(rows)))
     return found
 
 
-def _cost(architecture: str, rows: pd.DataFrame) -> dict[str, float]:
-    """Median over the runs of training FLOPs, by the count of products, and of seconds as measured."""
-    needed = ("d_in", "d_sae", "train.batch", "train.steps")
-    flops = np.full(1, np.nan)
-    if architecture in MATMULS and all(name in rows for name in needed):
-        flops = 2.0 * MATMULS[architecture] * np.prod([as_floats(rows[name]) for name in needed], axis=0)
+def _cost(rows: pd.DataFrame) -> dict[str, float]:
+    """Medians over the runs: training FLOPs, by the count of products, and seconds as measured."""
     seconds = as_floats(rows["training_seconds"]) if "training_seconds" in rows else np.full(1, np.nan)
-    return {"flops": _median(flops), "seconds": _median(seconds)}
+    return {"flops": _median(training_flops(rows)), "seconds": _median(seconds)}
+
+
+def training_flops(rows: pd.DataFrame) -> Floats:
+    """Each run's training FLOPs, by the count of dense products; NaN for an architecture that MATMULS lacks."""
+    needed = ("d_in", "d_sae", "train.batch", "train.steps")
+    if any(name not in rows for name in needed):
+        return np.full(len(rows), np.nan)
+    products = rows["architecture"].map(MATMULS).to_numpy(dtype=float)
+    flops: Floats = 2.0 * products * np.prod([as_floats(rows[name]) for name in needed], axis=0)
+    return flops
 
 
 def _machines(rows: pd.DataFrame) -> frozenset[tuple[str, ...]]:

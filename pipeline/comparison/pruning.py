@@ -4,7 +4,7 @@ An arm that is pruned may use each of its runs as it is or at any of its thresho
 them. That choice is made on the text that judges it, in every resample anew, and favours the pruned arm, if anything.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -104,9 +104,9 @@ def table(found: Iterable[Pruned]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).sort_values([*PANEL, "ablation"], kind="stable", ignore_index=True)
 
 
-def paragraphs(found: list[Pruned]) -> list[str]:
-    """What summary.md says of it; nothing where nothing was pruned."""
-    return ["## Pruned at inference", METHOD, bullets(lines(found))] if found else []
+def paragraphs(said: Sequence[str]) -> list[str]:
+    """What summary.md says of it, from `lines`; nothing where nothing was pruned."""
+    return ["## Pruned at inference", METHOD, bullets(said)] if said else []
 
 
 def lines(found: list[Pruned]) -> list[str]:

@@ -21,22 +21,27 @@ SHOWN = 40
 
 def ratio_lines(ratios: pd.DataFrame) -> list[str]:
     """One line a pair of fronts, by zero ablation; refusals too."""
+    return [f"{where}: {said}" for where, said in headlines(ratios)]
+
+
+def headlines(ratios: pd.DataFrame) -> list[tuple[str, str]]:
+    """The same in two parts: which fronts, and what their ratio is."""
     chosen = ratios[ratios["ablation"] == "zero"]
     by = [*PANEL, "d_sae_baseline", "d_sae_gated"]
-    return [_line(rows, ratios) for _, rows in chosen.groupby(by, dropna=False, sort=False)]
+    return [_headline(rows, ratios) for _, rows in chosen.groupby(by, dropna=False, sort=False)]
 
 
-def _line(rows: pd.DataFrame, ratios: pd.DataFrame) -> str:
+def _headline(rows: pd.DataFrame, ratios: pd.DataFrame) -> tuple[str, str]:
     row: Mapping[str, Any] = rows.to_dict("records")[0]  # type: ignore[assignment]
     names = " + ".join(rows["comparison"].unique())
     where = f"{place(row, ratios)}, {names} ({row['d_sae_baseline']} / {row['d_sae_gated']})"
     if pd.isna(row["ratio_median"]):
-        return f"{where}: no ratio: {row['note']}"
+        return where, f"no ratio: {row['note']}"
     once = rows[rows["comparison"] == row["comparison"]]
     noises = "; ".join(_noise({str(key): value for key, value in noise.items()}) for noise in once.to_dict("records"))
     between = f"loss recovered {row['fidelity_low']:.3f} to {row['fidelity_high']:.3f}"
     alive = f"alive {row['alive_baseline']:.0%} / {row['alive_gated']:.0%}"
-    return f"{where}: {row['ratio_median']:.2f} ({noises}), {between}, {alive}"
+    return where, f"{row['ratio_median']:.2f} ({noises}), {between}, {alive}"
 
 
 def _noise(row: Mapping[str, Any]) -> str:
@@ -81,21 +86,27 @@ def summary(
     Args:
         further: paragraphs of Markdown on what else was compared.
     """
-    absent = runs[runs["status"].isin(["failed", "missing"])]
+    lacking = [f"{row.status}: {row.run}: {row.reason}" for row in absent(runs).itertuples()]
     parts = [
-        f"# {sweep}", _status(runs), "## L0 of the baseline over L0 of gated", METHOD,
+        f"# {sweep}", status_line(runs), "## L0 of the baseline over L0 of gated", METHOD,
         bullets(ratio_lines(ratios)) or "There is nothing to compare yet.",
         "## The paper's claims", "\n".join(claims.lines(claims.claims(ratios, points))),
         *further,
         "## Not compared", bullets(not_compared(panels, runs)) or "Everything that is finished was compared.",
-        "## Failed or missing", bullets([f"{r.status}: {r.run}: {r.reason}" for r in absent.itertuples()]) or "None.",
+        "## Failed or missing", bullets(lacking) or "None.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
-def _status(runs: pd.DataFrame) -> str:
+def status_line(runs: pd.DataFrame) -> str:
+    """How many runs there are, by status."""
     counts = runs["status"].value_counts()
     return f"{len(runs)} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + "."
+
+
+def absent(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that are failed or missing; `reason` says why."""
+    return runs[runs["status"].isin(["failed", "missing"])]
 
 
 def bullets(lines: Sequence[str]) -> str:

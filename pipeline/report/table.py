@@ -1,0 +1,186 @@
+"""Tables of the page: every run, what training cost, what is failed or missing."""
+
+import os.path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+
+from pipeline.comparison.arms import training_flops
+from pipeline.frontier import ARM, KEY, SETTING_PREFIXES, as_floats
+from pipeline.report import cells
+
+RUNS_SHOWN = 2000
+"""Rows of the table of runs, and points of a figure, at the most: a browser takes its time over more."""
+ROWS_SHOWN = 300
+"""Rows of any other table at the most."""
+
+
+@dataclass(frozen=True)
+class Column:
+    heading: str
+    texts: list[str]
+    kind: str = "number"  # set to the right, and sorted as a number; or words, which may be many; or "", a word
+    links: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length; `left_out` rows are not among them."""
+
+    name: str  # its id on the page
+    columns: list[Column]
+    left_out: int = 0
+
+    @property
+    def rows(self) -> list[list[tuple[str, str, str | None]]]:
+        """Cells, row by row: text, kind, and what it leads to."""
+        sides = [zip(c.texts, repeat(c.kind), c.links or repeat(None), strict=False) for c in self.columns]
+        return [list(row) for row in zip(*sides, strict=True)]
+
+
+MEASURED: tuple[tuple[str, str, str], ...] = (
+    ("l0", "L0", "{:.2f}"),
+    ("loss_recovered", "loss recovered", "{:.4f}"),
+    ("loss_recovered_mean_ablation", "by mean ablation", "{:.4f}"),
+    ("ce_sae", "CE, nats", "{:.4f}"),
+    ("delta_ce", "CE added, nats", "{:.5f}"),
+    ("gamma", "gamma", "{:.3f}"),
+    ("dead_fraction", "dead, %", "{:.2f}"),
+    ("fvu", "FVU", "{:.4f}"),
+)
+"""Columns of the table of runs: name in runs.csv, heading, format."""
+COST: tuple[tuple[str, str, str], ...] = (
+    ("seconds", "training, s", "{:.1f}"),
+    ("rate", "tokens/s", "{:.0f}"),
+    ("flops", "FLOPs", "{:.2e}"),
+    ("memory", "peak memory, GB", "{:.2f}"),
+)
+
+
+def shown(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that the page shows, in the order of the manifest: all, or else those on the fronts first."""
+    first = np.argsort(~runs["on_frontier"].to_numpy(dtype=bool), kind="stable")[:RUNS_SHOWN]
+    return runs.iloc[np.sort(first)].reset_index(drop=True)
+
+
+def runs_table(runs: pd.DataFrame, declared: int, folder: Path | None, page: Path) -> Table:
+    """A row a run: what sets it apart, what was measured, what it cost, where it lies.
+
+    Args:
+        runs: as `shown` gives them.
+        declared: how many there are in all.
+        folder: the sweeps' folder; None for points that have none.
+        page: the folder of the page, for links to the runs.
+    """
+    cost = costs(runs)
+    percent = runs.assign(dead_fraction=100 * as_floats(runs["dead_fraction"]))
+    columns = [plain(runs, name, heading) for name, heading in _settings(runs).items()]
+    columns += [Column("status", texts(runs["status"]), ""), Column("on the front", _front(runs), "")]
+    for name, heading, form in MEASURED:
+        columns.append(Column(heading, texts(percent[name], form)))
+        if name == "loss_recovered":
+            columns.append(_interval(runs, name, form))
+    columns += [Column(heading, texts(cost[name], form)) for name, heading, form in COST]
+    return Table("runs", [*columns, _folders(runs, folder, page)], declared - len(runs))
+
+
+def costs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Training seconds, tokens a second of them, FLOPs by the count of dense products, peak memory of the process."""
+    seconds = as_floats(runs["training_seconds"])
+    name = "execution.peak_memory_bytes"
+    memory = as_floats(runs[name]) / 1e9 if name in runs else np.full(len(runs), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = np.where(seconds > 0, as_floats(runs["tokens"]) / seconds, np.nan)
+    flops = training_flops(runs)
+    return pd.DataFrame({"seconds": seconds, "rate": rate, "flops": flops, "memory": memory}, index=runs.index)
+
+
+def _settings(runs: pd.DataFrame) -> dict[str, str]:
+    """Columns that tell the runs apart, with their headings."""
+    usual = {"site": "site", "layer": "layer", "architecture": "architecture", "d_sae": "width"}
+    last = [name.rpartition(".")[2] for name in varying(runs)]
+    short = {name: word if last.count(word) == 1 else name for name, word in zip(varying(runs), last, strict=True)}
+    further = {"sparsity_coefficient": "lambda", "seed": "seed"} | short
+    return {name: name for name in several(runs)} | usual | further
+
+
+def varying(runs: pd.DataFrame) -> list[str]:
+    """Settings that differ among the runs that have them, besides those that every table shows."""
+    names = [name for name in map(str, runs) if name.startswith(SETTING_PREFIXES) and name not in KEY]
+    return [name for name in names if name not in {"model.layer", "site.hook"} and runs[name].nunique() > 1]
+
+
+def plain(rows: pd.DataFrame, name: str, heading: str, form: str = "{:.6g}") -> Column:
+    """A column as it stands."""
+    is_number = pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name])
+    return Column(heading, texts(rows[name], form), "number" if is_number else "")
+
+
+def texts(column: "pd.Series[Any]", form: str = "{:.6g}") -> list[str]:
+    """A column's cells; whole numbers in full, others by the format."""
+    if pd.api.types.is_integer_dtype(column):
+        form = "{}"
+    return [cells.text(value, form) for value in column]
+
+
+def _front(runs: pd.DataFrame) -> list[str]:
+    on_it = runs["on_frontier"].map({True: "yes", False: "no"})
+    return [str(word) for word in on_it.where(runs["status"] == "done", cells.NOTHING)]
+
+
+def _interval(runs: pd.DataFrame, name: str, form: str) -> Column:
+    ends = zip(runs[f"{name}_low"], runs[f"{name}_high"], strict=True)
+    return Column("95 % interval", [cells.interval(low, high, form) for low, high in ends])
+
+
+def _folders(runs: pd.DataFrame, folder: Path | None, page: Path) -> Column:
+    """Where each run lies; a link that holds as long as the page stays where it was written."""
+    names = [str(run) for run in runs["run"]]
+    if folder is None:
+        return Column("run", names, "")
+    away = Path(os.path.relpath(folder, page)).as_posix()
+    links = [quote(f"{away}/runs/{name}/") for name in names]
+    return Column("run folder", [f"{folder.name}/runs/{name}" for name in names], "", links)
+
+
+def cost_table(runs: pd.DataFrame) -> Table:
+    """A row an arm of a panel: what its finished runs took; medians over runs, and their sum."""
+    done = runs[runs["status"] == "done"]
+    found = costs(done).assign(**{name: done[name] for name in KEY})
+    rows = []
+    for key, group in found.groupby(list(KEY), dropna=False, sort=False):
+        known = dict(zip(KEY, key, strict=True))
+        medians = {name: group[name].median() for name, _, _ in COST if name != "memory"}
+        rows.append({**known, **medians, "runs": len(group), "sum": group["seconds"].sum(min_count=1) / 3600,
+                     "memory": group["memory"].max()})  # fmt: skip
+    table = pd.DataFrame(rows, columns=[*KEY, "runs", "seconds", "sum", "rate", "flops", "memory"])
+    names = [*several(table), "site", "layer", *ARM]
+    columns = [plain(table, name, "width" if name == "d_sae" else name) for name in names]
+    columns.append(Column("runs", texts(table["runs"])))
+    for name, heading, form in COST:
+        columns.append(Column({"memory": "most memory, GB"}.get(name, f"{heading}, median"), texts(table[name], form)))
+        if name == "seconds":
+            columns.append(Column("training in all, h", texts(table["sum"], "{:.3f}")))
+    return capped("cost", columns)
+
+
+def several(table: pd.DataFrame) -> list[str]:
+    """What it takes to tell panels at one site and layer apart."""
+    return [name for name in ("model", "data.name", "evaluation.id") if table[name].nunique() > 1]
+
+
+def absent_table(absent: pd.DataFrame) -> Table:
+    kinds = {"status": "", "run": "words", "reason": "words"}
+    return capped("absent", [Column(name, texts(absent[name]), kind) for name, kind in kinds.items()])
+
+
+def capped(name: str, columns: Sequence[Column]) -> Table:
+    """A table of the first rows."""
+    kept = [Column(c.heading, c.texts[:ROWS_SHOWN], c.kind, c.links) for c in columns]
+    return Table(name, kept, max(len(columns[0].texts) - ROWS_SHOWN, 0))

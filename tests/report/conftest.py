@@ -1,0 +1,64 @@
+"""A page of a synthetic sweep, and a browser to open it with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from pipeline import plot_pareto
+from tests.comparison.records import Sweep, Text
+from tests.report.browser import Browser, why_not
+
+HOSTILE = (
+    "</script><script>window.hacked = 1</script><img src=x onerror=\"window.hacked = 1\"> & 'b' \u2028 {{ 7 * 7 }}"
+)
+SITE = '"><b>&amp;'
+
+
+def without_figures() -> Any:
+    """PNG and PDF take most of the time, and the page has its own."""
+    return patch.object(plot_pareto, "draw_figures", return_value=[])
+
+
+def write(folder: Path, sweep: str, *arguments: str) -> Path:
+    """The page of a sweep whose records are in folder/sweeps."""
+    folders = [f"sweeps_dir={folder / 'sweeps'}", f"results_dir={folder / 'results'}"]
+    with without_figures():
+        assert plot_pareto.main([f"sweep={sweep}", *folders, *arguments]) == 0
+    return folder / "results" / sweep / "report.html"
+
+
+def hostile_sweep(folder: Path) -> Path:
+    """Two arms at two sites, one with a name that attacks the page; a run is dominated, one failed, one missing."""
+    sweep, text = Sweep(folder / "sweeps"), Text(sequences=90, documents=30)
+    for site in ("mlp_out", SITE):
+        sweep.arms(text, site=site)
+    sweep.run("gated", 9.0, 60.0, 0.5, text, gamma=0.97, dead_fraction=0.4)
+    sweep.absent("gated", 8.0, failure=HOSTILE, text=text)
+    sweep.absent("baseline", 7.5, text=text)
+    sweep.write("<b>&amp; sweep")
+    return write(folder, "<b>&amp; sweep", "replicates=200")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hostile_sweep(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="session")
+def started() -> Iterator[Browser]:
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with Browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(started: Browser) -> Browser:
+    """As it was started, with a wide window in light colours."""
+    started.media()
+    started.size(1280)
+    return started
