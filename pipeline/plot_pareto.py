@@ -35,12 +35,13 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
   delta_ce.csv               cross-entropy that gated saves at equal L0, with intervals
   compute_hit.csv            with family=: the share of training compute that each run's loss is worth
   summary.md                 all of it in words
-  figure_1.png, .pdf, .csv   loss recovered against L0
-  figure_6.png, .pdf, .csv   gamma and alive fraction against L0
+  figure_*.png, .pdf, .csv   1: loss recovered against L0; 6: gamma and alive fraction against L0; l0_ratio: the ratio
+                             along loss recovered; diagnostics: gamma, dead features and cross-entropy against L0;
+                             training: curves; density: how often features fire; 8, 9: variants of either arm
 
   sweep=NAME          one sweep only
   source=FILE.csv     points from a table (the paper's column names or ours) instead of records: results/<its stem>/
-  replicates=N        draws of the bootstrap over documents (default 2000; 0: no intervals, and no sequences read)
+  replicates=N        draws of the bootstrap over documents (default 2000; 0: no intervals)
   family=FILE.csv     training compute and loss of a family of language models: columns compute, loss
   sweeps_dir=FOLDER   where runs left their records (default {REPOSITORY / "sweeps"})
   results_dir=FOLDER  where the results go (default {REPOSITORY / "results"})"""
@@ -104,41 +105,31 @@ def write_results(options: Options, name: str, runs: "pd.DataFrame", compared: "
     """Tables, words and figures of one sweep or source; the ratios go to the screen too."""
     from pipeline.comparison import summary, tables
     from pipeline.compute_hit import compute_hits, read_family
+    from pipeline.figures.every import draw_figures
+    from pipeline.figures.material import material
     from pipeline.files import write_text
     from pipeline.frontier import frontier, frontiers, on_frontier, points
     from pipeline.screen import print_ratios
 
-    results, ratios = options.results_dir / name, tables.l0_ratios(compared)
+    results, ratios, curves = options.results_dir / name, tables.l0_ratios(compared), tables.curves(compared)
     with_intervals = tables.with_intervals(runs, compared).assign(on_frontier=on_frontier(runs))
     for file, rows in (
         ("runs", with_intervals), ("frontier", frontier(runs)), ("frontiers", frontiers(runs)), ("l0_ratio", ratios),
-        ("l0_ratio_curve", tables.curves(compared)), ("delta_ce", tables.delta_ces(compared)),
+        ("l0_ratio_curve", curves), ("delta_ce", tables.delta_ces(compared)),
     ):  # fmt: skip
         write_table(results / f"{file}.csv", rows)
     if options.family is not None:
         write_table(results / "compute_hit.csv", compute_hits(runs, read_family(options.family)))
     write_text(results / "summary.md", summary.summary(name, runs, ratios, points(runs), compared))
     print_ratios(summary.ratio_lines(ratios), summary.not_compared(compared, runs))
-    return draw_figures(results, runs)
+    records = options.sweeps_dir if options.source is None else None
+    return draw_figures(material(with_intervals, curves, records), results)
 
 
 def write_table(path: Path, rows: "pd.DataFrame") -> None:
     from pipeline.files import write_text
 
     write_text(path, rows.to_csv(index=False, lineterminator="\n"))
-
-
-def draw_figures(results: Path, runs: "pd.DataFrame") -> list[Path]:
-    """Each figure, with its data beside it; nothing where no run has what the figure shows."""
-    from pipeline.figures import figure_1, figure_6, style
-
-    pictures = []
-    for name, figure in (("figure_1", figure_1), ("figure_6", figure_6)):
-        points = figure.data(runs)
-        if len(points):
-            write_table(results / f"{name}.csv", points)
-            pictures += style.save(figure.draw(points), results / name)
-    return pictures
 
 
 def plot(arguments: Sequence[str]) -> int:

@@ -1,0 +1,86 @@
+"""How often features fire: histograms of log10 of the share of held-out tokens, one line a run, dead ones counted aside."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pipeline.comparison.documents import record_path
+from pipeline.errors import DamagedFile
+from pipeline.figures.material import Looks, Material
+from pipeline.figures.panels import arm_lines, finish, heading, note, panel_width, wrapped
+from pipeline.figures.sample import RULE, of_each
+from pipeline.figures.style import RC
+from pipeline.files import read_arrays
+
+BINS_PER_DECADE = 4
+HEIGHT = 1.5
+
+
+def data(source: Material) -> pd.DataFrame:
+    """One row a run and bin: `features` with log10 of their firing frequency in [low, high).
+
+    Bins are quarters of a decade, as far down as a single token. The dead, which fired on none, have a row without ends.
+    """
+    folder = source.sweeps_dir
+    return pd.DataFrame() if folder is None else of_each(source, lambda run: _histogram(folder, run))
+
+
+def _histogram(folder: Path, run: pd.Series) -> pd.DataFrame | None:
+    path = record_path(folder, run["run"], run["evaluation.id"]) / "sequences.safetensors"
+    try:
+        found = read_arrays(path)
+        counts, tokens = found["feature_counts"], float(found["tokens"].sum())
+    except (OSError, KeyError, DamagedFile):  # absent or damaged: the figure does without
+        return None
+    lowest = -math.ceil(math.log10(tokens) * BINS_PER_DECADE)
+    edges = np.arange(lowest, 1) / BINS_PER_DECADE
+    alive = np.log10(counts[counts > 0] / tokens)
+    features = np.histogram(alive.clip(edges[0], 0), edges)[0]  # the last bin holds its upper end too
+    return pd.DataFrame({
+        "log10_low": [*edges[:-1], np.nan], "log10_high": [*edges[1:], np.nan],
+        "features": [*features, int((counts == 0).sum())], "d_sae": len(counts),
+    })  # fmt: skip
+
+
+def draw(points: pd.DataFrame, looks: Looks) -> Figure:
+    panels = list(points.groupby("panel", sort=False))
+    arms = [label for label in looks if label in set(points["arm"])]
+    width = panel_width(len(arms))
+    with rc_context(RC):
+        figure = Figure(figsize=(width * len(arms), HEIGHT * len(panels) + 0.3))
+        for row, (title, rows) in enumerate(panels):
+            first: Axes | None = None
+            for column, arm in enumerate(arms):
+                place = row * len(arms) + column + 1
+                axes = figure.add_subplot(len(panels), len(arms), place, sharex=first, sharey=first)
+                first = first or axes
+                _panel(axes, rows[rows["arm"] == arm], looks)
+                if row == 0:
+                    axes.set_title(wrapped(arm, width))
+                if row == len(panels) - 1:
+                    axes.set_xlabel("log10 of firing frequency")
+                if column == 0:
+                    axes.set_ylabel(f"{wrapped(str(title), HEIGHT)}\nshare of features")
+        darker = Line2D([], [], linestyle="none", label="darker: larger lambda; a bin is a quarter of a decade")
+        finish(figure, f"{heading(points)}\n{RULE}", [*arm_lines(looks, arms, False), darker])
+    return figure
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
+    """A line a run, and the range of the runs' shares of dead features in words."""
+    dead = []
+    for _, run in rows.groupby("run", sort=False):
+        look, share = looks[run["arm"].iloc[0]].shaded(run["shade"].iloc[0]), run["features"] / run["d_sae"]
+        alive = run["log10_low"].notna()
+        edges = [*run.loc[alive, "log10_low"], run.loc[alive, "log10_high"].iloc[-1]]
+        axes.stairs(share[alive], edges, color=look.colour, linestyle=look.dashes, linewidth=0.9)
+        dead.append(float(share[~alive].sum()))
+    if dead:
+        few, many = f"{min(dead):.1%}", f"{max(dead):.1%}"
+        note(axes, f"dead: {few}" if few == many else f"dead: {few} to {many}", x=0.03, y=0.97)
