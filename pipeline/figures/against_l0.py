@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.figures.material import Looks
-from pipeline.figures.panels import arm_lines, finish, grid, heading, log_axis, note
+from pipeline.figures.panels import L0_LABEL, TICK, arm_lines, finish, grid, heading, log_axis, note
 from pipeline.figures.style import RC, REFERENCE, Look
 from pipeline.frontier import as_floats
 
-L0_LABEL = "L0 (active features per token)"
 MARGIN = 0.06
 """Of an axis' range, on either side."""
 
@@ -35,12 +34,13 @@ class Measure:
 
 
 def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure]) -> Figure:
-    """One panel a site and layer, and in it one axis a measure, above each other; measures that no run has are left out."""
+    """One panel a site and layer, in it one axis a measure, above each other; a measure that no run has is left out."""
     shown = [measure for measure in measures if np.isfinite(as_floats(points[measure.column])).any()]
     layout = grid(points)
     with rc_context(RC):
-        height = (sum(measure.inches for measure in shown) + 0.25) * layout.rows + 0.3
-        figure = Figure(figsize=(layout.panel_width * layout.columns, height))
+        height = sum(measure.inches for measure in shown) + 0.25
+        height *= layout.rows * layout.shrunk(height)
+        figure = Figure(figsize=(layout.panel_width * layout.columns, height + 0.3))
         ratios = [measure.inches for measure in shown] * layout.rows
         cells = figure.add_gridspec(len(ratios), layout.columns, height_ratios=ratios)
         for number, (title, rows) in enumerate(layout.panels):
@@ -103,7 +103,7 @@ def _set_y(axes: Axes, rows: pd.DataFrame, measure: Measure) -> tuple[float, flo
     if log:
         low, high = 10**low, 10**high
         axes.set_yscale("log")
-        log_axis(axes.yaxis, low, high, 0.7 * measure.inches)
+        log_axis(axes.yaxis, low, high, int(4 * measure.inches))
     axes.set_ylim(low, high)
     return low, high
 
@@ -115,7 +115,7 @@ def _finish_x(stack: Sequence[Axes], rows: pd.DataFrame, inches: float, label: b
     margin = max((high / low) ** MARGIN, 1.15)
     stack[0].set_xscale("log")
     stack[0].set_xlim(low / margin, high * margin)
-    log_axis(stack[0].xaxis, low, high, inches - 0.5)
+    log_axis(stack[0].xaxis, low / margin, high * margin, int((inches - 0.5) / TICK))
     for axes in stack[:-1]:
         axes.tick_params(labelbottom=False)
     if label:
@@ -131,5 +131,7 @@ def _handles(points: pd.DataFrame, looks: Looks, shown: Sequence[Measure]) -> li
         hollow.set_markerfacecolor("white")
         handles.append(hollow)
     if any(has_interval(points, measure.column) for measure in shown):
-        handles.append(Line2D([], [], marker="|", markersize=8, linestyle="none", label="95 % interval", color="#555555"))
+        handles.append(
+            Line2D([], [], marker="|", markersize=8, linestyle="none", label="95 % interval", color="#555555")
+        )
     return handles

@@ -1,4 +1,4 @@
-"""Finds the figures, which are this package's modules named figure_*, and draws those that a sweep has something for."""
+"""Finds the figures, this package's modules named figure_*, and draws those that a sweep has something for."""
 
 import pkgutil
 from importlib import import_module

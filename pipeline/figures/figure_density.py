@@ -1,4 +1,4 @@
-"""How often features fire: histograms of log10 of the share of held-out tokens, one line a run, dead ones counted aside."""
+"""How often features fire: histograms of log10 of the share of held-out tokens, one line a run, the dead aside."""
 
 import math
 from pathlib import Path
@@ -19,13 +19,17 @@ from pipeline.figures.style import RC
 from pipeline.files import read_arrays
 
 BINS_PER_DECADE = 4
+ROUNDING = 1e-9
+"""So that a single token is in the first bin whatever the logarithm's last digit."""
 HEIGHT = 1.5
+HEADROOM = 1.25
+"""Above the highest bin of a row of panels, for the words on dead features."""
 
 
 def data(source: Material) -> pd.DataFrame:
     """One row a run and bin: `features` with log10 of their firing frequency in [low, high).
 
-    Bins are quarters of a decade, as far down as a single token. The dead, which fired on none, have a row without ends.
+    Bins are quarters of a decade, from a single token on. The dead, which fired on none, have a row without ends.
     """
     folder = source.sweeps_dir
     return pd.DataFrame() if folder is None else of_each(source, lambda run: _histogram(folder, run))
@@ -38,10 +42,9 @@ def _histogram(folder: Path, run: pd.Series) -> pd.DataFrame | None:
         counts, tokens = found["feature_counts"], float(found["tokens"].sum())
     except (OSError, KeyError, DamagedFile):  # absent or damaged: the figure does without
         return None
-    lowest = -math.ceil(math.log10(tokens) * BINS_PER_DECADE)
-    edges = np.arange(lowest, 1) / BINS_PER_DECADE
-    alive = np.log10(counts[counts > 0] / tokens)
-    features = np.histogram(alive.clip(edges[0], 0), edges)[0]  # the last bin holds its upper end too
+    bins = 1 + math.ceil(math.log10(tokens) * BINS_PER_DECADE)
+    edges = np.arange(bins + 1) / BINS_PER_DECADE - math.log10(tokens) - ROUNDING
+    features = np.histogram(np.log10(counts[counts > 0] / tokens), edges)[0]
     return pd.DataFrame({
         "log10_low": [*edges[:-1], np.nan], "log10_high": [*edges[1:], np.nan],
         "features": [*features, int((counts == 0).sum())], "d_sae": len(counts),
@@ -60,6 +63,7 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
                 place = row * len(arms) + column + 1
                 axes = figure.add_subplot(len(panels), len(arms), place, sharex=first, sharey=first)
                 first = first or axes
+                axes.set_ylim(0, HEADROOM * (rows["features"] / rows["d_sae"])[rows["log10_low"].notna()].max())
                 _panel(axes, rows[rows["arm"] == arm], looks)
                 if row == 0:
                     axes.set_title(wrapped(arm, width))
@@ -67,8 +71,12 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
                     axes.set_xlabel("log10 of firing frequency")
                 if column == 0:
                     axes.set_ylabel(f"{wrapped(str(title), HEIGHT)}\nshare of features")
-        darker = Line2D([], [], linestyle="none", label="darker: larger lambda; a bin is a quarter of a decade")
-        finish(figure, f"{heading(points)}\n{RULE}", [*arm_lines(looks, arms, False), darker])
+        darker = Line2D([], [], linestyle="none", label="darker: larger lambda")
+        finish(
+            figure,
+            f"{heading(points)}\n{RULE}; a bin is a quarter of a decade",
+            [*arm_lines(looks, arms, False), darker],
+        )
     return figure
 
 

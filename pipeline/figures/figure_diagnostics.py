@@ -1,4 +1,4 @@
-"""Gamma, dead features and the cross-entropy that splicing costs, each against L0: is a better loss bought with them?"""
+"""Gamma, dead features and the cross-entropy that splicing costs, each against L0."""
 
 import pandas as pd
 from matplotlib.figure import Figure

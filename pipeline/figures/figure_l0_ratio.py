@@ -22,6 +22,11 @@ LINES: dict[str, dict[str, Any]] = {
     "equal_seconds": {"color": "#D55E00", "linestyle": (0, (6, 1.5, 1, 1.5))},
 }
 """By comparison, in the order in which one stands for a pair of fronts that has several names."""
+LABELS = {
+    "width_1.5": "baseline 1.5 times as wide", "equal_width": "equal width", "equal_flops": "equal training FLOPs",
+    "equal_seconds": "equal training seconds",
+}  # fmt: skip
+HEIGHT = 1.95
 PAIR = ("d_sae_baseline", "d_sae_gated")
 
 
@@ -42,7 +47,8 @@ def data(source: Material) -> pd.DataFrame:
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
     layout = grid(points)
     with rc_context(RC):
-        figure = Figure(figsize=(layout.panel_width * layout.columns, 1.95 * layout.rows + 0.3))
+        height = HEIGHT * layout.rows * layout.shrunk(HEIGHT)
+        figure = Figure(figsize=(layout.panel_width * layout.columns, height + 0.3))
         for number, (title, rows) in enumerate(layout.panels):
             axes = figure.add_subplot(layout.rows, layout.columns, number + 1)
             axes.set_title(title)
@@ -60,7 +66,9 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
     for (comparison, *_), pair in rows.groupby(["comparison", *PAIR]):
         axes.plot(pair["fidelity"], pair["ratio"], zorder=3, **LINES[comparison])
         colour = LINES[comparison]["color"]
-        axes.fill_between(pair["fidelity"], pair["ratio_low"], pair["ratio_high"], color=colour, alpha=0.18, linewidth=0)
+        axes.fill_between(
+            pair["fidelity"], pair["ratio_low"], pair["ratio_high"], color=colour, alpha=0.18, linewidth=0
+        )
     ratio = as_floats(rows["ratio"])
     ends = np.concatenate([as_floats(rows[name]) for name in ("ratio_low", "ratio_high")])
     low, high = min(ratio.min(), 1.0) / 1.1, max(ratio.max(), 1.0) * 1.1
@@ -68,7 +76,7 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
     low, high = min([low, *ends]), max([high, *ends])
     axes.set_yscale("log")
     axes.set_ylim(low, high)
-    log_axis(axes.yaxis, low, high, 1.4)
+    log_axis(axes.yaxis, low, high, 6)
     axes.locator_params(axis="x", nbins=4)
     axes.axhline(1.0, **REFERENCE)
 
@@ -76,7 +84,7 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
 def _handles(points: pd.DataFrame) -> list[Line2D | Patch]:
     there = set(points["comparison"])
     handles: list[Line2D | Patch] = [
-        Line2D([], [], label=name.replace("_", " "), **look) for name, look in LINES.items() if name in there
+        Line2D([], [], label=LABELS[name], **look) for name, look in LINES.items() if name in there
     ]
     if np.isfinite(as_floats(points["ratio_low"])).any():
         handles.append(Patch(color="#000000", alpha=0.18, linewidth=0, label="95 % interval over documents"))

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from pipeline.figures.material import Looks, Material
-from pipeline.figures.panels import arm_lines, finish, heading, log_axis, wrapped
+from pipeline.figures.panels import PAGE, arm_lines, finish, heading, log_axis, wrapped
 from pipeline.figures.sample import RULE, of_each, spread
 from pipeline.figures.style import RC
 from pipeline.frontier import as_floats
@@ -20,7 +20,7 @@ CURVES = {
     "l0": "L0", "loss": "Loss", "reconstruction": "Reconstruction", "penalty": "Penalty", "auxiliary": "Auxiliary term",
 }  # fmt: skip
 """The loss is the sum of the three after it; the penalty is lambda times the sum of activations."""
-WIDTH, HEIGHT = 1.75, 1.45
+WIDTH, HEIGHT = PAGE / 5, 1.4
 ROWS = 100
 """Of a history, at most."""
 
@@ -71,6 +71,6 @@ def _panel(axes: Axes, rows: pd.DataFrame, name: str, looks: Looks) -> None:
         axes.plot(run["step"], curve, color=look.colour, linestyle=look.dashes, linewidth=0.9)
     axes.set_yscale("log")
     axes.set_ylim(low, high)
-    log_axis(axes.yaxis, low, high, HEIGHT - 0.5)
+    log_axis(axes.yaxis, low, high, 4)
     axes.locator_params(axis="x", nbins=3)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))

@@ -31,9 +31,7 @@ class Material:
     looks: Looks
 
 
-def material(
-    runs: pd.DataFrame, curve: pd.DataFrame | None = None, sweeps_dir: Path | None = None
-) -> Material:
+def material(runs: pd.DataFrame, curve: pd.DataFrame | None = None, sweeps_dir: Path | None = None) -> Material:
     """From the table of runs, with or without the columns that aggregation adds."""
     widths = _widths(runs)
     names = [str(name) for name in runs["architecture"]]
@@ -70,7 +68,7 @@ DRAWN = ("sweep", *KEY, "arm", "architecture.expansion", "sparsity_coefficient",
 
 
 def drawn(source: Material, columns: Iterable[str]) -> pd.DataFrame:
-    """The runs that have an L0 and at least one of the columns, sorted; with the columns' intervals and `on_frontier`."""
+    """The runs that have an L0 and at least one of the columns, sorted; with their intervals and `on_frontier`."""
     names = [*columns]
     runs = source.runs
     known = np.isfinite(as_floats(runs["l0"])) & np.any([np.isfinite(as_floats(runs[name])) for name in names], axis=0)

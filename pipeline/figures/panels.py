@@ -10,15 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from pipeline.figures.material import Looks
 from pipeline.frontier import PANEL
 
 PAGE = 7.0
 """Inches of a printed page's width, which three panels fill."""
+PAGE_HEIGHT, LEAST = 9.2, 0.65
 WIDTHS = {1: 3.5, 2: 3.2}
 NARROWEST = 1.9
+L0_LABEL = "L0 (active features per token)"
 CHARACTER = 0.062
 """Inches of a character in a heading, on average and a little more."""
 
@@ -39,9 +41,19 @@ class Grid:
         """Inches."""
         return panel_width(self.columns)
 
+    def shrunk(self, inches: float) -> float:
+        """By how much panels this high are to be lower so that a page holds them, within reason."""
+        return min(max(PAGE_HEIGHT / (inches * self.rows), LEAST), 1.0)
+
+
+STEPS = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
+"""Of a logarithmic axis' numbers within a decade, densest first."""
+TICK = 0.32
+"""Inches that a number takes below an axis."""
+
 
 def panel_width(columns: int) -> float:
-    return WIDTHS.get(columns, max(PAGE / columns, NARROWEST))
+    return WIDTHS.get(columns) or max(PAGE / columns, NARROWEST)
 
 
 def grid(data: pd.DataFrame) -> Grid:
@@ -65,16 +77,17 @@ def titles(keys: Sequence[dict[str, object]], inches: float) -> list[str]:
 
 def wrapped(text: str, inches: float) -> str:
     """Lines broken so that a heading of this width holds them."""
-    return "\n".join(textwrap.fill(line, max(int(inches / CHARACTER), 10)) for line in text.split("\n"))
+    return "\n".join(textwrap.fill(line, max(int(min(inches, 100) / CHARACTER), 10)) for line in text.split("\n"))
 
 
-def log_axis(axis: Axis, low: float, high: float, inches: float) -> None:
-    """A logarithmic axis with plain numbers, as many as there is room for."""
-    decades = np.log10(high / low)
-    room = inches / 0.3
-    steps = (1, 2, 5) if 3 * decades <= room else (1,)
-    few = MaxNLocator(min(4, max(int(room), 2)))
-    axis.set_major_locator(LogLocator(subs=steps, numticks=max(int(room), 2)) if decades > 0.6 else few)
+def log_axis(axis: Axis, low: float, high: float, room: int) -> None:
+    """A logarithmic axis with plain numbers: as many between its ends as there is room for."""
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)))
+    found = [np.outer(decades, steps).ravel() for steps in STEPS]
+    ticks = [places[(low <= places) & (places <= high)] for places in found]
+    fewer = ticks[-1][:: max(-(-len(ticks[-1]) // room), 1)]  # every second decade, or third
+    fitting = next((places for places in ticks if len(places) <= room), fewer)
+    axis.set_major_locator(FixedLocator(fitting.tolist()) if len(ticks[0]) > 1 else MaxNLocator(min(room, 4)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
@@ -113,5 +126,15 @@ def finish(figure: Figure, title: str, handles: Sequence[Line2D]) -> None:
     figure.set_figheight(figure.get_figheight() + 0.16 * (lines + title.count("\n")))
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.0)
-    figure.align_ylabels()
     figure.set_layout_engine("constrained", h_pad=0.05, w_pad=0.04)  # inches around each panel
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # it stays as it is: a picture of 27 panels takes seconds to lay out
+    _align_y_labels(figure)
+
+
+def _align_y_labels(figure: Figure) -> None:
+    """One below the other. Figure.align_ylabels takes time with the square of the number of panels."""
+    labelled = [axes for axes in figure.axes if axes.get_ylabel()]
+    leftmost = min((axes.yaxis.label.get_window_extent().x1 for axes in labelled), default=0.0)
+    for axes in labelled:
+        axes.yaxis.set_label_coords((leftmost - axes.bbox.x0) / axes.bbox.width, 0.5)

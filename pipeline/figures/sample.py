@@ -20,8 +20,8 @@ COLUMNS = ("sweep", "model", "panel", "arm", "sparsity_coefficient", "run")
 def sample(source: Material) -> pd.DataFrame:
     """Some of the finished runs: of each panel and arm the lambdas evenly by rank, of each lambda one run.
 
-    That is one of the frontier where there is one, then the lowest seed. `panel` is the panel's title; `shade` goes from
-    0 for an arm's least lambda to 1 for its largest.
+    That is one of the frontier where there is one, then the lowest seed. `panel` is the panel's title; `shade` goes
+    from 0 for an arm's least lambda to 1 for its largest.
     """
     done = source.runs[(source.runs["status"] == "done") & np.isfinite(as_floats(source.runs["l0"]))]
     order = done.sort_values(["layer", "site", *PANEL, "arm", "sparsity_coefficient", "seed"], kind="stable")
@@ -56,5 +56,7 @@ def of_each(source: Material, read: Callable[[pd.Series], pd.DataFrame | None]) 
     for _, run in sample(source).iterrows():
         found = read(run)
         if found is not None and len(found):
-            frames.append(pd.DataFrame({name: run[name] for name in (*COLUMNS, "shade")}, index=found.index).join(found))
+            frames.append(
+                pd.DataFrame({name: run[name] for name in (*COLUMNS, "shade")}, index=found.index).join(found)
+            )
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

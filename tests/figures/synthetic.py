@@ -19,13 +19,16 @@ from pipeline.figures.material import Material, material
 
 WORSE = {"gated": 1.0, "baseline": 2.0}
 TOKENS = 4000
+MODELS = {"gemma-7b-with-a-long-name@0123456789ab": (6, 13, 20, 27), "pythia-2.8b@ab": (4, 12, 16, 20, 28)}
 
 
 def row(architecture: str = "gated", lam: float = 1.0, **given: Any) -> dict[str, Any]:
     """One finished run; a larger lambda is sparser, and every architecture but gated needs more features for it."""
     worse = WORSE.get(architecture, 1.3)
     l0, recovered = 40 / lam * worse, 1 - 0.05 * lam**0.7
-    site, layer, model, seed = (given.get(k, v) for k, v in (("site", "mlp_out"), ("layer", 2), ("model", "toy@1"), ("seed", 0)))
+    site, layer, model, seed = (
+        given.get(k, v) for k, v in (("site", "mlp_out"), ("layer", 2), ("model", "toy@1"), ("seed", 0))
+    )
     wide = given.get("expansion", 6 if architecture == "baseline" else 4)
     found = {
         "run": f"{model}-{site}-{layer}-{architecture}-{wide}-{lam:g}-{seed}", "sweep": "busy", "model": model,
@@ -48,17 +51,27 @@ def of(rows: Sequence[dict[str, Any]], sweeps_dir: Path | None = None) -> Materi
 def busy(sweeps_dir: Path | None = None) -> list[dict[str, Any]]:
     """27 panels of two models with long names, eight arms in some of them, and everything that is awkward."""
     rows = [
-        row(architecture, lam, site=site, layer=layer, model=model, seed=seed, loss_recovered=0.9 + lam / 1e4)
-        for model, layers in (("gemma-7b-with-a-long-name@0123456789ab", (6, 13, 20, 27)), ("pythia-2.8b@ab", (4, 12, 16, 20, 28)))
+        row(architecture, lam, site=site, layer=layer, model=model, seed=seed)
+        for model, layers in MODELS.items()
         for site, layer in product(("resid_post", "mlp_out", "attn_z"), layers)
         for architecture, lam, seed in product(("gated", "baseline"), (0.5, 1, 3, 7.5), (0, 1))
     ]  # fmt: skip
-    for name in ("gated_untied", "gated_no_r_mag", "gated_unfrozen_decoder", "baseline_rescale_shift", "jumprelu", "topk"):
+    for name in (
+        "gated_untied",
+        "gated_no_r_mag",
+        "gated_unfrozen_decoder",
+        "baseline_rescale_shift",
+        "jumprelu",
+        "topk",
+    ):
         rows += [row(name, lam, site="mlp_out", layer=4, model="pythia-2.8b@ab") for lam in (0.5, 1, 3)]
     rows += [row("gated", 2.0, site="mlp_out", layer=4, model="pythia-2.8b@ab", expansion=wide) for wide in (8, 16)]
     odd = {"site": "attn_z", "layer": 28, "model": "pythia-2.8b@ab"}
     rows += [row("gated", 90.0, **odd, l0=0.0, gamma=np.nan), row("gated", 80.0, **odd, loss_recovered=-3.5)]
-    rows += [row("baseline", 1e-3, **odd, loss_recovered=1.3, gamma=12345.678), row("gated", 5.0, **odd, status="failed", l0=np.nan)]
+    rows += [
+        row("baseline", 1e-3, **odd, loss_recovered=1.3, gamma=12345.678),
+        row("gated", 5.0, **odd, status="failed", l0=np.nan),
+    ]
     if sweeps_dir is not None:
         for one in rows:
             leave(sweeps_dir, one)

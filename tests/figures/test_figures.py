@@ -23,7 +23,9 @@ from pipeline.figures.material import material
 from pipeline.figures.sample import LAMBDAS, PANELS, sample, spread
 from tests.figures.synthetic import TOKENS, leave, of, row
 
-GRID = [row(arm, lam, site=site) for site in ("mlp_out", "attn_z") for arm in ("gated", "baseline") for lam in (1, 2, 4)]
+GRID = [
+    row(arm, lam, site=site) for site in ("mlp_out", "attn_z") for arm in ("gated", "baseline") for lam in (1, 2, 4)
+]
 
 
 def test_figures_are_found_by_their_files_in_order() -> None:
@@ -71,7 +73,9 @@ def test_an_arm_looks_the_same_in_a_figure_of_some_arms() -> None:
 
 
 def test_arms_without_an_expansion_are_named_by_width() -> None:
-    assert [*of([row(expansion=1, **{"architecture.expansion": np.nan}, d_sae=131072)]).looks] == ["gated (131,072 wide)"]
+    assert [*of([row(expansion=1, **{"architecture.expansion": np.nan}, d_sae=131072)]).looks] == [
+        "gated (131,072 wide)"
+    ]
     runs = table([{"run": "r", "architecture": "gated", "status": "missing"}])
     assert [*material(runs).looks] == ["gated"]
 
@@ -125,7 +129,10 @@ def test_intervals_are_bars_where_there_are_any() -> None:
 
 
 def test_an_interval_does_not_squash_the_points() -> None:
-    rows = [row(lam=lam, loss_recovered=0.9 + lam / 100, loss_recovered_low=-50.0, loss_recovered_high=1.0) for lam in (1, 2)]
+    rows = [
+        row(lam=lam, loss_recovered=0.9 + lam / 100, loss_recovered_low=-50.0, loss_recovered_high=1.0)
+        for lam in (1, 2)
+    ]
     source = of(rows)
     low, high = figure_1.draw(figure_1.data(source), source.looks).axes[0].get_ylim()
     assert low < 0.91 and high - low < 4 * 0.01
@@ -179,7 +186,9 @@ def test_the_ratio_of_a_pair_is_drawn_once_under_the_first_of_its_names() -> Non
     assert set(points["ablation"]) == {"zero"}
     axes = figure_l0_ratio.draw(points, source.looks).axes[0]
     assert [set(np.asarray(line.get_ydata()).round(6)) for line in axes.lines] == [{2.0}, {1.0}]
-    assert axes.get_ylim()[0] < 1 and not any(len(path.vertices) for band in axes.collections for path in band.get_paths())
+    assert axes.get_ylim()[0] < 1 and not any(
+        len(path.vertices) for band in axes.collections for path in band.get_paths()
+    )
 
 
 def test_the_band_is_as_wide_as_the_interval() -> None:
@@ -204,7 +213,9 @@ def test_training_curves_are_those_of_the_histories(tmp_path: Path) -> None:
     here = points[points["run"] == run]
     for name in ("step", "l0", "loss", "reconstruction", "auxiliary"):
         assert here[name].to_numpy() == pytest.approx(history[name].to_numpy(), rel=1e-5)
-    assert here["penalty"].to_numpy() == pytest.approx((history["sparsity_coefficient"] * history["sparsity"]).to_numpy(), rel=1e-5)
+    assert here["penalty"].to_numpy() == pytest.approx(
+        (history["sparsity_coefficient"] * history["sparsity"]).to_numpy(), rel=1e-5
+    )
     figure = figure_training.draw(points, of(GRID).looks)
     assert [axes.get_title() for axes in figure.axes[:5]] == [*figure_training.CURVES.values()]
     assert len(figure.axes) == 10 and all(axes.get_yscale() == "log" for axes in figure.axes)
@@ -242,4 +253,6 @@ def test_a_large_sweep_is_sampled_evenly() -> None:
     assert len(chosen) == PANELS * 2 * LAMBDAS and set(chosen["seed"]) == {0}
     assert sorted(chosen["layer"].unique()) == [0, 4, 8, 11, 15, 19]
     assert chosen.groupby(["panel", "arm"])["shade"].agg(["min", "max"]).eq([0, 1]).all(None)
-    assert spread(3, 5) == [0, 1, 2] and spread(11, 5) == [0, 2, 5, 8, 10] and spread(1, 5) == [0] and spread(0, 5) == []
+    assert (
+        spread(3, 5) == [0, 1, 2] and spread(11, 5) == [0, 2, 5, 8, 10] and spread(1, 5) == [0] and spread(0, 5) == []
+    )
