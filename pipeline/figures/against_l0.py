@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.figures.material import Looks
-from pipeline.figures.panels import L0_LABEL, TICK, arm_lines, finish, grid, heading, log_axis, note
+from pipeline.figures.panels import L0_LABEL, TICK, arm_lines, finish, grid, heading, log_axis, note, wrapped
 from pipeline.figures.style import RC, REFERENCE, Look
 from pipeline.frontier import as_floats
 
@@ -39,8 +39,8 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure]) -> Fig
     layout = grid(points)
     with rc_context(RC):
         height = sum(measure.inches for measure in shown) + 0.25
-        height *= layout.rows * layout.shrunk(height)
-        figure = Figure(figsize=(layout.panel_width * layout.columns, height + 0.3))
+        shrunk = layout.shrunk(height)
+        figure = Figure(figsize=(layout.panel_width * layout.columns, height * shrunk * layout.rows + 0.3))
         ratios = [measure.inches for measure in shown] * layout.rows
         cells = figure.add_gridspec(len(ratios), layout.columns, height_ratios=ratios)
         for number, (title, rows) in enumerate(layout.panels):
@@ -51,7 +51,7 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure]) -> Fig
                 stack.append(figure.add_subplot(cell, sharex=stack[0] if stack else None))
                 _fill(stack[-1], rows, looks, measure, layout.panel_width)
                 if column == 0:
-                    stack[-1].set_ylabel(measure.label)
+                    stack[-1].set_ylabel(wrapped(measure.label, measure.inches * shrunk))
             stack[0].set_title(title)
             _finish_x(stack, rows, layout.panel_width, number + layout.columns >= len(layout.panels))
         finish(figure, heading(points), _handles(points, looks, shown))

@@ -26,7 +26,7 @@ def data(source: Material) -> pd.DataFrame:
     where that front has no value.
     """
     found = drawn(source, ["loss_recovered"]).assign(above_gated=np.nan)
-    full, variant = found["architecture"] == GATED, found["architecture"].str.startswith(f"{GATED}_")
+    full, variant = found["architecture"] == GATED, found["architecture"].astype(str).str.startswith(f"{GATED}_")
     panel = pd.Series(numbered(found, list(PANEL)), found.index)
     both = panel.isin({*panel[full]} & {*panel[variant]})
     kept = found[both & (full | variant | (found["architecture"] == BASELINE))].reset_index(drop=True)

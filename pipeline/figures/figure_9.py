@@ -21,7 +21,7 @@ MEASURES = (
 def data(source: Material) -> pd.DataFrame:
     """Both arms and the baseline's variants, in the panels that have a variant."""
     found = drawn(source, ["loss_recovered", "gamma"])
-    variant = found["architecture"].str.startswith(f"{BASELINE}_")
+    variant = found["architecture"].astype(str).str.startswith(f"{BASELINE}_")
     panel = pd.Series(numbered(found, list(PANEL)), found.index)
     chosen = panel.isin({*panel[variant]}) & (variant | found["architecture"].isin([GATED, BASELINE]))
     return found[chosen].reset_index(drop=True)

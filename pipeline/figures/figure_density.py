@@ -8,13 +8,13 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import MultipleLocator
 
 from pipeline.comparison.documents import record_path
 from pipeline.errors import DamagedFile
 from pipeline.figures.material import Looks, Material
-from pipeline.figures.panels import arm_lines, finish, heading, note, panel_width, wrapped
-from pipeline.figures.sample import RULE, of_each
+from pipeline.figures.panels import finish, note, panel_width, wrapped
+from pipeline.figures.sample import of_each, sample_heading
 from pipeline.figures.style import RC
 from pipeline.files import read_arrays
 
@@ -31,18 +31,17 @@ def data(source: Material) -> pd.DataFrame:
 
     Bins are quarters of a decade, from a single token on. The dead, which fired on none, have a row without ends.
     """
-    folder = source.sweeps_dir
-    return pd.DataFrame() if folder is None else of_each(source, lambda run: _histogram(folder, run))
+    return of_each(source, _histogram)
 
 
-def _histogram(folder: Path, run: pd.Series) -> pd.DataFrame | None:
-    path = record_path(folder, run["run"], run["evaluation.id"]) / "sequences.safetensors"
+def _histogram(sweeps_dir: Path, run: pd.Series) -> pd.DataFrame | None:
+    path = record_path(sweeps_dir, run["run"], run["evaluation.id"]) / "sequences.safetensors"
     try:
         found = read_arrays(path)
         counts, tokens = found["feature_counts"], float(found["tokens"].sum())
     except (OSError, KeyError, DamagedFile):  # absent or damaged: the figure does without
         return None
-    bins = 1 + math.ceil(math.log10(tokens) * BINS_PER_DECADE)
+    bins = math.floor(math.log10(tokens) * BINS_PER_DECADE) + 1
     edges = np.arange(bins + 1) / BINS_PER_DECADE - math.log10(tokens) - ROUNDING
     features = np.histogram(np.log10(counts[counts > 0] / tokens), edges)[0]
     return pd.DataFrame({
@@ -71,23 +70,19 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
                     axes.set_xlabel("log10 of firing frequency")
                 if column == 0:
                     axes.set_ylabel(f"{wrapped(str(title), HEIGHT)}\nshare of features")
-        darker = Line2D([], [], linestyle="none", label="darker: larger lambda")
-        finish(
-            figure,
-            f"{heading(points)}\n{RULE}; a bin is a quarter of a decade",
-            [*arm_lines(looks, arms, False), darker],
-        )
+        finish(figure, f"{sample_heading(points)}; a bin is a quarter of a decade", [])
     return figure
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     """A line a run, and the range of the runs' shares of dead features in words."""
+    axes.xaxis.set_major_locator(MultipleLocator(1))
     dead = []
     for _, run in rows.groupby("run", sort=False):
         look, share = looks[run["arm"].iloc[0]].shaded(run["shade"].iloc[0]), run["features"] / run["d_sae"]
         alive = run["log10_low"].notna()
         edges = [*run.loc[alive, "log10_low"], run.loc[alive, "log10_high"].iloc[-1]]
-        axes.stairs(share[alive], edges, color=look.colour, linestyle=look.dashes, linewidth=0.9)
+        axes.stairs(share[alive], edges, color=look.colour, linewidth=0.9)
         dead.append(float(share[~alive].sum()))
     if dead:
         few, many = f"{min(dead):.1%}", f"{max(dead):.1%}"

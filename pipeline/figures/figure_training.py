@@ -7,12 +7,11 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from pipeline.figures.material import Looks, Material
-from pipeline.figures.panels import PAGE, arm_lines, finish, heading, log_axis, wrapped
-from pipeline.figures.sample import RULE, of_each, spread
+from pipeline.figures.panels import PAGE, arm_lines, finish, log_axis, wrapped
+from pipeline.figures.sample import of_each, sample_heading, spread
 from pipeline.figures.style import RC
 from pipeline.frontier import as_floats
 
@@ -27,13 +26,12 @@ ROWS = 100
 
 def data(source: Material) -> pd.DataFrame:
     """Rows of history.csv, six digits of each number, of the runs that `sample` chooses."""
-    folder = source.sweeps_dir
-    return pd.DataFrame() if folder is None else of_each(source, lambda run: _history(folder / "runs" / run["run"]))
+    return of_each(source, _history)
 
 
-def _history(folder: Path) -> pd.DataFrame | None:
+def _history(sweeps_dir: Path, run: pd.Series) -> pd.DataFrame | None:
     try:
-        read = pd.read_csv(folder / "history.csv")
+        read = pd.read_csv(sweeps_dir / "runs" / run["run"] / "history.csv")
         rows = read.assign(penalty=read["sparsity_coefficient"] * read["sparsity"])
         return rows[["step", *CURVES]].iloc[spread(len(rows), ROWS)].astype(float).map(lambda x: float(f"{x:.6g}"))
     except (OSError, ValueError, KeyError):  # absent, empty or damaged: the figure does without
@@ -55,8 +53,7 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
                     axes.set_ylabel(wrapped(str(title), HEIGHT))
                 if row == len(panels) - 1:
                     axes.set_xlabel("Step")
-        darker = Line2D([], [], linestyle="none", label="darker: larger lambda")
-        finish(figure, f"{heading(points)}\n{RULE}", [*arm_lines(looks, [*points["arm"].unique()], False), darker])
+        finish(figure, sample_heading(points), arm_lines(looks, [*points["arm"].unique()], marked=False))
     return figure
 
 
@@ -71,6 +68,6 @@ def _panel(axes: Axes, rows: pd.DataFrame, name: str, looks: Looks) -> None:
         axes.plot(run["step"], curve, color=look.colour, linestyle=look.dashes, linewidth=0.9)
     axes.set_yscale("log")
     axes.set_ylim(low, high)
-    log_axis(axes.yaxis, low, high, 4)
+    log_axis(axes.yaxis, low, high, 5)
     axes.locator_params(axis="x", nbins=3)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))

@@ -21,6 +21,8 @@ PAGE_HEIGHT, LEAST = 9.2, 0.65
 WIDTHS = {1: 3.5, 2: 3.2}
 NARROWEST = 1.9
 L0_LABEL = "L0 (active features per token)"
+ORDER = ["model", "layer", "site", *PANEL[3:]]
+"""Of panels: a row a layer where all layers have the same sites."""
 CHARACTER = 0.062
 """Inches of a character in a heading, on average and a little more."""
 
@@ -58,7 +60,7 @@ def panel_width(columns: int) -> float:
 
 def grid(data: pd.DataFrame) -> Grid:
     """One panel a site and layer; also one a model, data set or evaluation where a sweep has several."""
-    order = data.sort_values(["layer", "site", *PANEL], kind="stable")
+    order = data.sort_values(ORDER, kind="stable")
     groups = list(order.groupby(list(PANEL), sort=False, dropna=False))
     sites = data["site"].nunique()
     columns = min(len(groups), sites if 1 < sites <= 4 else 3)

@@ -1,19 +1,19 @@
 """Which runs are shown where each takes a file to read and a line to draw: a few of each arm, spread evenly."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pipeline.figures.material import Material
-from pipeline.figures.panels import titles
+from pipeline.figures.panels import ORDER, heading, titles
 from pipeline.frontier import PANEL, as_floats
 
 LAMBDAS = 5
 """Lambdas of an arm in a panel."""
 PANELS = 6
-RULE = f"One run a lambda, at most {LAMBDAS} lambdas an arm and {PANELS} sites and layers"
-COLUMNS = ("sweep", "model", "panel", "arm", "sparsity_coefficient", "run")
+COLUMNS = ("sweep", "model", "finished", "panel", "arm", "sparsity_coefficient", "run", "shade")
 """What every row of such a figure's data begins with."""
 
 
@@ -24,7 +24,7 @@ def sample(source: Material) -> pd.DataFrame:
     from 0 for an arm's least lambda to 1 for its largest.
     """
     done = source.runs[(source.runs["status"] == "done") & np.isfinite(as_floats(source.runs["l0"]))]
-    order = done.sort_values(["layer", "site", *PANEL, "arm", "sparsity_coefficient", "seed"], kind="stable")
+    order = done.assign(finished=len(done)).sort_values([*ORDER, "arm", "sparsity_coefficient", "seed"], kind="stable")
     groups = [rows for _, rows in order.groupby(list(PANEL), sort=False, dropna=False)]
     groups = [groups[place] for place in spread(len(groups), PANELS)]
     names = titles([rows.iloc[0][list(PANEL)].to_dict() for rows in groups], np.inf)
@@ -48,15 +48,20 @@ def spread(count: int, most: int) -> list[int]:
     return sorted({*np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()})
 
 
-def of_each(source: Material, read: Callable[[pd.Series], pd.DataFrame | None]) -> pd.DataFrame:
-    """What `read` finds in each chosen run's folder, below each other; nothing where it finds nothing."""
+def of_each(source: Material, read: Callable[[Path, pd.Series], pd.DataFrame | None]) -> pd.DataFrame:
+    """What `read` finds of each chosen run in the sweeps' folder, below each other; no rows where it finds nothing."""
     if source.sweeps_dir is None:
         return pd.DataFrame()
     frames = []
     for _, run in sample(source).iterrows():
-        found = read(run)
+        found = read(source.sweeps_dir, run)
         if found is not None and len(found):
-            frames.append(
-                pd.DataFrame({name: run[name] for name in (*COLUMNS, "shade")}, index=found.index).join(found)
-            )
+            frames.append(pd.DataFrame({name: run[name] for name in COLUMNS}, index=found.index).join(found))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def sample_heading(points: pd.DataFrame) -> str:
+    """Whose runs these are, and which of them."""
+    counts = f"{points['run'].nunique():,} of {points['finished'].iloc[0]:,} finished runs"
+    rule = f"one a lambda (darker: larger), at most {LAMBDAS} an arm, at most {PANELS} sites and layers"
+    return f"{heading(points)}\n{counts}: {rule}"

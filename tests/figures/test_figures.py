@@ -178,8 +178,8 @@ def test_variants_of_the_baseline_stand_beside_both_arms() -> None:
 
 
 def test_the_ratio_of_a_pair_is_drawn_once_under_the_first_of_its_names() -> None:
-    source = of([row(arm, lam, expansion=4, **{"train.batch": 8, "train.steps": 10, "training_seconds": 10.0})
-                 for arm in ("gated", "baseline") for lam in (1, 2, 4)])  # fmt: skip
+    alike = {"training_seconds": 10.0, "execution.device": "cpu", "execution.threads": 2}
+    source = of([row(arm, lam, expansion=4, **alike) for arm in ("gated", "baseline") for lam in (1, 2, 4)])
     assert set(source.curve["comparison"]) == {"equal_width", "equal_seconds"}
     points = figure_l0_ratio.data(source)
     assert set(points["comparison"]) == {"equal_width"} and set(points["names"]) == {"equal_seconds equal_width"}
@@ -241,7 +241,8 @@ def test_densities_count_every_feature_once(tmp_path: Path) -> None:
     assert points["features"].sum() == one["d_sae"] == 512
     dead = points[points["log10_low"].isna()]
     assert dead["features"].to_list() == [100]
-    assert points["log10_high"].max() == 0 and 10 ** points["log10_low"].min() <= 1 / TOKENS
+    assert 0 <= points["log10_high"].max() < 0.25
+    assert 10 ** points["log10_low"].min() == pytest.approx(1 / TOKENS)
     figure = figure_density.draw(points, of([one]).looks)
     assert [text.get_text() for text in figure.axes[0].texts] == ["dead: 19.5%"]
 
