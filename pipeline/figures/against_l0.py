@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.figures.material import Looks
-from pipeline.figures.panels import L0_LABEL, TICK, arm_lines, finish, grid, heading, log_axis, note, wrapped
+from pipeline.figures.panels import L0_LABEL, TICK, arm_lines, finish, grid, heading, log_axis, wrapped
 from pipeline.figures.style import RC, REFERENCE, Look
 from pipeline.frontier import as_floats
 
@@ -52,7 +52,7 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure]) -> Fig
                 _fill(stack[-1], rows, looks, measure, layout.panel_width)
                 if column == 0:
                     stack[-1].set_ylabel(wrapped(measure.label, measure.inches * shrunk))
-            stack[0].set_title(title)
+            stack[0].set_title(title + _hidden(rows))
             _finish_x(stack, rows, layout.panel_width, number + layout.columns >= len(layout.panels))
         finish(figure, heading(points), _handles(points, looks, shown))
     return figure
@@ -109,7 +109,7 @@ def _set_y(axes: Axes, rows: pd.DataFrame, measure: Measure) -> tuple[float, flo
 
 
 def _finish_x(stack: Sequence[Axes], rows: pd.DataFrame, inches: float, label: bool) -> None:
-    """A logarithmic L0 axis below the lowest of a panel's axes, and a note of the runs that it cannot show."""
+    """A logarithmic L0 axis below the lowest of a panel's axes."""
     positive = rows.loc[rows["l0"] > 0, "l0"]
     low, high = (positive.min(), positive.max()) if len(positive) else (1.0, 100.0)
     margin = max((high / low) ** MARGIN, 1.15)
@@ -120,8 +120,12 @@ def _finish_x(stack: Sequence[Axes], rows: pd.DataFrame, inches: float, label: b
         axes.tick_params(labelbottom=False)
     if label:
         stack[-1].set_xlabel(L0_LABEL)
-    if hidden := len(rows) - len(positive):
-        note(stack[0], f"{hidden} run{'s' if hidden > 1 else ''} with L0 = 0 not shown")
+
+
+def _hidden(rows: pd.DataFrame) -> str:
+    """A line on the runs that a logarithmic axis cannot show."""
+    hidden = int((rows["l0"] <= 0).sum())
+    return f"\n{hidden} run{'s' if hidden > 1 else ''} with L0 = 0 not shown" if hidden else ""
 
 
 def _handles(points: pd.DataFrame, looks: Looks, shown: Sequence[Measure]) -> list[Line2D]:

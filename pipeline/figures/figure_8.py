@@ -42,7 +42,8 @@ def _front_at(gated: pd.DataFrame, rows: pd.DataFrame) -> Floats:
     front = front[front["l0"] > 0]
     x, y = fronts(np.log(as_floats(front["l0"]))[None], as_floats(front["loss_recovered"])[None])
     with np.errstate(divide="ignore"):
-        return read_off(x, y, np.log(as_floats(rows["l0"])))[0]
+        values: Floats = read_off(x, y, np.log(as_floats(rows["l0"])))[0]
+    return values
 
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:

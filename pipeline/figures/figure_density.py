@@ -13,7 +13,7 @@ from matplotlib.ticker import MultipleLocator
 from pipeline.comparison.documents import record_path
 from pipeline.errors import DamagedFile
 from pipeline.figures.material import Looks, Material
-from pipeline.figures.panels import finish, note, panel_width, wrapped
+from pipeline.figures.panels import finish, panel_width, wrapped
 from pipeline.figures.sample import of_each, sample_heading
 from pipeline.figures.style import RC
 from pipeline.files import read_arrays
@@ -67,10 +67,10 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
                 if row == 0:
                     axes.set_title(wrapped(arm, width))
                 if row == len(panels) - 1:
-                    axes.set_xlabel("log10 of firing frequency")
+                    axes.set_xlabel("log10 of firing frequency, in quarters")
                 if column == 0:
                     axes.set_ylabel(f"{wrapped(str(title), HEIGHT)}\nshare of features")
-        finish(figure, f"{sample_heading(points)}; a bin is a quarter of a decade", [])
+        finish(figure, sample_heading(points), [])
     return figure
 
 
@@ -86,4 +86,5 @@ def _panel(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
         dead.append(float(share[~alive].sum()))
     if dead:
         few, many = f"{min(dead):.1%}", f"{max(dead):.1%}"
-        note(axes, f"dead: {few}" if few == many else f"dead: {few} to {many}", x=0.03, y=0.97)
+        words = f"dead: {few}" if few == many else f"dead: {few} to {many}"
+        axes.text(0.03, 0.97, words, transform=axes.transAxes, va="top", fontsize=6.5, color="#555555")

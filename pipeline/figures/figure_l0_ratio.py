@@ -63,22 +63,27 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
 
 def _panel(axes: Axes, rows: pd.DataFrame) -> None:
     """A line a pair of fronts, with the band of its interval as far as the panel reaches; and a line at 1."""
-    for (comparison, *_), pair in rows.groupby(["comparison", *PAIR]):
-        axes.plot(pair["fidelity"], pair["ratio"], zorder=3, **LINES[comparison])
-        colour = LINES[comparison]["color"]
-        axes.fill_between(
-            pair["fidelity"], pair["ratio_low"], pair["ratio_high"], color=colour, alpha=0.18, linewidth=0
-        )
+    for _, pair in rows.groupby(["comparison", *PAIR]):
+        line = LINES[pair["comparison"].iloc[0]]
+        axes.plot(pair["fidelity"], pair["ratio"], zorder=3, **line)
+        ends = (pair["ratio_low"], pair["ratio_high"])
+        axes.fill_between(pair["fidelity"], *ends, color=line["color"], alpha=0.18, linewidth=0)
+    _set_y(axes, rows)
+    axes.locator_params(axis="x", nbins=4)
+    axes.axhline(1.0, **REFERENCE)
+
+
+def _set_y(axes: Axes, rows: pd.DataFrame) -> None:
+    """Limits that hold the ratio and 1, and the bands as far as half that range beyond."""
     ratio = as_floats(rows["ratio"])
     ends = np.concatenate([as_floats(rows[name]) for name in ("ratio_low", "ratio_high")])
     low, high = min(ratio.min(), 1.0) / 1.1, max(ratio.max(), 1.0) * 1.1
-    ends = np.clip(ends[np.isfinite(ends)], low**2 / high, high**2 / low)
+    beyond = (high / low) ** 0.5
+    ends = np.clip(ends[np.isfinite(ends)], low / beyond, high * beyond)
     low, high = min([low, *ends]), max([high, *ends])
     axes.set_yscale("log")
     axes.set_ylim(low, high)
     log_axis(axes.yaxis, low, high, 6)
-    axes.locator_params(axis="x", nbins=4)
-    axes.axhline(1.0, **REFERENCE)
 
 
 def _handles(points: pd.DataFrame) -> list[Line2D | Patch]:

@@ -73,4 +73,5 @@ def drawn(source: Material, columns: Iterable[str]) -> pd.DataFrame:
     runs = source.runs
     known = np.isfinite(as_floats(runs["l0"])) & np.any([np.isfinite(as_floats(runs[name])) for name in names], axis=0)
     wanted = [part for name in names for part in (name, f"{name}_low", f"{name}_high") if part in runs]
-    return runs.loc[known, [*DRAWN, *wanted, "on_frontier"]].sort_values([*KEY, "l0", "run"], ignore_index=True)
+    found: pd.DataFrame = runs.loc[known, [*DRAWN, *wanted, "on_frontier"]]
+    return found.sort_values([*KEY, "l0", "run"], ignore_index=True)

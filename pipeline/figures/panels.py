@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from pipeline.figures.material import Looks
@@ -95,13 +95,6 @@ def log_axis(axis: Axis, low: float, high: float, room: int) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def note(axes: Axes, text: str, x: float = 0.98, y: float = 0.03) -> None:
-    """A small remark in a corner of a panel: the lower right one by default."""
-    align = {"ha": "right" if x > 0.5 else "left", "va": "top" if y > 0.5 else "bottom"}
-    written = axes.text(x, y, text, transform=axes.transAxes, fontsize=6.5, color="#555555", **align)
-    written.set_bbox({"color": "white", "pad": 1})
-
-
 def arm_lines(looks: Looks, labels: Sequence[str], marked: bool = True) -> list[Line2D]:
     """For the legend: a line for each of the arms that a figure shows."""
     return [
@@ -118,7 +111,7 @@ def heading(data: pd.DataFrame) -> str:
     return ": ".join(names)
 
 
-def finish(figure: Figure, title: str, handles: Sequence[Line2D]) -> None:
+def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> None:
     """A heading, and one legend for all panels, below them; then the layout is computed, once."""
     width = figure.get_figwidth()
     figure.suptitle(wrapped(title, width), fontsize=8.0, color="#333333")
