@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
@@ -121,9 +122,11 @@ def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> Non
     figure.set_figheight(figure.get_figheight() + 0.16 * (lines + title.count("\n")))
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.0)
-    figure.set_layout_engine("constrained", h_pad=0.05, w_pad=0.04)  # inches around each panel
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # it stays as it is: a picture of 27 panels takes seconds to lay out
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text():
+                axis.set_label_coords(0, 0)  # else the place of nothing is computed at every drawing
+    ConstrainedLayoutEngine(h_pad=0.05, w_pad=0.04).execute(figure)  # inches around each panel
     _align_y_labels(figure)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import colors, rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 
 from pipeline.files import write_bytes
@@ -18,9 +20,8 @@ RC = {
     "grid.color": "#e4e4e4", "grid.linewidth": 0.5, "axes.linewidth": 0.6, "axes.axisbelow": True,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
     "legend.frameon": False, "lines.linewidth": 1.2, "lines.markersize": 4.0, "axes.formatter.useoffset": False,
-    "pdf.fonttype": 42,
+    "pdf.fonttype": 42, "figure.dpi": 220, "axes.titley": 1.0,
 }  # fmt: skip
-PNG_DPI = 220
 REFERENCE: dict[str, Any] = {"color": "#555555", "linewidth": 0.8, "linestyle": (0, (1, 1.5)), "zorder": 1}
 """A line to compare with, as gamma = 1."""
 
@@ -86,13 +87,15 @@ def _least_alike(wanted: Look, taken: Sequence[Look]) -> Look:
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write stem.png and stem.pdf, the same bytes for the same figure."""
-    paths = []
-    for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-        buffer = io.BytesIO()
-        with rc_context(RC):
-            figure.savefig(buffer, format=kind, dpi=PNG_DPI, metadata=metadata)
-        path = stem.with_name(f"{stem.name}.{kind}")
-        write_bytes(path, buffer.getvalue())
-        paths.append(path)
+    """Write stem.png and stem.pdf, the same bytes for the same figure.
+
+    By the canvases' own methods: `Figure.savefig` draws everything twice, to compute a layout that is there already.
+    """
+    png, pdf = io.BytesIO(), io.BytesIO()
+    with rc_context(RC):
+        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+        FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})  # last: it leaves 72 dots an inch
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "pdf")]
+    for path, content in zip(paths, (png, pdf), strict=True):
+        write_bytes(path, content.getvalue())
     return paths
