@@ -119,7 +119,7 @@ def _finish_x(stack: Sequence[Axes], rows: pd.DataFrame, inches: float, label: b
     for axes in stack[:-1]:
         axes.tick_params(labelbottom=False)
     if label:
-        stack[-1].set_xlabel(L0_LABEL)
+        stack[-1].set_xlabel(wrapped(L0_LABEL, inches - 0.4))
 
 
 def _hidden(rows: pd.DataFrame) -> str:

@@ -133,6 +133,8 @@ def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> Non
 def _align_y_labels(figure: Figure) -> None:
     """One below the other. Figure.align_ylabels takes time with the square of the number of panels."""
     labelled = [axes for axes in figure.axes if axes.get_ylabel()]
+    for axes in labelled:
+        axes.yaxis.get_tightbbox()  # places the label where it belongs now that its axes have moved
     leftmost = min((axes.yaxis.label.get_window_extent().x1 for axes in labelled), default=0.0)
     for axes in labelled:
         axes.yaxis.set_label_coords((leftmost - axes.bbox.x0) / axes.bbox.width, 0.5)
