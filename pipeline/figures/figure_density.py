@@ -67,9 +67,9 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
                 if row == 0:
                     axes.set_title(wrapped(arm, width))
                 if row == len(panels) - 1:
-                    axes.set_xlabel("log10 of firing frequency")
+                    axes.set_xlabel(wrapped("log10 of firing frequency, bins of 1/4", width - 0.4))
                 if column == 0:
-                    axes.set_ylabel(f"{wrapped(str(title), HEIGHT)}\nfeatures per 1/4 decade")
+                    axes.set_ylabel(f"{wrapped(str(title), HEIGHT)}\nshare of features")
         finish(figure, sample_heading(points), [])
     return figure
 

@@ -9,7 +9,7 @@ from pipeline.figures.material import Looks, Material, drawn
 MEASURES = (
     against_l0.Measure("gamma", "Gamma", 1.1, levels=(1.0,), reach=(1.0,)),
     against_l0.Measure("dead_fraction", "Dead fraction", 1.1, reach=(0.0,)),
-    against_l0.Measure("delta_ce", "CE(SAE) - CE(clean)\n(nats)", 1.1, levels=(0.0,), log=True),
+    against_l0.Measure("delta_ce", "Increase of CE\n(nats)", 1.1, levels=(0.0,), log=True),
 )
 
 
