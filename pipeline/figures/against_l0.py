@@ -49,7 +49,7 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure]) -> Fig
             for place, measure in enumerate(shown):
                 cell = cells[len(shown) * row + place, column]
                 stack.append(figure.add_subplot(cell, sharex=stack[0] if stack else None))
-                _fill(stack[-1], rows, looks, measure, layout.panel_width)
+                _fill(stack[-1], rows, looks, measure)
                 if column == 0:
                     stack[-1].set_ylabel(wrapped(measure.label, measure.inches * shrunk))
             stack[0].set_title(title + _hidden(rows))
@@ -58,7 +58,7 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure]) -> Fig
     return figure
 
 
-def _fill(axes: Axes, rows: pd.DataFrame, looks: Looks, measure: Measure, inches: float) -> None:
+def _fill(axes: Axes, rows: pd.DataFrame, looks: Looks, measure: Measure) -> None:
     for label, here in rows[rows["l0"] > 0].groupby("arm", sort=False):
         _draw_arm(axes, here, looks[str(label)], measure.column)
     low, high = _set_y(axes, rows[rows["l0"] > 0], measure)
