@@ -75,7 +75,7 @@ def looks(architectures: Iterable[str]) -> dict[str, Look]:
     found: dict[str, Look] = {}
     for name in sorted(set(architectures)):
         wanted = look(name)
-        found[name] = wanted if name in KNOWN else _least_alike(wanted, list(found.values()))
+        found[name] = _least_alike(wanted, list(found.values())) if wanted in LOOKS else wanted
     return found
 
 
