@@ -41,6 +41,8 @@ def _histogram(sweeps_dir: Path, run: pd.Series) -> pd.DataFrame | None:
         counts, tokens = found["feature_counts"], float(found["tokens"].sum())
     except (OSError, KeyError, DamagedFile):  # absent or damaged: the figure does without
         return None
+    if tokens < 1:
+        return None
     bins = math.floor(math.log10(tokens) * BINS_PER_DECADE) + 1
     edges = np.arange(bins + 1) / BINS_PER_DECADE - math.log10(tokens) - ROUNDING
     features = np.histogram(np.log10(counts[counts > 0] / tokens), edges)[0]

@@ -60,7 +60,7 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
 def _panel(axes: Axes, rows: pd.DataFrame, name: str, looks: Looks) -> None:
     """Every run's curve, on a logarithmic axis; a piece that an arm's loss has not is not there."""
     values = as_floats(rows[name])
-    positive = values[values > 0]
+    positive = values[np.isfinite(values) & (values > 0)]
     low, high = (positive.min() / 1.1, positive.max() * 1.1) if positive.size else (0.1, 1.0)
     for _, run in rows.groupby("run", sort=False):
         look = looks[run["arm"].iloc[0]].shaded(run["shade"].iloc[0])

@@ -51,6 +51,8 @@ class Grid:
 
 STEPS = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 """Of a logarithmic axis' numbers within a decade, densest first."""
+MOST_PIXELS = 30_000
+"""Of a picture's height, where hundreds of panels would make it larger than can be drawn."""
 TICK = 0.32
 """Inches that a number takes below an axis."""
 
@@ -85,12 +87,11 @@ def wrapped(text: str, inches: float) -> str:
 
 def log_axis(axis: Axis, low: float, high: float, room: int) -> None:
     """A logarithmic axis with plain numbers: as many between its ends as there is room for."""
-    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)))
-    found = [np.outer(decades, steps).ravel() for steps in STEPS]
-    ticks = [places[(low <= places) & (places <= high)] for places in found]
-    fewer = ticks[-1][:: max(-(-len(ticks[-1]) // room), 1)]  # every second decade, or third
-    fitting = next((places for places in ticks if len(places) <= room), fewer)
-    axis.set_major_locator(FixedLocator(fitting.tolist()) if len(ticks[0]) > 1 else MaxNLocator(min(room, 4)))
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.floor(np.log10(high)) + 1)
+    ticks = [[float(at) for at in np.outer(decades, steps).ravel() if low <= at <= high] for steps in STEPS]
+    ticks.append(ticks[-1][:: max(-(-len(ticks[-1]) // room), 1)])  # every second decade, or third
+    fitting = next((places for places in ticks if 2 <= len(places) <= room), None)
+    axis.set_major_locator(FixedLocator(fitting) if fitting else MaxNLocator(min(room, 4)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
@@ -120,6 +121,7 @@ def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> Non
     columns = max(int(width / (0.055 * longest + 0.6)), 1)  # inches that an entry takes
     lines = -(-len(handles) // columns) if handles else 0
     figure.set_figheight(figure.get_figheight() + 0.16 * (lines + title.count("\n")))
+    figure.set_dpi(min(figure.dpi, MOST_PIXELS / figure.get_figheight()))
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.0)
     for axes in figure.axes:

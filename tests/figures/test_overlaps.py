@@ -9,6 +9,7 @@ from matplotlib.transforms import Bbox
 
 from pipeline.figures.every import figures
 from pipeline.figures.material import Material
+from pipeline.figures.panels import MOST_PIXELS, finish, log_axis
 from tests.figures.synthetic import busy, leave, of, row, written
 
 SLACK = 0.5  # pixels
@@ -66,6 +67,27 @@ def test_few_panels(name: str, sites: int, tmp_path: Path) -> None:
     source = of(rows, tmp_path)
     figure = figures()[name]
     assert overlapping(figure.draw(figure.data(source), source.looks)) == []
+
+
+@pytest.mark.parametrize("room", [2, 4, 6])
+@pytest.mark.parametrize(("low", "high"), [(1, 100), (0.93, 1.04), (3, 9), (12, 14), (0.2, 7e5), (1e-9, 1e9), (4, 11)])
+def test_a_logarithmic_axis_has_at_least_two_numbers_and_no_more_than_there_is_room_for(
+    low: float, high: float, room: int
+) -> None:
+    axes = Figure().add_subplot()
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    log_axis(axes.xaxis, low, high, room)
+    places = [at for at in axes.get_xticks() if low <= at <= high]
+    assert 1 + (room > 2) <= len(places) <= room + 1
+    assert len({axes.xaxis.get_major_formatter()(at, 0) for at in places}) == len(places)
+
+
+def test_a_hundred_rows_of_panels_are_a_picture_that_can_be_drawn() -> None:
+    figure = Figure(figsize=(7, 400))
+    figure.add_subplot()
+    finish(figure, "tall", [])
+    assert figure.dpi * 400 <= MOST_PIXELS
 
 
 def test_the_check_sees_an_overlap() -> None:
