@@ -68,13 +68,17 @@ def _fill(axes: Axes, rows: pd.DataFrame, looks: Looks, measure: Measure) -> Non
 
 
 def _draw_arm(axes: Axes, rows: pd.DataFrame, look: Look, y: str) -> None:
-    """The frontier's runs filled and joined by a line, dominated ones hollow; a bar where there is an interval."""
+    """The frontier's runs filled, a line through their means over seeds, dominated runs hollow; bars for intervals."""
     style: dict[str, Any] = {"marker": look.marker, "markeredgecolor": look.colour, "markeredgewidth": 0.9}
-    front, dominated = rows[rows["on_frontier"]].sort_values(["l0", y]), rows[~rows["on_frontier"]]
+    style |= {"linestyle": "none", "color": look.colour}
+    front, dominated = rows[rows["on_frontier"]], rows[~rows["on_frontier"]]
+    means = front.assign(log_l0=np.log(as_floats(front["l0"]))).groupby("point")[["log_l0", y]].mean()
+    means = means.sort_values(["log_l0", y])
     if has_interval(rows, y):
         axes.vlines(rows["l0"], rows[f"{y}_low"], rows[f"{y}_high"], color=look.colour, linewidth=0.9, zorder=2)
-    axes.plot(dominated["l0"], dominated[y], linestyle="none", markerfacecolor="white", zorder=2.5, **style)
-    axes.plot(front["l0"], front[y], color=look.colour, linestyle=look.dashes, zorder=3, **style)
+    axes.plot(dominated["l0"], dominated[y], markerfacecolor="white", zorder=2.5, **style)
+    axes.plot(front["l0"], front[y], zorder=3, **style)
+    axes.plot(np.exp(means["log_l0"]), means[y], color=look.colour, linestyle=look.dashes, zorder=3)
 
 
 def has_interval(rows: pd.DataFrame, y: str) -> bool:

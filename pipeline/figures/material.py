@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.figures.style import Look, looks
-from pipeline.frontier import KEY, as_floats, on_frontier
+from pipeline.frontier import KEY, as_floats, on_frontier, point_numbers
 
 Looks = dict[str, Look]
 """By an arm's label, in the legend's order."""
@@ -19,7 +19,8 @@ Looks = dict[str, Look]
 class Material:
     """Made by `material`.
 
-    runs: every declared run, with the columns `arm`, `on_frontier`, `delta_ce`, and intervals where they were computed.
+    runs: every declared run, with the columns `arm`, `point` (the same number for runs that differ by their seed),
+        `on_frontier`, `delta_ce`, and intervals where they were computed.
     curve: the ratio along loss recovered, as l0_ratio_curve.csv.
     sweeps_dir: where the runs left their records; None for points from a table.
     looks: of every arm that is declared, so that a figure of some arms shows them as the others do.
@@ -36,7 +37,7 @@ def material(runs: pd.DataFrame, curve: pd.DataFrame | None = None, sweeps_dir: 
     widths = _widths(runs)
     names = [str(name) for name in runs["architecture"]]
     labels = [f"{name} ({width[1]})" if width[1] else name for name, width in zip(names, widths, strict=True)]
-    added = {"arm": pd.Series(labels, runs.index, dtype=object)}
+    added = {"arm": pd.Series(labels, runs.index, dtype=object), "point": pd.Series(point_numbers(runs), runs.index)}
     if "on_frontier" not in runs:
         added["on_frontier"] = on_frontier(runs)
     if "delta_ce" not in runs:
@@ -63,7 +64,7 @@ def _widths(runs: pd.DataFrame) -> list[tuple[float, str]]:
     ]
 
 
-DRAWN = ("sweep", *KEY, "arm", "architecture.expansion", "sparsity_coefficient", "seed", "run", "l0")
+DRAWN = ("sweep", *KEY, "arm", "architecture.expansion", "sparsity_coefficient", "seed", "point", "run", "l0")
 """Columns of every figure's points."""
 
 

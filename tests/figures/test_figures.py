@@ -127,6 +127,14 @@ def test_intervals_are_bars_where_there_are_any() -> None:
     assert "95 % interval" not in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
+def test_a_front_is_a_line_through_means_over_seeds() -> None:
+    source = of([row(lam=lam, seed=seed, l0=l0, loss_recovered=0.9 - lam / 10)
+                 for lam, seed, l0 in ((1, 0, 40), (1, 1, 90), (2, 0, 50), (2, 1, 8))])  # fmt: skip
+    axes = figure_1.draw(figure_1.data(source), source.looks).axes[0]
+    (line,) = [line for line in axes.lines if line.get_linestyle() != "None" and line.get_marker() == "None"][:1]
+    assert line.get_xdata() == pytest.approx([20, 60]) and line.get_ydata() == pytest.approx([0.7, 0.8])
+
+
 def test_an_interval_does_not_squash_the_points() -> None:
     rows = [
         row(lam=lam, loss_recovered=0.9 + lam / 100, loss_recovered_low=-50.0, loss_recovered_high=1.0)
