@@ -37,14 +37,15 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
   compute_hit.csv            with family=: the share of training compute that each run's loss is worth
   summary.md                 all of it in words
   report.html                all of it on one page, for a browser: points show their settings, tables sort
-  figure_1.png, .pdf, .csv   loss recovered against L0
-  figure_6.png, .pdf, .csv   gamma and alive fraction against L0
+  figure_*.png, .pdf, .csv   1: loss recovered against L0; 6: gamma and alive fraction against L0; l0_ratio: the ratio
+                             along loss recovered; diagnostics: gamma, dead features and cross-entropy against L0;
+                             training: curves; density: how often features fire; 8, 9: variants of either arm
   pruning.csv, figure_pruning.png, .pdf, .csv
                              the same without tiny activations, for runs evaluated with eval=pruning
 
   sweep=NAME          one sweep only
   source=FILE.csv     points from a table (the paper's column names or ours) instead of records: results/<its stem>/
-  replicates=N        draws of the bootstrap over documents (default 2000; 0: no intervals, and no sequences read)
+  replicates=N        draws of the bootstrap over documents (default 2000; 0: no intervals)
   family=FILE.csv     training compute and loss of a family of language models: columns compute, loss
   sweeps_dir=FOLDER   where runs left their records (default {REPOSITORY / "sweeps"})
   results_dir=FOLDER  where the results go (default {REPOSITORY / "results"})"""
@@ -110,17 +111,20 @@ def write_results(
     """Tables, words, page and figures of one sweep or source; the ratios go to the screen too."""
     from pipeline.comparison import pruning, summary, tables
     from pipeline.compute_hit import compute_hits, read_family
+    from pipeline.figures.every import draw_figures
+    from pipeline.figures.material import material
     from pipeline.files import write_text
     from pipeline.frontier import frontier, frontiers, on_frontier, points
     from pipeline.report.page import Findings, page
     from pipeline.screen import print_ratios
 
     results, ratios, found = options.results_dir / name, tables.l0_ratios(compared), points(runs)
+    curves = tables.curves(compared)
     with_intervals = tables.with_intervals(runs, compared).assign(on_frontier=on_frontier(runs))
     delta_ces = tables.delta_ces(compared)
     for file, rows in (
         ("runs", with_intervals), ("frontier", frontier(runs)), ("frontiers", frontiers(runs)), ("l0_ratio", ratios),
-        ("l0_ratio_curve", tables.curves(compared)), ("delta_ce", delta_ces),
+        ("l0_ratio_curve", curves), ("delta_ce", delta_ces),
     ):  # fmt: skip
         write_table(results / f"{file}.csv", rows)
     if options.family is not None:
@@ -131,11 +135,11 @@ def write_results(
     pruned_lines = pruning.lines(both_ways)
     further = pruning.paragraphs(pruned_lines)
     write_text(results / "summary.md", summary.summary(name, runs, ratios, found, compared, further))
-    folder, typed = (None if options.source else options.sweeps_dir), _commands(options, name)
-    findings = Findings(name, with_intervals, found, ratios, delta_ces, compared, folder, typed, pruned_lines)
+    records, typed = (None if options.source else options.sweeps_dir), _commands(options, name)
+    findings = Findings(name, with_intervals, found, ratios, delta_ces, compared, records, typed, pruned_lines)
     write_text(results / "report.html", page(findings, results))
     print_ratios([*summary.ratio_lines(ratios), *pruned_lines], summary.not_compared(compared, runs))
-    return draw_figures(results, runs) + draw_pruning(results, runs, pruned)
+    return draw_figures(material(with_intervals, curves, records, pruned), results)
 
 
 def _commands(options: Options, name: str) -> list[str]:
@@ -151,30 +155,6 @@ def write_table(path: Path, rows: "pd.DataFrame") -> None:
     from pipeline.files import write_text
 
     write_text(path, rows.to_csv(index=False, lineterminator="\n"))
-
-
-def draw_figures(results: Path, runs: "pd.DataFrame") -> list[Path]:
-    """Each figure, with its data beside it; nothing where no run has what the figure shows."""
-    from pipeline.figures import figure_1, figure_6, style
-
-    pictures = []
-    for name, figure in (("figure_1", figure_1), ("figure_6", figure_6)):
-        points = figure.data(runs)
-        if len(points):
-            write_table(results / f"{name}.csv", points)
-            pictures += style.save(figure.draw(points), results / name)
-    return pictures
-
-
-def draw_pruning(results: Path, runs: "pd.DataFrame", pruned: "pd.DataFrame") -> list[Path]:
-    """Fronts with and without tiny activations, where runs were evaluated both ways."""
-    from pipeline.figures import figure_pruning, style
-
-    if pruned.empty:
-        return []
-    points = figure_pruning.data(runs, pruned)
-    write_table(results / "figure_pruning.csv", points)
-    return style.save(figure_pruning.draw(points), results / "figure_pruning")
 
 
 def plot(arguments: Sequence[str]) -> int:

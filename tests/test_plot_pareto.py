@@ -16,14 +16,13 @@ import pytest
 from pipeline import plot_pareto
 from pipeline.aggregate import FIRST, read_sweep
 from pipeline.config import REPOSITORY
-from pipeline.figures import figure_1, figure_6, style
 
 EVALUATION = "0123456789ab"
 TABLES = ["runs", "frontier", "frontiers", "l0_ratio", "l0_ratio_curve", "delta_ce"]
 OUTPUTS = (
     [f"{name}.csv" for name in TABLES]
     + ["summary.md", "report.html"]
-    + [f"figure_{n}.{kind}" for n in (1, 6) for kind in ("png", "pdf", "csv")]
+    + [f"figure_{n}.{kind}" for n in ("1", "6", "diagnostics", "l0_ratio") for kind in ("png", "pdf", "csv")]
 )
 
 
@@ -118,10 +117,10 @@ def test_the_command_does_every_sweep_and_names_its_pictures(tmp_path: Path, dis
     for sweep in ("first", "second"):
         assert sorted(p.name for p in (tmp_path / "results" / sweep).iterdir()) == sorted(OUTPUTS)
         assert f"{sweep}: 16 runs: 16 done" in finished.stdout
-    pictures = finished.stdout.splitlines()[-8:]
+    pictures = finished.stdout.splitlines()[-16:]
     assert all(Path(line).is_file() and Path(line).suffix in {".png", ".pdf"} for line in pictures)
     assert finished.stdout.count("width_1.5 (48 / 32): 1.41 (no interval over sequences: ") == 4
-    assert len(finished.stdout.splitlines()) == 8 + 2 * (1 + 1 + 16 + 1 + 2 + 2)
+    assert len(finished.stdout.splitlines()) == 16 + 2 * (1 + 1 + 16 + 1 + 2 + 2)
 
 
 def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_path: Path, disk: Disk) -> None:
@@ -293,49 +292,3 @@ def test_aggregation_imports_no_torch() -> None:
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=60).returncode == 0
-
-
-# ------------------------------------------------------------------------------------------------------------- figures
-
-
-def test_figures_show_every_finished_run_and_clip_nothing(disk: Disk) -> None:
-    disk.done("dense", lam=1, l0=100, loss_recovered=1.3, gamma=2.5)
-    disk.done("sparse", lam=2, l0=0.2, loss_recovered=-0.1, gamma=0.5)
-    disk.done("dominated", lam=3, l0=100, loss_recovered=0.5)
-    disk.done("empty", lam=4, l0=0, loss_recovered=0.0, gamma=float("nan"))
-    disk.done("broken", l0=float("nan"), loss_recovered=float("nan"))
-    disk.declare("missing")
-    disk.manifest("s")
-    runs = read_sweep(disk.folder, "s")
-    for figure in (figure_1, figure_6):
-        points = figure.data(runs)
-        assert set(points["run"]) == {"dense", "sparse", "dominated", "empty"}
-        assert points.set_index("run")["on_frontier"].to_dict() == {
-            "dense": True, "sparse": False, "dominated": False, "empty": True,
-        }  # fmt: skip
-        axes = figure.draw(points).axes[0]
-        drawn = [tuple(point) for line in axes.lines for point in line.get_xydata() if line.get_marker() == "o"]
-        assert sorted(x for x, _ in drawn) == [0.2, 100, 100]
-        low, high = axes.get_ylim()
-        assert all(low < y < high for _, y in drawn)
-        assert axes.get_xscale() == "log" and "1 run with L0 = 0 not shown" in [text.get_text() for text in axes.texts]
-
-
-def test_one_panel_a_site_and_layer_with_all_arms(disk: Disk) -> None:
-    grid(disk, "s")
-    runs = read_sweep(disk.folder, "s")
-    titles = [axes.get_title() for axes in figure_1.draw(figure_1.data(runs)).axes]
-    assert titles == ["attn_z, layer 2", "mlp_out, layer 2"]
-    figure = figure_6.draw(figure_6.data(runs))
-    assert len(figure.axes) == 4 and figure.axes[1].get_ylabel() == "Alive\nfraction"
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "baseline (6 x d_in)", "gated (4 x d_in)", "hollow: dominated",
-    ]  # fmt: skip
-
-
-def test_looks_differ_without_colour_and_stay_the_same() -> None:
-    gated, baseline = style.look("gated"), style.look("baseline")
-    assert gated.marker != baseline.marker and gated.dashes != baseline.dashes and gated.colour != baseline.colour
-    assert style.look("something_new") == style.look("something_new")
-    assert style.look("something_new") not in (gated, baseline)
-    assert gated.lighter(0).colour.lower() == gated.colour.lower() != gated.lighter(1).colour.lower()

@@ -1,46 +1,36 @@
-"""What the figures share: which runs go into one panel, how panels are laid out, and how an arm is drawn in one."""
+"""What the figures share: how panels are laid out and named, axes with plain numbers, the heading and the legend."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
-from pipeline.figures.style import Look, look
-from pipeline.frontier import KEY, PANEL, as_floats, on_frontier
+from pipeline.figures.material import Looks
+from pipeline.frontier import PANEL
 
-DRAWN = (
-    *KEY,
-    "architecture.expansion",
-    "sparsity_coefficient",
-    "seed",
-    "run",
-    "l0",
-    "loss_recovered",
-    "gamma",
-    "alive_fraction",
-)
-L0_LABEL = "L0 (mean active features per token)"
-TITLE_CHARACTERS = 38
-"""What fits into one line above a panel."""
-
-
-def drawn(runs: pd.DataFrame, y: str) -> pd.DataFrame:
-    """The runs that have both L0 and y, sorted, with a column `on_frontier`: non-dominated in (L0, loss recovered)."""
-    marked = runs.assign(on_frontier=on_frontier(runs))
-    known = marked[np.isfinite(as_floats(marked["l0"])) & np.isfinite(as_floats(marked[y]))]
-    return known[["sweep", *DRAWN, "on_frontier"]].sort_values([*KEY, "l0", "run"]).reset_index(drop=True)
+PAGE = 7.0
+"""Inches of a printed page's width, which three panels fill."""
+PAGE_HEIGHT, LEAST = 9.2, 0.65
+WIDTHS = {1: 3.5, 2: 3.2}
+NARROWEST = 1.9
+L0_LABEL = "L0 (active features per token)"
+ORDER = ["model", "layer", "site", *PANEL[3:]]
+"""Of panels: a row a layer where all layers have the same sites."""
+CHARACTER = 0.062
+"""Inches of a character in a heading, on average and a little more."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Panels row by row; a title and its runs each."""
+    """Panels row by row; a title and its rows each."""
 
     panels: list[tuple[str, pd.DataFrame]]
     columns: int
@@ -49,101 +39,104 @@ class Grid:
     def rows(self) -> int:
         return -(-len(self.panels) // self.columns)
 
+    @property
+    def panel_width(self) -> float:
+        """Inches."""
+        return panel_width(self.columns)
+
+    def shrunk(self, inches: float) -> float:
+        """By how much panels this high are to be lower so that a page holds them, within reason."""
+        return min(max(PAGE_HEIGHT / (inches * self.rows), LEAST), 1.0)
+
+
+STEPS = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
+"""Of a logarithmic axis' numbers within a decade, densest first."""
+MOST_PIXELS = 30_000
+"""Of a picture's height, where hundreds of panels would make it larger than can be drawn."""
+TICK = 0.32
+"""Inches that a number takes below an axis."""
+
+
+def panel_width(columns: int) -> float:
+    return WIDTHS.get(columns) or max(PAGE / columns, NARROWEST)
+
 
 def grid(data: pd.DataFrame) -> Grid:
     """One panel a site and layer; also one a model, data set or evaluation where a sweep has several."""
-    groups = list(
-        data.sort_values(["layer", "site", *PANEL], kind="stable").groupby(list(PANEL), sort=False, dropna=False)
-    )
-    titles = _titles([dict(zip(PANEL, key, strict=True)) for key, _ in groups])
+    order = data.sort_values(ORDER, kind="stable")
+    groups = list(order.groupby(list(PANEL), sort=False, dropna=False))
     sites = data["site"].nunique()
     columns = min(len(groups), sites if 1 < sites <= 4 else 3)
-    return Grid([(title, rows) for title, (_, rows) in zip(titles, groups, strict=True)], columns)
+    names = titles([dict(zip(PANEL, key, strict=True)) for key, _ in groups], panel_width(columns))
+    return Grid([(title, rows) for title, (_, rows) in zip(names, groups, strict=True)], columns)
 
 
-def _titles(keys: Sequence[dict[str, object]]) -> list[str]:
-    """Site and layer, and then what it takes to tell the panels apart."""
-    titles = [f"{key['site']}, layer {key['layer']}" for key in keys]
+def titles(keys: Sequence[dict[str, object]], inches: float) -> list[str]:
+    """Site and layer, and then what it takes to tell the panels apart; lines no wider than a panel."""
+    found = [f"{key['site']}, layer {key['layer']}" for key in keys]
     for part in ("model", "data.name", "evaluation.id"):
-        if len(set(titles)) < len(titles) and len({key[part] for key in keys}) > 1:
-            more = (textwrap.fill(str(key[part]), TITLE_CHARACTERS) for key in keys)
-            titles = [f"{title}\n{text}" for title, text in zip(titles, more, strict=True)]
-    return titles
+        if len(set(found)) < len(found) and len({key[part] for key in keys}) > 1:
+            found = [f"{title}\n{key[part]}" for title, key in zip(found, keys, strict=True)]
+    return [wrapped(title, inches) for title in found]
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One architecture at one width rule; it has one frontier in a panel."""
-
-    label: str
-    look: Look
-    rows: pd.DataFrame
+def wrapped(text: str, inches: float) -> str:
+    """Lines broken so that a heading of this width holds them."""
+    return "\n".join(textwrap.fill(line, max(int(min(inches, 100) / CHARACTER), 10)) for line in text.split("\n"))
 
 
-def arms(data: pd.DataFrame, panel: pd.DataFrame | None = None) -> Iterator[Arm]:
-    """The arms of a figure, each with its rows in one panel (or in all); arms without rows there are left out."""
-    rows = data if panel is None else panel
-    for architecture, runs in data.groupby("architecture"):
-        for steps, width in enumerate(sorted(set(_widths(runs)))):
-            here = rows[(rows["architecture"] == architecture) & (_widths(rows) == width)]
-            if len(here):
-                yield Arm(f"{architecture} ({width[1]})", look(str(architecture)).lighter(steps), here)
+def log_axis(axis: Axis, low: float, high: float, room: int) -> None:
+    """A logarithmic axis with plain numbers: as many between its ends as there is room for."""
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.floor(np.log10(high)) + 1)
+    ticks = [[float(at) for at in np.outer(decades, steps).ravel() if low <= at <= high] for steps in STEPS]
+    ticks.append(ticks[-1][:: max(-(-len(ticks[-1]) // room), 1)])  # every second decade, or third
+    fitting = next((places for places in ticks if 2 <= len(places) <= room), None)
+    axis.set_major_locator(FixedLocator(fitting) if fitting else MaxNLocator(min(room, 4)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
 
 
-def _widths(rows: pd.DataFrame) -> pd.Series:
-    """What sorts and labels each row's width: the expansion where it is known, else the width itself."""
-    given = zip(rows["architecture.expansion"], rows["d_sae"], strict=True)
-    return pd.Series(
-        [(x, f"{x:g} x d_in") if pd.notna(x) else (float(d), f"{d:,} wide") for x, d in given], rows.index, dtype=object
-    )
-
-
-def draw_arm(axes: Axes, arm: Arm, y: str) -> None:
-    """Runs on the frontier filled and joined by a line, dominated runs hollow; runs without any feature left out."""
-    rows = arm.rows[arm.rows["l0"] > 0]
-    style: dict[str, Any] = {"marker": arm.look.marker, "markeredgecolor": arm.look.colour, "markeredgewidth": 1.2}
-    front, dominated = rows[rows["on_frontier"]].sort_values(["l0", y]), rows[~rows["on_frontier"]]
-    axes.plot(dominated["l0"], dominated[y], linestyle="none", markerfacecolor="white", zorder=2.5, **style)
-    axes.plot(front["l0"], front[y], color=arm.look.colour, linestyle=arm.look.dashes, zorder=3, **style)
-
-
-def finish_x(axes: Axes, rows: pd.DataFrame, label: bool) -> None:
-    """A logarithmic L0 axis with plain numbers, and a note of the runs that it cannot show."""
-    positive = rows.loc[rows["l0"] > 0, "l0"]
-    axes.set_xscale("log")
-    low, high = (positive.min(), positive.max()) if len(positive) else (1.0, 100.0)
-    margin = max((high / low) ** 0.06, 1.15)
-    axes.set_xlim(low / margin, high * margin)
-    decades = np.log10(high / low)
-    steps = (1, 2, 5) if decades < 2.5 else (1,)
-    axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=12) if decades > 0.6 else MaxNLocator(4))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    if label:
-        axes.set_xlabel(L0_LABEL)
-    if hidden := len(rows) - len(positive):
-        note = f"{hidden} run{'s' if hidden > 1 else ''} with L0 = 0 not shown"
-        text = axes.text(0.98, 0.03, note, transform=axes.transAxes, ha="right", fontsize=7.5, color="#555555")
-        text.set_bbox({"color": "white", "pad": 1})
-
-
-def finish(figure: Figure, data: pd.DataFrame) -> None:
-    """A heading that says whose runs these are, and one legend for all panels, below them."""
-    heading = [str(name) for name in data["sweep"].unique()]
-    heading += [str(name) for name in data["model"].unique()] if data["model"].nunique() == 1 else []
-    figure.suptitle(": ".join(heading), fontsize=9.5, color="#333333")
-    handles = [
-        Line2D([], [], color=arm.look.colour, marker=arm.look.marker, linestyle=arm.look.dashes, label=arm.label)
-        for arm in arms(data)
+def arm_lines(looks: Looks, labels: Sequence[str], marked: bool = True) -> list[Line2D]:
+    """For the legend: a line for each of the arms that a figure shows."""
+    return [
+        Line2D([], [], color=look.colour, marker=look.marker if marked else "", linestyle=look.dashes, label=label)
+        for label, look in looks.items()
+        if label in labels
     ]
-    if not data["on_frontier"].all():
-        hollow = Line2D([], [], marker="o", linestyle="none", label="hollow: dominated", color="#555555")
-        hollow.set_markerfacecolor("white")
-        handles.append(hollow)
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = int(figure.get_figwidth() / (0.065 * longest + 0.6)) or 1  # inches that an entry takes
-    figure.set_figheight(figure.get_figheight() + 0.2 * (-(-len(handles) // columns)))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.2)
-    figure.align_ylabels()
-    figure.set_layout_engine("constrained", h_pad=0.07)  # inches around each panel
+
+
+def heading(data: pd.DataFrame) -> str:
+    """Whose runs these are: the sweep, and the model where there is one only."""
+    names = [str(name) for name in data["sweep"].unique()]
+    names += [str(name) for name in data["model"].unique()] if data["model"].nunique() == 1 else []
+    return ": ".join(names)
+
+
+def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> None:
+    """A heading, and one legend for all panels, below them; then the layout is computed, once."""
+    width = figure.get_figwidth()
+    figure.suptitle(wrapped(title, width), fontsize=8.0, color="#333333")
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    columns = max(int(width / (0.055 * longest + 0.6)), 1)  # inches that an entry takes
+    lines = -(-len(handles) // columns) if handles else 0
+    figure.set_figheight(figure.get_figheight() + 0.16 * (lines + title.count("\n")))
+    figure.set_dpi(min(figure.dpi, MOST_PIXELS / figure.get_figheight()))
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.0)
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text():
+                axis.set_label_coords(0, 0)  # else the place of nothing is computed at every drawing
+    ConstrainedLayoutEngine(h_pad=0.05, w_pad=0.04).execute(figure)  # inches around each panel
+    _align_y_labels(figure)
+
+
+def _align_y_labels(figure: Figure) -> None:
+    """One below the other. Figure.align_ylabels takes time with the square of the number of panels."""
+    labelled = [axes for axes in figure.axes if axes.get_ylabel()]
+    for axes in labelled:
+        axes.yaxis.get_tightbbox()  # places the label where it belongs now that its axes have moved
+    leftmost = min((axes.yaxis.label.get_window_extent().x1 for axes in labelled), default=0.0)
+    for axes in labelled:
+        axes.yaxis.set_label_coords((leftmost - axes.bbox.x0) / axes.bbox.width, 0.5)

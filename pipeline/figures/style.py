@@ -2,25 +2,31 @@
 
 import io
 import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matplotlib import colors, rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 
 from pipeline.files import write_bytes
 
 RC = {
-    "font.size": 9.0, "axes.titlesize": 9.5, "axes.labelsize": 9.0, "legend.fontsize": 8.5, "xtick.labelsize": 8.0,
-    "ytick.labelsize": 8.0, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-    "grid.color": "#e4e4e4", "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False,
-    "lines.linewidth": 1.4, "lines.markersize": 5.5, "axes.formatter.useoffset": False,
-    "pdf.fonttype": 42,
+    "font.size": 7.5, "axes.titlesize": 8.0, "axes.labelsize": 7.5, "legend.fontsize": 7.5, "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "grid.color": "#e4e4e4", "grid.linewidth": 0.5, "axes.linewidth": 0.6, "axes.axisbelow": True,
+    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
+    "legend.frameon": False, "lines.linewidth": 1.2, "lines.markersize": 4.0, "axes.formatter.useoffset": False,
+    "pdf.fonttype": 42, "figure.dpi": 220, "axes.titley": 1.0,
 }  # fmt: skip
-PNG_DPI = 150
-REFERENCE: dict[str, Any] = {"color": "#555555", "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
+REFERENCE: dict[str, Any] = {"color": "#555555", "linewidth": 0.8, "linestyle": (0, (1, 1.5)), "zorder": 1}
 """A line to compare with, as gamma = 1."""
+
+
+Dashes = str | tuple[int, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,19 @@ class Look:
 
     colour: str
     marker: str
-    dashes: str | tuple[int, tuple[float, ...]]
+    dashes: Dashes
 
     def lighter(self, steps: int) -> "Look":
         """For the same architecture at another width: the colour paler by so many steps."""
-        red, green, blue = (1 - (1 - part) * 0.6**steps for part in colors.to_rgb(self.colour))
-        return Look(colors.to_hex((red, green, blue)), self.marker, self.dashes)
+        return self._mixed(1.0, 1 - 0.6**steps)
+
+    def shaded(self, place: float) -> "Look":
+        """For one of an arm's lambdas: the colour darker the larger it is, `place` from 0 (least) to 1."""
+        return self._mixed(1.0, 0.35 * (1 - 2 * place)) if place < 0.5 else self._mixed(0.0, 0.55 * (2 * place - 1))
+
+    def _mixed(self, grey: float, share: float) -> "Look":
+        parts = (part + (grey - part) * share for part in colors.to_rgb(self.colour))
+        return Look(colors.to_hex(tuple(parts)), self.marker, self.dashes)
 
     def pruned(self) -> "Look":
         """For the same architecture with tiny activations left out: points and dots of its colour."""
@@ -45,29 +58,50 @@ PRUNED = ", pruned"
 """What follows an architecture's name where tiny activations are left out."""
 # Colours of Okabe and Ito, which colour-blind readers tell apart; blue and orange differ most in grey.
 KNOWN = {"gated": Look("#0072B2", "o", "-"), "baseline": Look("#E69F00", "s", (0, (4, 1.5)))}
-COLOURS = ("#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
+COLOURS: tuple[tuple[str, Dashes], ...] = (
+    ("#009E73", (0, (1, 1))), ("#CC79A7", (0, (6, 1.5, 1, 1.5))), ("#D55E00", (0, (3, 1, 1, 1, 1, 1))),
+    ("#56B4E9", (0, (2, 1))), ("#000000", (0, (8, 2))),
+)  # fmt: skip
 MARKERS = ("^", "D", "v", "P", "X", "*")
-DASHES: tuple[tuple[int, tuple[float, ...]], ...] = ((0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+
+
+LOOKS = tuple(Look(colour, marker, dashes) for marker in MARKERS for colour, dashes in COLOURS)
 
 
 def look(architecture: str) -> Look:
     """An architecture that is not known here gets a look from its name alone: the same in every sweep."""
-    if architecture.endswith(PRUNED):
-        return look(architecture.removesuffix(PRUNED)).pruned()
-    if architecture in KNOWN:
-        return KNOWN[architecture]
-    number = zlib.crc32(architecture.encode())
-    return Look(COLOURS[number % 5], MARKERS[number // 5 % 6], DASHES[number // 30 % 3])
+    return KNOWN.get(architecture) or LOOKS[zlib.crc32(architecture.encode()) % len(LOOKS)]
+
+
+def looks(architectures: Iterable[str]) -> dict[str, Look]:
+    """The looks of the architectures in one sweep: as `look`, but a later one that resembles an earlier gives way.
+
+    Colours differ while there are enough of them, then markers do.
+    """
+    found: dict[str, Look] = {}
+    for name in sorted(set(architectures)):
+        wanted = look(name)
+        found[name] = _least_alike(wanted, list(found.values())) if wanted in LOOKS else wanted
+    return found
+
+
+def _least_alike(wanted: Look, taken: Sequence[Look]) -> Look:
+    """The wanted look, or the next that shares least with those that are taken."""
+    start, colours, markers = LOOKS.index(wanted), [one.colour for one in taken], [one.marker for one in taken]
+    choices = [*LOOKS[start:], *LOOKS[:start]]
+    return min(choices, key=lambda one: (taken.count(one), colours.count(one.colour), markers.count(one.marker)))
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write stem.png and stem.pdf, the same bytes for the same figure."""
-    paths = []
-    for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-        buffer = io.BytesIO()
-        with rc_context(RC):
-            figure.savefig(buffer, format=kind, dpi=PNG_DPI, metadata=metadata)
-        path = stem.with_name(f"{stem.name}.{kind}")
-        write_bytes(path, buffer.getvalue())
-        paths.append(path)
+    """Write stem.png and stem.pdf, the same bytes for the same figure.
+
+    By the canvases' own methods: `Figure.savefig` draws everything twice, to compute a layout that is there already.
+    """
+    png, pdf = io.BytesIO(), io.BytesIO()
+    with rc_context(RC):
+        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+        FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})  # last: it leaves 72 dots an inch
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "pdf")]
+    for path, content in zip(paths, (png, pdf), strict=True):
+        write_bytes(path, content.getvalue())
     return paths

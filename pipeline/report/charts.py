@@ -12,7 +12,8 @@ from matplotlib import colors
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
 
-from pipeline.figures.panels import L0_LABEL, Arm, arms, grid
+from pipeline.figures.material import Looks
+from pipeline.figures.panels import L0_LABEL, grid
 from pipeline.figures.style import RC, Look
 from pipeline.frontier import KEY, as_floats
 from pipeline.report.axis import Axis
@@ -97,8 +98,10 @@ def finished(runs: pd.DataFrame) -> pd.DataFrame:
     return known.sort_values([*KEY, "l0", "run"]).reset_index(drop=True)
 
 
-def legend(data: pd.DataFrame) -> list[Entry]:
-    return [_entry(number, arm.label, arm.look) for number, arm in enumerate(arms(data))]
+def legend(data: pd.DataFrame, looks: Looks) -> list[Entry]:
+    """The arms that have a finished run."""
+    there = [(label, look) for label, look in looks.items() if label in set(data["arm"])]
+    return [_entry(number, label, look) for number, (label, look) in enumerate(there)]
 
 
 def _entry(number: int, label: str, look: Look) -> Entry:
@@ -166,15 +169,14 @@ class _Panel:
         at = [value for value in self.measure.references if self.y.low < value < self.y.high]
         note = f"{self.hidden} run{'s' if self.hidden > 1 else ''} with L0 = 0 not shown" if self.hidden else ""
         references = [float(place) for place in self.y.place(np.asarray(at, dtype=float))]
-        arms_here = [self._arm(arm, numbers[arm.label]) for arm in arms(self.runs)]
+        arms_here = [self._arm(str(label), rows, numbers[str(label)]) for label, rows in self.runs.groupby("arm")]
         return Panel(title, self.x.ticks(), self.y.ticks(), references, arms_here, note)
 
-    def _arm(self, arm: Arm, number: int) -> Drawn:
-        rows = arm.rows
+    def _arm(self, label: str, rows: pd.DataFrame, number: int) -> Drawn:
         x, y = as_floats(rows["l0"]), as_floats(rows[self.measure.column])
         placed = zip(self.x.place(x), self.y.place(y), rows["row"], ~rows["on_frontier"], x, y, strict=True)
         marks = [
-            Mark(px, py, row, hollow, f"{arm.label}: L0 {l0:.4g}, {self.measure.label.lower()} {value:.4g}")
+            Mark(px, py, row, hollow, f"{label}: L0 {l0:.4g}, {self.measure.label.lower()} {value:.4g}")
             for px, py, row, hollow, l0, value in placed
         ]
         marks.sort(key=lambda mark: not mark.hollow)  # the front lies above what it dominates

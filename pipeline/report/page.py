@@ -14,6 +14,7 @@ from markupsafe import Markup
 from pipeline.comparison import pruning, summary
 from pipeline.comparison.claims import claims
 from pipeline.comparison.compare import Panel
+from pipeline.figures.material import material
 from pipeline.report import charts, comparisons, provenance, table
 from pipeline.report.cells import NOTHING
 
@@ -40,8 +41,9 @@ def page(findings: Findings, at: Path) -> str:
         at: the folder that it will lie in; links to runs lead from there.
     """
     runs = table.shown(findings.runs)
-    data = charts.finished(runs)
-    entries = charts.legend(data)
+    source = material(runs)
+    data = charts.finished(source.runs)
+    entries = charts.legend(data, source.looks)
     environment = Environment(
         loader=PackageLoader("pipeline.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,

@@ -1,0 +1,50 @@
+"""Variants of gated beside it, as the paper's figure 8: loss recovered against L0, and what each loses to gated there.
+
+A variant is an architecture named gated_<what is different>; it is compared at gated's own width.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.comparison.arms import BASELINE, GATED
+from pipeline.curves import Floats, fronts, read_off
+from pipeline.figures import against_l0
+from pipeline.figures.material import Looks, Material, drawn
+from pipeline.frontier import PANEL, as_floats, numbered, points
+
+MEASURES = (
+    against_l0.Measure("loss_recovered", "Loss recovered", 1.7, levels=(0.0, 1.0)),
+    against_l0.Measure("above_gated", "Difference to gated\nat equal L0", 1.1, levels=(0.0,), reach=(0.0,)),
+)
+
+
+def data(source: Material) -> pd.DataFrame:
+    """Gated, its variants and the baseline where a panel has both of the former.
+
+    `above_gated` is a run's loss recovered less that of gated's front, of the same width, at the run's L0; it is NaN
+    where that front has no value.
+    """
+    found = drawn(source, ["loss_recovered"]).assign(above_gated=np.nan)
+    full, variant = found["architecture"] == GATED, found["architecture"].astype(str).str.startswith(f"{GATED}_")
+    panel = pd.Series(numbered(found, list(PANEL)), found.index)
+    both = panel.isin({*panel[full]} & {*panel[variant]})
+    kept = found[both & (full | variant | (found["architecture"] == BASELINE))].reset_index(drop=True)
+    for _, rows in kept.groupby(numbered(kept, [*PANEL, "d_sae"])):
+        gated = source.runs[source.runs["run"].isin(rows.loc[rows["architecture"] == GATED, "run"])]
+        kept.loc[rows.index, "above_gated"] = as_floats(rows["loss_recovered"]) - _front_at(gated, rows)
+    return kept
+
+
+def _front_at(gated: pd.DataFrame, rows: pd.DataFrame) -> Floats:
+    """Loss recovered of gated's front at the rows' L0."""
+    front = points(gated)
+    front = front[front["l0"] > 0]
+    x, y = fronts(np.log(as_floats(front["l0"]))[None], as_floats(front["loss_recovered"])[None])
+    with np.errstate(divide="ignore"):
+        values: Floats = read_off(x, y, np.log(as_floats(rows["l0"])))[0]
+    return values
+
+
+def draw(points: pd.DataFrame, looks: Looks) -> Figure:
+    return against_l0.draw(points, looks, MEASURES)

@@ -1,0 +1,31 @@
+"""Does undoing shrinkage explain the gain? Variants of the baseline beside both arms, as the paper's figure 9.
+
+A variant is an architecture named baseline_<what is different>: the paper's learns to rescale and shift the activations
+of a finished baseline as wide as gated. Its gamma then is 1; what is left between the fronts has another cause.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.comparison.arms import BASELINE, GATED
+from pipeline.figures import against_l0
+from pipeline.figures.material import Looks, Material, drawn
+from pipeline.frontier import PANEL, numbered
+
+MEASURES = (
+    against_l0.Measure("loss_recovered", "Loss recovered", 1.7, levels=(0.0, 1.0)),
+    against_l0.Measure("gamma", "Gamma", 1.1, levels=(1.0,), reach=(1.0,)),
+)
+
+
+def data(source: Material) -> pd.DataFrame:
+    """Both arms and the baseline's variants, in the panels that have a variant."""
+    found = drawn(source, ["loss_recovered", "gamma"])
+    variant = found["architecture"].astype(str).str.startswith(f"{BASELINE}_")
+    panel = pd.Series(numbered(found, list(PANEL)), found.index)
+    chosen = panel.isin({*panel[variant]}) & (variant | found["architecture"].isin([GATED, BASELINE]))
+    return found[chosen].reset_index(drop=True)
+
+
+def draw(points: pd.DataFrame, looks: Looks) -> Figure:
+    return against_l0.draw(points, looks, MEASURES)

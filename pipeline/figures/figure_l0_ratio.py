@@ -1,0 +1,96 @@
+"""L0 of the baseline over L0 of gated along loss recovered, with its interval: is it "about half" everywhere?"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from pipeline.figures.material import Looks, Material
+from pipeline.figures.panels import finish, grid, heading, log_axis
+from pipeline.figures.style import RC, REFERENCE
+from pipeline.frontier import PANEL, as_floats
+
+LINES: dict[str, dict[str, Any]] = {
+    "width_1.5": {"color": "#000000", "linestyle": "-"},
+    "equal_width": {"color": "#009E73", "linestyle": (0, (4, 1.5))},
+    "equal_flops": {"color": "#CC79A7", "linestyle": (0, (1, 1))},
+    "equal_seconds": {"color": "#D55E00", "linestyle": (0, (6, 1.5, 1, 1.5))},
+}
+"""By comparison, in the order in which one stands for a pair of fronts that has several names."""
+LABELS = {
+    "width_1.5": "baseline 1.5 times as wide", "equal_width": "equal width", "equal_flops": "equal training FLOPs",
+    "equal_seconds": "equal training seconds",
+}  # fmt: skip
+HEIGHT = 1.95
+PAIR = ("d_sae_baseline", "d_sae_gated")
+
+
+def data(source: Material) -> pd.DataFrame:
+    """The curve by zero ablation, each pair of fronts once, under the first of its names; the others beside it."""
+    curve = source.curve
+    if not len(curve):
+        return curve
+    curve = curve[curve["ablation"] == "zero"]
+    order = {name: place for place, name in enumerate(LINES)}
+    curve = curve.assign(sweep=source.runs["sweep"].iloc[0], place=curve["comparison"].map(order))
+    by = [*PANEL, *PAIR]
+    names = curve.groupby(by, dropna=False)["comparison"].transform(lambda names: " ".join(dict.fromkeys(names)))
+    first = curve.groupby(by, dropna=False)["place"].transform("min")
+    return curve.assign(names=names)[curve["place"] == first].drop(columns="place").reset_index(drop=True)
+
+
+def draw(points: pd.DataFrame, looks: Looks) -> Figure:
+    layout = grid(points)
+    with rc_context(RC):
+        height = HEIGHT * layout.rows * layout.shrunk(HEIGHT)
+        figure = Figure(figsize=(layout.panel_width * layout.columns, height + 0.3))
+        for number, (title, rows) in enumerate(layout.panels):
+            axes = figure.add_subplot(layout.rows, layout.columns, number + 1)
+            axes.set_title(title)
+            _panel(axes, rows)
+            if number + layout.columns >= len(layout.panels):
+                axes.set_xlabel("Loss recovered")
+            if number % layout.columns == 0:
+                axes.set_ylabel("L0 of baseline /\nL0 of gated")
+        finish(figure, heading(points), _handles(points))
+    return figure
+
+
+def _panel(axes: Axes, rows: pd.DataFrame) -> None:
+    """A line a pair of fronts, with the band of its interval as far as the panel reaches; and a line at 1."""
+    for _, pair in rows.groupby(["comparison", *PAIR]):
+        line = LINES[pair["comparison"].iloc[0]]
+        axes.plot(pair["fidelity"], pair["ratio"], zorder=3, **line)
+        ends = (pair["ratio_low"], pair["ratio_high"])
+        axes.fill_between(pair["fidelity"], *ends, color=line["color"], alpha=0.18, linewidth=0)
+    _set_y(axes, rows)
+    axes.locator_params(axis="x", nbins=4)
+    axes.axhline(1.0, **REFERENCE)
+
+
+def _set_y(axes: Axes, rows: pd.DataFrame) -> None:
+    """Limits that hold the ratio and 1, and the bands as far as half that range beyond."""
+    ratio = as_floats(rows["ratio"])
+    ends = np.concatenate([as_floats(rows[name]) for name in ("ratio_low", "ratio_high")])
+    low, high = min(ratio.min(), 1.0) / 1.1, max(ratio.max(), 1.0) * 1.1
+    beyond = (high / low) ** 0.5
+    ends = np.clip(ends[np.isfinite(ends)], low / beyond, high * beyond)
+    low, high = min([low, *ends]), max([high, *ends])
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    log_axis(axes.yaxis, low, high, 6)
+
+
+def _handles(points: pd.DataFrame) -> list[Line2D | Patch]:
+    there = set(points["comparison"])
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], label=LABELS[name], **look) for name, look in LINES.items() if name in there
+    ]
+    if np.isfinite(as_floats(points["ratio_low"])).any():
+        handles.append(Patch(color="#000000", alpha=0.18, linewidth=0, label="95 % interval over documents"))
+    return handles

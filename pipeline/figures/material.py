@@ -1,0 +1,84 @@
+"""What figures are made of: the table of runs, the ratio's curve, and where the records are; and the arms' looks."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.figures.style import Look, looks
+from pipeline.frontier import KEY, as_floats, on_frontier, point_numbers
+
+Looks = dict[str, Look]
+"""By an arm's label, in the legend's order."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Made by `material`.
+
+    runs: every declared run, with the columns `arm`, `point` (the same number for runs that differ by their seed),
+        `on_frontier`, `delta_ce`, and intervals where they were computed.
+    curve: the ratio along loss recovered, as l0_ratio_curve.csv.
+    sweeps_dir: where the runs left their records; None for points from a table.
+    pruned: of runs that were evaluated without tiny activations too, one row a threshold.
+    looks: of every arm that is declared, so that a figure of some arms shows them as the others do.
+    """
+
+    runs: pd.DataFrame
+    curve: pd.DataFrame
+    sweeps_dir: Path | None
+    pruned: pd.DataFrame
+    looks: Looks
+
+
+def material(
+    runs: pd.DataFrame, curve: pd.DataFrame | None = None, sweeps_dir: Path | None = None,
+    pruned: pd.DataFrame | None = None,
+) -> Material:  # fmt: skip
+    """From the table of runs, with or without the columns that aggregation adds."""
+    widths = _widths(runs)
+    names = [str(name) for name in runs["architecture"]]
+    labels = [f"{name} ({width[1]})" if width[1] else name for name, width in zip(names, widths, strict=True)]
+    added = {"arm": pd.Series(labels, runs.index, dtype=object), "point": pd.Series(point_numbers(runs), runs.index)}
+    if "on_frontier" not in runs:
+        added["on_frontier"] = on_frontier(runs)
+    if "delta_ce" not in runs:
+        added["delta_ce"] = runs["ce_sae"] - runs["ce_clean"]
+    arms = sorted(set(zip(names, widths, labels, strict=True)))
+    tables = [pd.DataFrame() if table is None else table for table in (curve, pruned)]
+    return Material(runs.assign(**added), tables[0], sweeps_dir, tables[1], _looks(arms))
+
+
+def _looks(arms: Sequence[tuple[str, tuple[float, str], str]]) -> Looks:
+    """By label; of one architecture the narrowest has the full colour, wider ones paler ones."""
+    of_architecture, narrower = looks(name for name, _, _ in arms), Counter[str]()
+    found = {}
+    for name, _, label in arms:
+        found[label] = of_architecture[name].lighter(narrower[name])
+        narrower[name] += 1
+    return found
+
+
+def _widths(runs: pd.DataFrame) -> list[tuple[float, str]]:
+    """What sorts and labels each run's width: the expansion where it is known, else the width itself."""
+    return [
+        (x, f"{x:g} x d_in") if np.isfinite(x) else (d, f"{d:,.0f} wide") if np.isfinite(d) else (0.0, "")
+        for x, d in zip(as_floats(runs["architecture.expansion"]), as_floats(runs["d_sae"]), strict=True)
+    ]
+
+
+DRAWN = ("sweep", *KEY, "arm", "architecture.expansion", "sparsity_coefficient", "seed", "point", "run", "l0")
+"""Columns of every figure's points."""
+
+
+def drawn(source: Material, columns: Iterable[str]) -> pd.DataFrame:
+    """The runs that have an L0 and at least one of the columns, sorted; with their intervals and `on_frontier`."""
+    names = [*columns]
+    runs = source.runs
+    known = np.isfinite(as_floats(runs["l0"])) & np.any([np.isfinite(as_floats(runs[name])) for name in names], axis=0)
+    wanted = [part for name in names for part in (name, f"{name}_low", f"{name}_high") if part in runs]
+    found: pd.DataFrame = runs.loc[known, [*DRAWN, *wanted, "on_frontier"]]
+    return found.sort_values([*KEY, "l0", "run"], ignore_index=True)

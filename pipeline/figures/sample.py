@@ -1,0 +1,67 @@
+"""Which runs are shown where each takes a file to read and a line to draw: a few of each arm, spread evenly."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.figures.material import Material
+from pipeline.figures.panels import ORDER, heading, titles
+from pipeline.frontier import PANEL, as_floats
+
+LAMBDAS = 5
+"""Lambdas of an arm in a panel."""
+PANELS = 6
+COLUMNS = ("sweep", "model", "finished", "panel", "arm", "sparsity_coefficient", "run", "shade")
+"""What every row of such a figure's data begins with."""
+
+
+def sample(source: Material) -> pd.DataFrame:
+    """Some of the finished runs: of each panel and arm the lambdas evenly by rank, of each lambda one run.
+
+    That is one of the frontier where there is one, then the lowest seed. `panel` is the panel's title; `shade` goes
+    from 0 for an arm's least lambda to 1 for its largest.
+    """
+    done = source.runs[(source.runs["status"] == "done") & np.isfinite(as_floats(source.runs["l0"]))]
+    order = done.assign(finished=len(done)).sort_values([*ORDER, "arm", "sparsity_coefficient", "seed"], kind="stable")
+    groups = [rows for _, rows in order.groupby(list(PANEL), sort=False, dropna=False)]
+    groups = [groups[place] for place in spread(len(groups), PANELS)]
+    names = titles([rows.iloc[0][list(PANEL)].to_dict() for rows in groups], np.inf)
+    chosen = [
+        _of_arm(arm).assign(panel=name)
+        for name, rows in zip(names, groups, strict=True)
+        for _, arm in rows.groupby("arm", sort=False)
+    ]
+    return pd.concat(chosen, ignore_index=True) if chosen else order.assign(panel="", shade=0.0)
+
+
+def _of_arm(runs: pd.DataFrame) -> pd.DataFrame:
+    best = runs.sort_values("on_frontier", ascending=False, kind="stable")
+    once = best.drop_duplicates("sparsity_coefficient").sort_values("sparsity_coefficient", kind="stable")
+    shade = np.linspace(0, 1, len(once)) if len(once) > 1 else [0.5]
+    return once.assign(shade=shade).iloc[spread(len(once), LAMBDAS)]
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most so many of the places 0 to count - 1, evenly, first and last among them."""
+    return sorted({*np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()})
+
+
+def of_each(source: Material, read: Callable[[Path, pd.Series], pd.DataFrame | None]) -> pd.DataFrame:
+    """What `read` finds of each chosen run in the sweeps' folder, below each other; no rows where it finds nothing."""
+    if source.sweeps_dir is None:
+        return pd.DataFrame()
+    frames = []
+    for _, run in sample(source).iterrows():
+        found = read(source.sweeps_dir, run)
+        if found is not None and len(found):
+            frames.append(pd.DataFrame({name: run[name] for name in COLUMNS}, index=found.index).join(found))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def sample_heading(points: pd.DataFrame) -> str:
+    """Whose runs these are, and which of them."""
+    counts = f"{points['run'].nunique():,} of {points['finished'].iloc[0]:,} finished runs"
+    rule = f"one a lambda (darker: larger), at most {LAMBDAS} an arm and {PANELS} sites and layers"
+    return f"{heading(points)}\n{counts}: {rule}"

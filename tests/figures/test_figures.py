@@ -1,0 +1,266 @@
+"""What each figure shows, when it is drawn at all, and that its CSV is enough to draw it again."""
+
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.aggregate import table
+from pipeline.figures import (
+    figure_1,
+    figure_6,
+    figure_8,
+    figure_9,
+    figure_density,
+    figure_diagnostics,
+    figure_l0_ratio,
+    figure_training,
+)
+from pipeline.figures.every import draw_figures, figures
+from pipeline.figures.material import material
+from pipeline.figures.sample import LAMBDAS, PANELS, sample, spread
+from tests.figures.synthetic import TOKENS, leave, of, row
+
+GRID = [
+    row(arm, lam, site=site) for site in ("mlp_out", "attn_z") for arm in ("gated", "baseline") for lam in (1, 2, 4)
+]
+
+
+def test_figures_are_found_by_their_files_those_of_the_paper_first() -> None:
+    files = {path.stem for path in Path(figure_1.__file__).parent.glob("figure_*.py")}
+    assert set(figures()) == files
+    assert [*figures()][:4] == ["figure_1", "figure_6", "figure_8", "figure_9"]
+
+
+@pytest.mark.parametrize("name", figures())
+def test_the_data_beside_a_figure_draws_it(name: str, tmp_path: Path) -> None:
+    rows = [*GRID, *(row(arm, lam) for arm in ("gated_untied", "baseline_rescale_shift") for lam in (1, 2))]
+    for one in rows:
+        leave(tmp_path, one)
+    source = of(rows, tmp_path, thresholds=(0.1, 0.4))
+    points = figures()[name].data(source)
+    again = pd.read_csv(StringIO(points.to_csv(index=False)))
+    first, second = (figures()[name].draw(data, source.looks) for data in (points, again))
+    assert len(first.axes) == len(second.axes) > 0
+    for one, other in zip(first.axes, second.axes, strict=True):
+        assert (one.get_title(), one.get_ylim()) == (other.get_title(), pytest.approx(other.get_ylim()))
+        assert len(one.lines) == len(other.lines)
+
+
+def test_a_sweep_has_the_figures_that_it_feeds_and_no_stale_ones(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "figure_8.png").write_text("of an earlier sweep")
+    pictures = draw_figures(of(GRID), results)
+    names = [f"figure_{name}" for name in ("1", "6", "diagnostics", "l0_ratio")]
+    assert [path.name for path in pictures] == [f"{name}.{kind}" for name in names for kind in ("png", "pdf")]
+    assert sorted(path.name for path in results.iterdir()) == sorted(
+        f"{name}.{kind}" for name in names for kind in ("csv", "pdf", "png")
+    )
+    assert draw_figures(of([]), results) == [] == [*results.iterdir()]
+
+
+def test_an_arm_looks_the_same_in_a_figure_of_some_arms() -> None:
+    rows = [row("gated", 1, expansion=wide) for wide in (4, 8)]
+    whole, waiting = of([*rows, row("topk")]), [row("gated", 1, status="waiting", l0=np.nan, expansion=2)]
+    assert [*whole.looks] == ["gated (4 x d_in)", "gated (8 x d_in)", "topk (4 x d_in)"]
+    early = of([*rows, *waiting])  # what is declared counts, so that nothing changes colour while a sweep fills
+    late = of([*rows, row("gated", 1, expansion=2)])
+    assert early.looks == late.looks != whole.looks
+
+
+def test_arms_without_an_expansion_are_named_by_width() -> None:
+    assert [*of([row(expansion=1, **{"architecture.expansion": np.nan}, d_sae=131072)]).looks] == [
+        "gated (131,072 wide)"
+    ]
+    runs = table([{"run": "r", "architecture": "gated", "status": "missing"}])
+    assert [*material(runs).looks] == ["gated"]
+
+
+# ------------------------------------------------------------------------------------------------------- against L0
+
+
+def test_figures_show_every_finished_run_and_clip_nothing() -> None:
+    source = of([
+        row(lam=1, l0=100, loss_recovered=1.3, gamma=2.5, run="dense"),
+        row(lam=2, l0=0.2, loss_recovered=-0.1, gamma=0.5, run="sparse"),
+        row(lam=3, l0=100, loss_recovered=0.5, run="dominated"),
+        row(lam=4, l0=0, loss_recovered=0.0, gamma=np.nan, run="empty"),
+        row(lam=5, l0=np.nan, loss_recovered=np.nan, run="broken"), row(lam=6, l0=np.nan, status="missing", run="none"),
+    ])  # fmt: skip
+    for figure in (figure_1, figure_6, figure_diagnostics):
+        points = figure.data(source)
+        assert set(points["run"]) == {"dense", "sparse", "dominated", "empty"}
+        assert points.set_index("run")["on_frontier"].to_dict() == {
+            "dense": True, "sparse": False, "dominated": False, "empty": True,
+        }  # fmt: skip
+        axes = figure.draw(points, source.looks).axes[0]
+        drawn = [tuple(point) for line in axes.lines for point in line.get_xydata() if line.get_marker() == "o"]
+        assert sorted(x for x, _ in drawn) == [0.2, 100, 100]
+        low, high = axes.get_ylim()
+        assert all(low < y < high for _, y in drawn)
+        assert axes.get_xscale() == "log" and axes.get_title() == "mlp_out, layer 2\n1 run with L0 = 0 not shown"
+
+
+def test_one_panel_a_site_and_layer_with_all_arms() -> None:
+    source = of(GRID)
+    titles = [axes.get_title() for axes in figure_1.draw(figure_1.data(source), source.looks).axes]
+    assert titles == ["attn_z, layer 2", "mlp_out, layer 2"]
+    figure = figure_6.draw(figure_6.data(source), source.looks)
+    assert len(figure.axes) == 4 and figure.axes[1].get_ylabel() == "Alive\nfraction"
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["baseline (6 x d_in)", "gated (4 x d_in)"]
+
+
+def test_intervals_are_bars_where_there_are_any() -> None:
+    source = of(GRID)
+    figure = figure_1.draw(figure_1.data(source), source.looks)
+    bars = [collection for axes in figure.axes for collection in axes.collections]
+    ends = {tuple(segment[:, 1]) for bar in bars for segment in bar.get_segments()}
+    assert ends == {(one["loss_recovered_low"], one["loss_recovered_high"]) for one in GRID}
+    assert "95 % interval" in [text.get_text() for text in figure.legends[0].get_texts()]
+    without = of([one | {"loss_recovered_low": np.nan, "loss_recovered_high": np.nan} for one in GRID])
+    figure = figure_1.draw(figure_1.data(without), without.looks)
+    assert not any(axes.collections for axes in figure.axes)
+    assert "95 % interval" not in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_front_is_a_line_through_means_over_seeds() -> None:
+    source = of([row(lam=lam, seed=seed, l0=l0, loss_recovered=0.9 - lam / 10)
+                 for lam, seed, l0 in ((1, 0, 40), (1, 1, 90), (2, 0, 50), (2, 1, 8))])  # fmt: skip
+    axes = figure_1.draw(figure_1.data(source), source.looks).axes[0]
+    (line,) = [line for line in axes.lines if line.get_linestyle() != "None" and line.get_marker() == "None"][:1]
+    assert line.get_xdata() == pytest.approx([20, 60]) and line.get_ydata() == pytest.approx([0.7, 0.8])
+
+
+def test_an_interval_does_not_squash_the_points() -> None:
+    rows = [
+        row(lam=lam, loss_recovered=0.9 + lam / 100, loss_recovered_low=-50.0, loss_recovered_high=1.0)
+        for lam in (1, 2)
+    ]
+    source = of(rows)
+    low, high = figure_1.draw(figure_1.data(source), source.looks).axes[0].get_ylim()
+    assert low < 0.91 and high - low < 4 * 0.01
+
+
+def test_delta_ce_is_logarithmic_unless_splicing_helps() -> None:
+    for ce_sae, scale in ((3.2, "log"), (2.9, "linear")):
+        source = of([row(lam=1, ce_sae=ce_sae), row(lam=2)])
+        figure = figure_diagnostics.draw(figure_diagnostics.data(source), source.looks)
+        assert [axes.get_yscale() for axes in figure.axes] == ["linear", "linear", scale]
+
+
+def test_a_measure_that_no_run_has_is_left_out() -> None:
+    source = of([row(lam=lam, dead_fraction=np.nan, alive_fraction=np.nan) for lam in (1, 2)])
+    assert len(figure_diagnostics.draw(figure_diagnostics.data(source), source.looks).axes) == 2
+
+
+# --------------------------------------------------------------------------------------------------------- variants
+
+
+def test_variants_of_gated_are_read_against_its_front() -> None:
+    gated = [row("gated", 1, l0=10, loss_recovered=0.8), row("gated", 2, l0=40, loss_recovered=0.9)]
+    variant = [row("gated_untied", 1, l0=20, loss_recovered=0.84), row("gated_untied", 2, l0=50, loss_recovered=0.9)]
+    wide = row("gated_untied", 3, l0=20, expansion=8)
+    other = [row("gated_untied", 1, site="attn_z"), row("gated", 1, site="mlp_post"), row("topk", 1)]
+    points = figure_8.data(of([*gated, *variant, wide, *other])).set_index("run")
+    assert set(points["site"]) == {"mlp_out"} and set(points["architecture"]) == {"gated", "gated_untied"}
+    above = points["above_gated"]
+    assert above[[one["run"] for one in gated]].to_list() == pytest.approx([0, 0])
+    assert above[variant[0]["run"]] == pytest.approx(0.84 - 0.85)  # half way in log L0
+    assert np.isnan(above[variant[1]["run"]]) and np.isnan(above[wide["run"]])  # beyond the front, and no such width
+    assert len(figure_8.data(of(GRID))) == 0
+
+
+def test_variants_of_the_baseline_stand_beside_both_arms() -> None:
+    points = figure_9.data(of([*GRID, row("baseline_rescale_shift", 1), row("gated_untied", 1)]))
+    assert set(points["site"]) == {"mlp_out"}
+    assert set(points["architecture"]) == {"baseline", "baseline_rescale_shift", "gated"}
+    assert len(figure_9.data(of(GRID))) == 0
+
+
+# ------------------------------------------------------------------------------------------------------------ ratio
+
+
+def test_the_ratio_of_a_pair_is_drawn_once_under_the_first_of_its_names() -> None:
+    alike = {"training_seconds": 10.0, "execution.device": "cpu", "execution.threads": 2}
+    source = of([row(arm, lam, expansion=4, **alike) for arm in ("gated", "baseline") for lam in (1, 2, 4)])
+    assert set(source.curve["comparison"]) == {"equal_width", "equal_seconds"}
+    points = figure_l0_ratio.data(source)
+    assert set(points["comparison"]) == {"equal_width"} and set(points["names"]) == {"equal_width equal_seconds"}
+    assert set(points["ablation"]) == {"zero"}
+    axes = figure_l0_ratio.draw(points, source.looks).axes[0]
+    assert [set(np.asarray(line.get_ydata()).round(6)) for line in axes.lines] == [{2.0}, {1.0}]
+    assert axes.get_ylim()[0] < 1 and not any(
+        len(path.vertices) for band in axes.collections for path in band.get_paths()
+    )
+
+
+def test_the_band_is_as_wide_as_the_interval() -> None:
+    source = of(GRID)
+    points = figure_l0_ratio.data(source).assign(ratio_low=1.5, ratio_high=3.0)
+    figure = figure_l0_ratio.draw(points, source.looks)
+    heights = {y for path in figure.axes[0].collections[0].get_paths() for y in path.vertices[:, 1]}
+    assert heights == {1.5, 3.0}
+    assert figure.legends[0].get_texts()[-1].get_text() == "95 % interval over documents"
+
+
+# ------------------------------------------------------------------------------------------- histories and densities
+
+
+def test_training_curves_are_those_of_the_histories(tmp_path: Path) -> None:
+    for one in GRID:
+        leave(tmp_path, one)
+    points = figure_training.data(of(GRID, tmp_path))
+    assert set(points["run"]) == {one["run"] for one in GRID} and len(points) == 100 * len(GRID)
+    run = GRID[0]["run"]
+    history = pd.read_csv(tmp_path / "runs" / run / "history.csv")
+    here = points[points["run"] == run]
+    for name in ("step", "l0", "loss", "reconstruction", "auxiliary"):
+        assert here[name].to_numpy() == pytest.approx(history[name].to_numpy(), rel=1e-5)
+    assert here["penalty"].to_numpy() == pytest.approx(
+        (history["sparsity_coefficient"] * history["sparsity"]).to_numpy(), rel=1e-5
+    )
+    figure = figure_training.draw(points, of(GRID).looks)
+    assert [axes.get_title() for axes in figure.axes[:5]] == [*figure_training.CURVES.values()]
+    assert len(figure.axes) == 10 and all(axes.get_yscale() == "log" for axes in figure.axes)
+
+
+def test_a_history_or_sums_that_cannot_be_read_stop_nothing(tmp_path: Path) -> None:
+    folders = [leave(tmp_path, one) for one in GRID]
+    (folders[0] / "history.csv").unlink()
+    (folders[1] / "history.csv").write_text("")
+    (folders[2] / "history.csv").write_text("step,loss\n1,2\n")
+    (folders[3] / "sequences.safetensors").write_bytes(b"half")
+    (folders[4] / "sequences.safetensors").unlink()
+    source = of(GRID, tmp_path)
+    assert figure_training.data(source)["run"].nunique() == len(GRID) - 3
+    assert figure_density.data(source)["run"].nunique() == len(GRID) - 2
+    assert len(figure_training.data(of(GRID))) == len(figure_density.data(of(GRID))) == 0
+
+
+def test_densities_count_every_feature_once(tmp_path: Path) -> None:
+    one = row("gated", expansion=64)
+    leave(tmp_path, one, dead=100)
+    points = figure_density.data(of([one], tmp_path))
+    assert points["features"].sum() == one["d_sae"] == 512
+    dead = points[points["log10_low"].isna()]
+    assert dead["features"].to_list() == [100]
+    assert 0 <= points["log10_high"].max() < 0.25
+    assert 10 ** points["log10_low"].min() == pytest.approx(1 / TOKENS)
+    figure = figure_density.draw(points, of([one]).looks)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["dead: 19.5%"]
+
+
+def test_a_large_sweep_is_sampled_evenly() -> None:
+    rows = [row(arm, lam, layer=layer, seed=seed) for layer in range(20) for arm in ("gated", "baseline")
+            for lam in range(1, 12) for seed in (0, 1)]  # fmt: skip
+    chosen = sample(of(rows))
+    assert len(chosen) == PANELS * 2 * LAMBDAS and set(chosen["seed"]) == {0}
+    assert sorted(chosen["layer"].unique()) == [0, 4, 8, 11, 15, 19]
+    assert chosen.groupby(["panel", "arm"])["shade"].agg(["min", "max"]).eq([0, 1]).all(None)
+    assert (
+        spread(3, 5) == [0, 1, 2] and spread(11, 5) == [0, 2, 5, 8, 10] and spread(1, 5) == [0] and spread(0, 5) == []
+    )
