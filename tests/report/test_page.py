@@ -134,6 +134,7 @@ def test_a_large_sweep_shows_its_fronts_first_and_says_so(tmp_path: Path, monkey
     page = write(tmp_path, "s", "replicates=0")
     elements = Elements(page)
     assert "5 more rows are not shown here" in elements.text
+    assert "5 runs are neither drawn nor in the table of runs, dominated ones first" in elements.text
     assert not [use for use in elements.all("use") if use.get("class") == "hollow"]
     assert elements.text.count("sweeps/runs/") == 8
 
