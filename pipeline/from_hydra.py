@@ -67,7 +67,7 @@ def typed(node: DictConfig, schema: type[T], section: str) -> T:
 def _checked(text: str, schema: Any, section: str) -> Any:
     given: Any = json.loads(text)
     merged = OmegaConf.merge(_writable(schema, given), given)
-    missing = OmegaConf.missing_keys(merged)
+    missing = OmegaConf.missing_keys(OmegaConf.create(given)) | OmegaConf.missing_keys(merged)
     if missing:
         key = min(missing).removeprefix(f"{section}.")
         raise UserError(f"{section}.{key} has no value: give it on the command line or in conf/")

@@ -41,7 +41,7 @@ def hydras(loader: ConfigLoader, master: DictConfig, overrides: list[str]) -> di
         ["model=gpt2", "model.dtype=bfloat16", "layer=2", "sweep=smoke"],
         ["train.resample.steps=[1,2]", "train.resample={window: 7}", "data={name: other}"],
         ["+architecture.width=7", "++train.more=1", "~tracker.project", "model.path=null"],
-        ["sweep=gated_vs_baseline", "sweep_name=slow", "data.path='a b'"],
+        ["sweep=gated_vs_baseline", "sweep_name=slow", "train.input_scale='a b'"],
     ],
 )
 def test_each_run_is_as_hydra_composes_it(loader, master, overrides):
