@@ -115,6 +115,7 @@ def write_results(
     from pipeline.figures.material import material
     from pipeline.files import write_text
     from pipeline.frontier import frontier, frontiers, on_frontier, points
+    from pipeline.published import PAPER, paper_points
     from pipeline.report.page import Findings, page
     from pipeline.screen import print_ratios
 
@@ -139,7 +140,8 @@ def write_results(
     findings = Findings(name, with_intervals, found, ratios, delta_ces, compared, records, typed, pruned_lines)
     write_text(results / "report.html", page(findings, results))
     print_ratios([*summary.ratio_lines(ratios), *pruned_lines], summary.not_compared(compared, runs))
-    return draw_figures(material(with_intervals, curves, records, pruned), results)
+    beside = None if options.source and options.source.resolve() == PAPER else paper_points(runs)
+    return draw_figures(material(with_intervals, curves, records, pruned, beside), results)
 
 
 def _commands(options: Options, name: str) -> list[str]:

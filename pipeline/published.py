@@ -8,13 +8,19 @@ from typing import Any
 import pandas as pd
 
 from pipeline.aggregate import table
+from pipeline.config import REPOSITORY
 from pipeline.errors import UserError
+from pipeline.frontier import PANEL
+
+PAPER = REPOSITORY / "docs" / "gated_paper_tables.csv"
+"""The points that the paper published, as text in its appendices."""
 
 NAMES = {
     "arch": "architecture", "lam": "sparsity_coefficient", "lambda": "sparsity_coefficient", "lr": "train.lr",
     "width": "d_sae", "alive": "alive_fraction",
 }  # fmt: skip
 """The paper's column names, and ours; ours are understood as they are."""
+PAPER_MODELS = ("gemma-7b", "pythia-2.8b")
 SITES = {"resid": "resid_post", "mlp": "mlp_out", "attn": "attn_z"}
 """The paper's words for sites, and ours."""
 NEEDED = ("architecture", "model", "site", "layer", "d_sae", "l0", "loss_recovered")
@@ -52,6 +58,19 @@ def read_source(path: Path) -> Source:
             rows[name] = _numbers(rows[name], name, path)
     damaged = (~note.isin(["", *REPAIRED])) | (rows["l0"] < 0)
     return Source(path.stem, _runs(rows[~damaged], path.stem), _line(path, note, damaged))
+
+
+def paper_points(runs: pd.DataFrame) -> pd.DataFrame:
+    """The paper's points for every panel of these runs that is of one of its models, sites and layers."""
+    panels = runs[list(PANEL)].drop_duplicates()
+    bare = panels["model"].astype(str).str.partition("@")[0].str.rpartition("/")[2].str.lower()
+    panels = panels.assign(published=bare)[bare.isin(PAPER_MODELS)]
+    if panels.empty:
+        return runs.iloc[:0]
+    points = read_source(PAPER).runs.rename(columns={"model": "published"})
+    own = [name for name in PANEL if name not in {"model", "site", "layer"}]
+    beside = panels.merge(points.drop(columns=own), on=["published", "site", "layer"])
+    return beside.drop(columns="published").assign(sweep=runs["sweep"].iloc[0])
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.figures.style import Look, looks
+from pipeline.figures.style import PAPER, Look, looks
 from pipeline.frontier import KEY, as_floats, on_frontier, point_numbers
 
 Looks = dict[str, Look]
@@ -24,6 +24,7 @@ class Material:
     curve: the ratio along loss recovered, as l0_ratio_curve.csv.
     sweeps_dir: where the runs left their records; None for points from a table.
     pruned: of runs that were evaluated without tiny activations too, one row a threshold.
+    published: the paper's points for panels that are also the paper's, with the same columns as `runs`.
     looks: of every arm that is declared, so that a figure of some arms shows them as the others do.
     """
 
@@ -31,12 +32,13 @@ class Material:
     curve: pd.DataFrame
     sweeps_dir: Path | None
     pruned: pd.DataFrame
+    published: pd.DataFrame
     looks: Looks
 
 
 def material(
     runs: pd.DataFrame, curve: pd.DataFrame | None = None, sweeps_dir: Path | None = None,
-    pruned: pd.DataFrame | None = None,
+    pruned: pd.DataFrame | None = None, published: pd.DataFrame | None = None,
 ) -> Material:  # fmt: skip
     """From the table of runs, with or without the columns that aggregation adds."""
     widths = _widths(runs)
@@ -48,8 +50,12 @@ def material(
     if "delta_ce" not in runs:
         added["delta_ce"] = runs["ce_sae"] - runs["ce_clean"]
     arms = sorted(set(zip(names, widths, labels, strict=True)))
-    tables = [pd.DataFrame() if table is None else table for table in (curve, pruned)]
-    return Material(runs.assign(**added), tables[0], sweeps_dir, tables[1], _looks(arms))
+    curve, pruned = (pd.DataFrame() if table is None else table for table in (curve, pruned))
+    of_arms, beside = _looks(arms), runs.iloc[:0]
+    if published is not None and len(published):
+        paper = material(published.assign(architecture=published["architecture"] + PAPER))
+        of_arms, beside = of_arms | paper.looks, paper.runs
+    return Material(runs.assign(**added), curve, sweeps_dir, pruned, beside, of_arms)
 
 
 def _looks(arms: Sequence[tuple[str, tuple[float, str], str]]) -> Looks:
@@ -77,7 +83,7 @@ DRAWN = ("sweep", *KEY, "arm", "architecture.expansion", "sparsity_coefficient",
 def drawn(source: Material, columns: Iterable[str]) -> pd.DataFrame:
     """The runs that have an L0 and at least one of the columns, sorted; with their intervals and `on_frontier`."""
     names = [*columns]
-    runs = source.runs
+    runs = pd.concat([source.runs, source.published], ignore_index=True) if len(source.published) else source.runs
     known = np.isfinite(as_floats(runs["l0"])) & np.any([np.isfinite(as_floats(runs[name])) for name in names], axis=0)
     wanted = [part for name in names for part in (name, f"{name}_low", f"{name}_high") if part in runs]
     found: pd.DataFrame = runs.loc[known, [*DRAWN, *wanted, "on_frontier"]]

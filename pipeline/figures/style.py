@@ -49,11 +49,17 @@ class Look:
         parts = (part + (grey - part) * share for part in colors.to_rgb(self.colour))
         return Look(colors.to_hex(tuple(parts)), self.marker, self.dashes)
 
+    def published(self) -> "Look":
+        """For the same architecture as the paper has it: crosses and sparse dots of its colour."""
+        return Look(self.colour, "x", (0, (1, 3)))
+
     def pruned(self) -> "Look":
         """For the same architecture with tiny activations left out: points and dots of its colour."""
         return Look(self.colour, ".", (0, (1, 1)))
 
 
+PAPER = ", paper"
+"""What follows an architecture's name where the points are those that the paper published."""
 PRUNED = ", pruned"
 """What follows an architecture's name where tiny activations are left out."""
 # Colours of Okabe and Ito, which colour-blind readers tell apart; blue and orange differ most in grey.
@@ -70,6 +76,8 @@ LOOKS = tuple(Look(colour, marker, dashes) for marker in MARKERS for colour, das
 
 def look(architecture: str) -> Look:
     """An architecture that is not known here gets a look from its name alone: the same in every sweep."""
+    if architecture.endswith(PAPER):
+        return look(architecture.removesuffix(PAPER)).published()
     return KNOWN.get(architecture) or LOOKS[zlib.crc32(architecture.encode()) % len(LOOKS)]
 
 

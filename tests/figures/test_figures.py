@@ -21,6 +21,7 @@ from pipeline.figures import (
 from pipeline.figures.every import draw_figures, figures
 from pipeline.figures.material import material
 from pipeline.figures.sample import LAMBDAS, PANELS, sample, spread
+from pipeline.published import paper_points
 from tests.figures.synthetic import TOKENS, leave, of, row
 
 GRID = [
@@ -264,3 +265,20 @@ def test_a_large_sweep_is_sampled_evenly() -> None:
     assert (
         spread(3, 5) == [0, 1, 2] and spread(11, 5) == [0, 2, 5, 8, 10] and spread(1, 5) == [0] and spread(0, 5) == []
     )
+
+
+def test_the_papers_points_stand_beside_ours_where_model_site_and_layer_match() -> None:
+    where = {"site": "resid_post", "layer": 20, "model": "google/gemma-7b@0123456789ab"}
+    rows = [row(arm, lam, **where) for arm in ("gated", "baseline") for lam in (1, 2)]
+    runs = table([*rows, row(site="resid_post", layer=20), row(**where | {"layer": 19})])
+    source = material(runs, published=paper_points(runs))
+    for name in ("figure_1", "figure_6"):
+        points = figures()[name].data(source)
+        theirs = points[points["architecture"].str.endswith(", paper")]
+        assert theirs.groupby("architecture").size().to_dict() == {"baseline, paper": 11, "gated, paper": 10}
+        assert set(theirs["layer"]) == {20} and set(theirs["model"]) == {where["model"]}
+        assert not points[points["architecture"] == "gated"].merge(theirs, on="run").size
+        figure = figures()[name].draw(points, source.looks)
+        labels = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert {"gated (4 x d_in)", "gated, paper (131,072 wide)", "baseline, paper (196,608 wide)"} <= set(labels)
+    assert paper_points(table([row()])).empty
