@@ -88,7 +88,7 @@ class Storm:
         """A controller that has just come back refuses to resume a node that it has not heard of yet."""
         with suppress(ClusterError):
             self.cluster.resume(node)
-        return self.cluster.node_state(node).rstrip("*") in {"idle", "mixed", "allocated", "completing"}
+        return self.cluster.node_state(node).rstrip("*") in {"IDLE", "MIXED", "ALLOCATED", "COMPLETING"}
 
     def rage(self) -> None:
         """All of it, one after the other."""
