@@ -42,7 +42,7 @@ def draw(points: pd.DataFrame) -> Figure:
             finish_x(axes, rows, label=number + layout.columns >= len(layout.panels))
             if number % layout.columns == 0:
                 axes.set_ylabel("Loss recovered")
-        finish(figure, points)
+        finish(figure, points[points["on_frontier"] | ~points["architecture"].str.endswith(PRUNED)])
     return figure
 
 
