@@ -90,6 +90,8 @@ def _one_line(error: OmegaConfBaseException, section: str, schema: type) -> str:
     key = f"{section}.{error.full_key}" if error.full_key else section
     accepted = ", ".join(f.name for f in fields(schema))
     what = str(error).splitlines()[0]
+    if "is not a ListConfig" in what:
+        what = "it takes a list, as [1,2]"
     return f"{key}: {what} (keys of {section}: {accepted})"
 
 

@@ -39,19 +39,18 @@ def claims(ratios: pd.DataFrame, points: pd.DataFrame) -> list[Claim]:
         ratios: as `pipeline.comparison.tables.l0_ratios` gives them.
         points: as `pipeline.frontier.points` gives them.
     """
-    return [gated_above(ratios), _shrinkage(points), _half(*_preferred(ratios))]
+    above, half = on_ratios(ratios)
+    return [above, _shrinkage(points), half]
 
 
-def _preferred(ratios: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The rows that claims are judged by, and their comparison."""
+def on_ratios(ratios: pd.DataFrame) -> tuple[Claim, Claim]:
+    """Those of the claims that follow from the ratios alone."""
     by_name = {name: ratios[(ratios["comparison"] == name) & (ratios["ablation"] == "zero")] for name in PREFERRED}
     name = next((name for name in PREFERRED if len(by_name[name])), PREFERRED[0])
-    return by_name[name], name
+    return _above(by_name[name], name), _half(by_name[name], name)
 
 
-def gated_above(ratios: pd.DataFrame) -> Claim:
-    """The first claim, judged by ratios as `pipeline.comparison.tables.l0_ratios` gives them."""
-    rows, name = _preferred(ratios)
+def _above(rows: pd.DataFrame, name: str) -> Claim:
     return Claim(
         "Gated is above the baseline: as faithful with fewer active features.",
         *_overall(_groups(rows), 1.0, float("inf"), name),

@@ -110,25 +110,29 @@ def paragraphs(said: Sequence[str]) -> list[str]:
 
 
 def lines(found: list[Pruned]) -> list[str]:
-    """The verdict with and without pruning, then a line a pair of fronts, by zero ablation."""
+    """The verdicts with and without pruning, then a line a pair of fronts, by zero ablation."""
     if not found:
         return []
     rows = table(found)
     rows = rows[(rows["ablation"] == "zero") & (rows["noise"] == "sequences")]
     between = rows[rows["over"].eq("baseline") & rows["under"].eq("gated")]
     by = [*PANEL, "d_sae_over", "d_sae_under"]
-    return [_verdict(found), *(_line(each, rows) for _, each in between.groupby(by, dropna=False, sort=False))]
+    return [*_verdicts(found), *(_line(each, rows) for _, each in between.groupby(by, dropna=False, sort=False))]
 
 
-def _verdict(found: list[Pruned]) -> str:
-    verdicts = {}
+def _verdicts(found: list[Pruned]) -> list[str]:
+    """What becomes of the claims that rest on ratios."""
+    verdicts: dict[str, dict[str, str]] = {}
     for between, words in zip(BETWEEN, ("as they are", "with the baseline pruned", "with both pruned"), strict=True):
         panels = [one.panel for one in found if (one.over, one.under) == between]
-        if panels:
-            verdicts[words] = claims.gated_above(l0_ratios(panels)).verdict
-    changes = "changes the verdict" if len(set(verdicts.values())) > 1 else "does not change the verdict"
-    said = ", ".join(f"{verdict} {words}" for words, verdict in verdicts.items())
-    return f"pruning {changes} on gated above the baseline: {said}"
+        for claim in claims.on_ratios(l0_ratios(panels)) if panels else ():
+            verdicts.setdefault(claim.text, {})[words] = claim.verdict
+    return [_verdict(text, said) for text, said in verdicts.items()]
+
+
+def _verdict(text: str, said: dict[str, str]) -> str:
+    changes = "changes this" if len(set(said.values())) > 1 else "does not change this"
+    return f"{text} {', '.join(f'{verdict} {words}' for words, verdict in said.items())}: pruning {changes}"
 
 
 def _line(chosen: pd.DataFrame, rows: pd.DataFrame) -> str:

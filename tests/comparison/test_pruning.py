@@ -63,10 +63,14 @@ def test_a_baseline_whose_tiny_activations_are_half_of_all_catches_up(sweep: Swe
         assert (row["fidelity_low"], row["fidelity_high"]) == (within["fidelity_low"], within["fidelity_high"])
     assert rows.loc[("baseline", "baseline_pruned"), "ratio_median"] == pytest.approx(2)
     assert rows.loc[("gated", "gated_pruned"), "ratio_median"] == pytest.approx(1)
-    verdict, line = pruning.lines(found)
-    assert verdict == (
-        "pruning changes the verdict on gated above the baseline: supported as they are, "
-        "undecided with the baseline pruned, undecided with both pruned"
+    above, half, line = pruning.lines(found)
+    assert above == (
+        "Gated is above the baseline: as faithful with fewer active features. supported as they are, "
+        "undecided with the baseline pruned, undecided with both pruned: pruning changes this"
+    )
+    assert half.endswith(
+        "supported as they are, contradicted with the baseline pruned, contradicted with both pruned: "
+        "pruning changes this"
     )
     assert line.endswith("L0 that pruning alone saves: baseline 50.0%, gated 0.0%")
 
@@ -104,7 +108,7 @@ def test_thresholds_that_only_hurt_change_nothing(sweep: Sweep) -> None:
         for name in ("ratio_median", "ratio_low", "ratio_high"):
             assert rows.loc[pair, name] == pytest.approx(before[name])
     assert (rows.loc[PAIRS[3:], ["ratio_median", "ratio_low", "ratio_high"]] == 1).all(axis=None)
-    assert "does not change the verdict" in pruning.lines(found)[0]
+    assert all(line.endswith("pruning does not change this") for line in pruning.lines(found)[:2])
 
 
 def test_pruning_never_makes_a_front_worse(sweep: Sweep) -> None:
@@ -154,7 +158,7 @@ def test_the_command_writes_both_ways_and_says_so(sweep: Sweep, tmp_path: Path, 
     }
     said = capsys.readouterr().out
     summary = (results / "summary.md").read_text()
-    assert "pruning changes the verdict" in said and "## Pruned at inference" in summary
+    assert "pruning changes this" in said and "## Pruned at inference" in summary
     points = pd.read_csv(results / "figure_pruning.csv")
     assert points["architecture"].value_counts().to_dict() == {"baseline": 4, "baseline, pruned": 12}
     pruned = points[points["architecture"] == "baseline, pruned"]
