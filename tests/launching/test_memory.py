@@ -10,7 +10,8 @@ from pipeline import record
 from pipeline.config import Job, RunConfig, TrackerConfig
 from pipeline.launch import launch
 from pipeline.launching.deaths import by_signal, in_log
-from pipeline.pack import Pack
+from pipeline.pack.evaluation import Evaluation
+from pipeline.pack.training import Training
 from pipeline.sae import registry
 from pipeline.sae.baseline import BaselineConfig, BaselineSAE
 from tests.kills.victim import execution, runs, train
@@ -69,19 +70,21 @@ def halved(four: list[RunConfig], folder: Path, capsys: pytest.CaptureFixture[st
     return complete, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("where", ["_read_block", "_evaluate_together", "_begin"])
+@pytest.mark.parametrize(
+    ("part", "where"), [(Training, "_read_block"), (Evaluation, "_evaluate_together"), (Training, "_begin")]
+)
 def test_a_pack_too_large_for_the_memory_is_halved_and_nobody_fails(
-    four, undisturbed, tmp_path, monkeypatch, capsys, where
+    four, undisturbed, tmp_path, monkeypatch, capsys, part, where
 ):
     """In the language model's forward, when all are evaluated, and when the runs' tensors are made."""
-    real = getattr(Pack, where)
+    real = getattr(part, where)
 
-    def too_large(pack: Pack, *given):
-        if len(pack.members) > 2:
+    def too_large(self: Training | Evaluation, *given):
+        if len(self.shared.roster.members) > 2:
             raise torch.OutOfMemoryError(NO_MEMORY)
-        return real(pack, *given)
+        return real(self, *given)
 
-    monkeypatch.setattr(Pack, where, too_large)
+    monkeypatch.setattr(part, where, too_large)
     complete, output = halved(four, tmp_path, capsys)
     assert complete and not failures(tmp_path), output
     assert output.count("again in halves") == 1 and NO_MEMORY in output
@@ -89,14 +92,14 @@ def test_a_pack_too_large_for_the_memory_is_halved_and_nobody_fails(
 
 
 def test_a_run_whose_forward_finds_no_memory_alone_is_named(four, undisturbed, tmp_path, monkeypatch, capsys):
-    real, culprit = Pack._read_block, four[2]
+    real, culprit = Training._read_block, four[2]
 
-    def too_large(pack: Pack, *given):
-        if culprit in [member.run for member in pack._left]:
+    def too_large(self: Training, *given):
+        if culprit in [member.run for member in self.shared.roster.left]:
             raise torch.OutOfMemoryError(NO_MEMORY)
-        return real(pack, *given)
+        return real(self, *given)
 
-    monkeypatch.setattr(Pack, "_read_block", too_large)
+    monkeypatch.setattr(Training, "_read_block", too_large)
     complete, output = halved(four, tmp_path, capsys)
     assert not complete and output.count("again in halves") == 2, output
     name = record.run_folder(tmp_path, culprit).name
