@@ -133,6 +133,8 @@ def write_results(
     both_ways = pruning.compare_pruned(compared, pruned, options.sweeps_dir)
     if both_ways:
         write_table(results / "pruning.csv", pruning.table(both_ways))
+    else:
+        (results / "pruning.csv").unlink(missing_ok=True)  # of other evaluations
     pruned_lines = pruning.lines(both_ways)
     further = pruning.paragraphs(pruned_lines)
     write_text(results / "summary.md", summary.summary(name, runs, ratios, found, compared, further))

@@ -160,7 +160,8 @@ def test_a_users_own_defaults_and_a_tracker(tiny, tmp_path):
 def test_plan_prints_cost_and_trains_nothing(tiny, tmp_path):
     planned = run("-m", *tiny, "architecture=baseline,gated", "plan=true").stdout
     assert re.search(
-        r"2 runs to train in 1 packs, 1 at once .*memory .* GB, disk .* GB while .* GB afterwards, about .* GFLOP/s", planned
+        r"2 runs to train in 1 packs, 1 at once .*memory .* GB, disk .* GB while .* GB afterwards, about .* GFLOP/s",
+        planned,
     ), planned
     assert not (tmp_path / "sweeps").exists()
 
