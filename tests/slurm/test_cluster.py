@@ -60,6 +60,7 @@ def test_a_job_outlives_its_node_and_the_controller_may_be_away(cluster, tmp_pat
     with pytest.raises(ClusterError, match="ontact slurm controller"):
         cluster.run("squeue")
     cluster.start_controller()
+    cluster.run("scontrol", "update", f"nodename={node}", "state=DOWN", "reason=dead")  # sooner than SlurmdTimeout
     cluster.wait_for(lambda: contains(output, "start 1"), 90)
     cluster.run("scancel", job)
     cluster.start_node(node)
