@@ -1,5 +1,6 @@
 """What a pack needs, estimated from shapes alone: memory and floating-point operations. Errs on the high side."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ MODEL_EFFICIENCY = 0.55
 """Share of the matmul rate that the language model reaches."""
 
 
+CORE_RATE = 75e9
+"""fp32 operations a second of one core, where only a proportion is asked for."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """What one pack needs: bytes of memory, floating-point operations of encoders and of the language model, steps."""
@@ -34,9 +39,14 @@ class Cost:
 
     def seconds(self, matmul_rate: float) -> float:
         """Time at so many floating-point operations a second."""
+        return self.sae_seconds(matmul_rate) + self.model_seconds(matmul_rate)
+
+    def sae_seconds(self, matmul_rate: float) -> float:
         products, beside = STEP[self.device]
-        model = self.model_flops / (MODEL_EFFICIENCY * matmul_rate)
-        return products * self.encoder_flops / matmul_rate + beside * self.steps + model
+        return products * self.encoder_flops / matmul_rate + beside * self.steps
+
+    def model_seconds(self, matmul_rate: float) -> float:
+        return self.model_flops / (MODEL_EFFICIENCY * matmul_rate)
 
 
 def encoder_flops(run: RunConfig) -> float:
@@ -58,6 +68,12 @@ def pack_cost(runs: Sequence[RunConfig], device: str = "cpu") -> Cost:
     passes = sum(spliced) * (1 + len(first.eval.prune_below)) + 2 * sum(ablated)
     model_flops = 2 * (read * to_sites + held_out * (whole + 2 * to_sites + passes))
     return Cost(memory(runs, device), encoders, model_flops, sum(run.train.steps for run in runs), device)
+
+
+def runs_worth_a_stream(runs: Sequence[RunConfig]) -> int:
+    """With how many runs a process on one core spends as long on their steps as on its own pass of the model."""
+    model = max(pack_cost([run]).model_seconds(CORE_RATE) for run in runs)
+    return math.ceil(model / (pack_cost(runs).sae_seconds(CORE_RATE) / len(runs)))
 
 
 def memory(runs: Sequence[RunConfig], device: str = "cpu") -> float:

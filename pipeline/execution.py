@@ -31,6 +31,11 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads_each(execution: Execution, at_once: int) -> int:
+    """Threads of each of so many processes that share this machine's cores."""
+    return execution.threads or max(1, available_cores() // at_once)
+
+
 def use_threads(execution: Execution) -> int:
     """Give this process's operations `execution.threads` cores; the number changes no bit (see pipeline/__init__.py).
 

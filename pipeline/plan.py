@@ -12,7 +12,7 @@ from pipeline.config import Job, RunConfig
 from pipeline.console import console
 from pipeline.cost import pack_cost
 from pipeline.disk import needed
-from pipeline.execution import available_cores, use_threads
+from pipeline.execution import threads_each, use_threads
 from pipeline.identity import run_name
 from pipeline.sites import d_in, d_sae
 
@@ -34,8 +34,7 @@ def _seconds(call: Callable[[], object], device: str) -> float:
 
 def print_plan(jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], device: str, at_once: int) -> None:
     """Runs by pack, then the totals, with so many packs trained at once."""
-    threads = jobs[0].execution.threads or max(1, available_cores() // at_once)
-    use_threads(replace(jobs[0].execution, threads=threads))
+    use_threads(replace(jobs[0].execution, threads=threads_each(jobs[0].execution, at_once)))
     rate, out = matmul_rate(device), console()
     table = Table(box=None)
     for column in ("pack", "run", "d_in", "d_sae", "steps"):

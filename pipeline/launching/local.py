@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.config import REPOSITORY, Execution, Job, RunConfig
-from pipeline.cost import encoder_flops, memory
+from pipeline.cost import encoder_flops, memory, runs_worth_a_stream
 from pipeline.errors import Interrupted, UserError
-from pipeline.execution import available_cores, choose_device
+from pipeline.execution import available_cores, choose_device, threads_each
 from pipeline.launching.deaths import by_signal
 from pipeline.launching.options import LocalOptions
-from pipeline.launching.packing import Room, machine_memory
+from pipeline.launching.packing import MOST, Room, machine_memory
 from pipeline.launching.tasks import (
     CANCELLED,
     COMPLETED,
@@ -35,10 +35,8 @@ from pipeline.signals import StopFlag
 SPARE = 0.9
 """Share of a machine's memory that packs may take."""
 SMALL_STEP = 1e9
-"""Floating-point operations of an encoder's product up to which one core takes a step better than two (measured at
-1.3e8: 4.5 ms on one core, 3.1 on two)."""
-FEWEST_RUNS = 4
-"""A process with fewer runs would spend more on its own pass of the language model than it saves."""
+"""Floating-point operations of an encoder's product up to which a core for each process is assumed to do more than
+threads. Measured at 1.3e8 alone (docs/measurements.md)."""
 
 
 def gpus(execution: Execution) -> list[str]:
@@ -61,7 +59,8 @@ def slots_for(runs: Sequence[RunConfig], execution: Execution) -> int:
         return max(1, len(gpus(execution)))
     if not runs or max(encoder_flops(run) for run in runs) > SMALL_STEP:
         return 1
-    count = max(1, min(available_cores() // (execution.threads or 1), len(runs) // FEWEST_RUNS))
+    worth_it = max(len(runs) // runs_worth_a_stream(runs), -(-len(runs) // MOST))  # so many packs there are anyway
+    count = max(1, min(available_cores() // (execution.threads or 1), worth_it))
     heaviest = sorted(runs, key=lambda run: memory([run]), reverse=True)
     while count > 1 and count * memory(heaviest[: -(-len(runs) // count)]) > SPARE * machine_memory():
         count -= 1
@@ -136,8 +135,7 @@ class Processes:
 
     def execution(self, job: Job) -> Execution:
         """The job's circumstances with this slot's threads, and with its GPU under the name it has there."""
-        threads = job.execution.threads or max(1, available_cores() // len(self.slots))
-        return replace(job.execution, threads=threads)
+        return replace(job.execution, threads=threads_each(job.execution, len(self.slots)))
 
     def poll(self) -> None:
         for task in self.table.where(lambda t: t.task in self.running):  # also those whose runs are all recorded

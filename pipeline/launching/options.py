@@ -18,9 +18,7 @@ class Options:
 class LocalOptions(Options):
     """Packs on this machine, each in a process of its own, whose death the launcher survives."""
 
-    slots: int | None = (
-        None  # so many packs at once: cores and memory are divided; null: as many as GPUs or cores are good for
-    )
+    slots: int | None = None  # packs at once, which divide cores and memory; null: one a GPU, or by what cores can do
 
 
 @dataclass
