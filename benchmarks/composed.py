@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pipeline.cli import announce_plugins
 from pipeline.config import REPOSITORY, RunConfig
 from pipeline.from_hydra import from_hydra
 
@@ -9,6 +10,6 @@ from pipeline.from_hydra import from_hydra
 def compose(overrides: Sequence[str]) -> RunConfig:
     from hydra import compose, initialize_config_dir
 
-    basic = ["hydra/launcher=basic", "hydra/sweeper=basic"]
+    announce_plugins()
     with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
-        return from_hydra(compose("config", [*overrides, *basic])).run
+        return from_hydra(compose("config", [*overrides])).run

@@ -25,6 +25,8 @@ MODEL_EFFICIENCY = 0.55
 
 CORE_RATE = 75e9
 """fp32 operations a second of one core, where only a proportion is asked for."""
+START = 5.0
+"""Seconds of one core until a process has imported everything and loaded a small model."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,9 @@ def pack_cost(runs: Sequence[RunConfig], device: str = "cpu") -> Cost:
 
 
 def runs_worth_a_stream(runs: Sequence[RunConfig]) -> int:
-    """With how many runs a process on one core spends as long on their steps as on its own pass of the model."""
-    model = max(pack_cost([run]).model_seconds(CORE_RATE) for run in runs)
-    return math.ceil(model / (pack_cost(runs).sae_seconds(CORE_RATE) / len(runs)))
+    """With how many runs a process on one core spends as long on their steps as on its start and pass of the model."""
+    alone = START + max(pack_cost([run]).model_seconds(CORE_RATE) for run in runs)
+    return math.ceil(alone / (pack_cost(runs).sae_seconds(CORE_RATE) / len(runs)))
 
 
 def memory(runs: Sequence[RunConfig], device: str = "cpu") -> float:

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import announce_plugins
-from pipeline.config import REPOSITORY
+from benchmarks.composed import compose
 from pipeline.disk import Need, check, needed
 from pipeline.errors import UserError
-from pipeline.from_hydra import from_hydra
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -18,16 +16,11 @@ Usage = namedtuple("Usage", "total used free")
 @pytest.fixture
 def smoke():
     """The runs of sweep=smoke."""
-    from hydra import compose, initialize_config_dir
-
-    announce_plugins()
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
-        jobs = [
-            from_hydra(compose("config", [f"architecture={name}", f"sparsity_coefficient={value}", "train.steps=300"]))
-            for name in ("baseline", "gated")
-            for value in (2.0, 8.0)
-        ]
-    return [job.run for job in jobs]
+    return [
+        compose([f"architecture={name}", f"sparsity_coefficient={value}", "train.steps=300"])
+        for name in ("baseline", "gated")
+        for value in (2.0, 8.0)
+    ]
 
 
 def test_it_is_what_smoke_was_seen_to_take(smoke):

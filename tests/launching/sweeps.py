@@ -25,14 +25,16 @@ LONG = 3000
 
 
 def arguments(model: Path, text: Path, folder: Path, *more: str, steps: int = LONG) -> list[str]:
-    """Four runs of both architectures that write below `folder`; checkpoints twice a second."""
+    """Four runs of both architectures, in one pack, that write below `folder`; checkpoints twice a second."""
+    placed = any(word.startswith(("hydra/launcher=", "hydra.launcher.slots=")) for word in more)
     return [
         "model=local", f"model.path={model}", "model.context=32", "data=files", f"data.path={text}",
         f"execution.sweeps_dir={folder}", "execution.checkpoint_seconds=0.5", "execution.threads=1",
         "site=mlp_out", "layer=1",
         f"train.steps={steps}", "train.batch=32", "train.block=600", "train.lm_batch=4", "train.calibration=300",
         "train.lr_warmup=5", "eval.sequences=8", "eval.batch=4", "architecture=baseline,gated",
-        "sparsity_coefficient=2,4", "sweep_name=tiny", *more,
+        "sparsity_coefficient=2,4", "sweep_name=tiny",
+        *([] if placed else ["hydra.launcher.slots=1"]), *more,
     ]  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def test_a_single_run_leaves_a_run_alone_that_a_sweep_trains(undisturbed, tiny_m
     words = arguments(tiny_model, tiny_text, tmp_path, steps=4000)
     first = start(words)
     wait_for(lambda: checkpoints(tmp_path))
-    one = [word for word in words if not word.startswith(("architecture", "sparsity", "sweep_name"))]
+    one = [word for word in words if not word.startswith(("architecture", "sparsity", "sweep_name", "hydra"))]
     code, output = launch([*one, "architecture=gated", "sparsity_coefficient=4"])
     assert code == 1 and f"left to process {tasks(tmp_path)[0]['job_id']}" in output, output
     os.kill(first.pid, signal.SIGINT)
