@@ -83,7 +83,7 @@ def measure(case: Case, table: Table, options: Options) -> float:
     contexts = 16 * -(-(repeats + 1) * batch // (255 * 16))
     shape = StreamShape(256, 16, batch, contexts)
     x = torch.randn(contexts * 255, case.d_in, device=options.device)
-    block = Block(0, shape, {"hook": x}, torch.randperm(len(x), device=options.device))
+    block = Block(0, shape, {"hook": x})
     trained = trainer(case.architecture, x, batch, case.d_sae, case.l0)
     sae, inputs, rate = trained.sae, x[:batch] * trained.scale, machine.MatmulRate(options.device)
     assert isinstance(sae, ElementwiseSAE)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.config import RunConfig, TrainConfig
@@ -50,16 +50,15 @@ class StreamShape:
 
 @dataclass(frozen=True)
 class Block:
-    """Activations of one block at each hook, unscaled, in context order, and the order that batches take them in."""
+    """Activations of one block at each hook, unscaled, in the order that batches take them in."""
 
     index: int
     shape: StreamShape
     activations: dict[str, Float[Tensor, "rows d_in"]]
-    order: Int[Tensor, " rows"]
 
     def batch(self, hook_name: str, step: int) -> Float[Tensor, "batch d_in"]:
         start = (step - self.index * self.shape.steps_per_block) * self.shape.batch
-        return self.activations[hook_name].index_select(0, self.order[start : start + self.shape.batch])
+        return self.activations[hook_name][start : start + self.shape.batch]
 
 
 def read_block(
@@ -74,10 +73,12 @@ def read_block(
     contexts = source.read(index * shape.contexts_per_block, shape.contexts_per_block)
     activations = harvest(language_model, contexts, hooks, shape.lm_batch)
     rows = len(next(iter(activations.values())))
-    order = permutation(rows, seed, index)
     # Special tokens inside contexts leave fewer rows than the block has places: the first of the order come again.
     places = torch.arange(shape.steps_per_block * shape.batch) % rows
-    return Block(index, shape, activations, order[places].to(language_model.device))
+    order = permutation(rows, seed, index)[places].to(language_model.device)
+    for hook in hooks:  # one hook's copy at a time
+        activations[hook] = activations[hook].index_select(0, order)
+    return Block(index, shape, activations)
 
 
 def harvest(

@@ -16,10 +16,10 @@ LARGE_VOCABULARY = 256000
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
-STEP = {"cpu": (2.0, 1.5e-3), "cuda": (15.0, 1e-3)}
+STEP = {"cpu": (1.5, 1.4e-3), "cuda": (15.0, 1e-3)}
 """A training step's time: so many times its encoder's product at the matmul rate, and seconds beside. On a CPU measured
 (docs/measurements.md) with few features active; on a GPU, where all products are dense, assumed."""
-MODEL_EFFICIENCY = 0.55
+MODEL_EFFICIENCY = 0.75
 """Share of the matmul rate that the language model reaches."""
 
 
@@ -85,12 +85,18 @@ def memory(runs: Sequence[RunConfig], device: str = "cpu") -> float:
 
 
 def _saes(runs: Sequence[RunConfig]) -> float:
-    """Numbers: parameters, gradients, two moments and, when all are evaluated, the folded SAE; one step's temporaries.
+    """Numbers: parameters, gradients, moments and, when all are evaluated, the folded SAE; one step's temporaries.
 
     Runs take turns, so the temporaries of the largest are enough: a further copy, and six times its activations.
     """
     sizes = [2 * d_in(run) * d_sae(run) for run in runs]
-    return 5 * sum(sizes) + max(sizes) + max(6 * run.train.batch * d_sae(run) for run in runs)
+    kept = sum((3 + moments(run)) * size for run, size in zip(runs, sizes, strict=True))
+    return kept + max(sizes) + max(6 * run.train.batch * d_sae(run) for run in runs)
+
+
+def moments(run: RunConfig) -> int:
+    """Copies of the parameters that Adam keeps; without beta1 the mean is the gradient."""
+    return 2 if run.train.beta1 else 1
 
 
 def _stream(runs: Sequence[RunConfig]) -> float:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import RunConfig
+from pipeline.cost import moments
 from pipeline.errors import UserError
 from pipeline.sites import d_in, d_sae
 
-CHECKPOINT = 3
-"""Copies of the parameters in a checkpoint: themselves and two moments."""
 CHECKPOINTS = 2
 """That are kept of a run; the next one is written beside them."""
 OTHER_FILES = 1e5
@@ -37,8 +36,8 @@ def _weights(run: RunConfig) -> float:
 
 
 def _passing(pack: Sequence[RunConfig]) -> float:
-    """Checkpoints of every run of a pack, and one that is being written."""
-    sizes = [_weights(run) * CHECKPOINT for run in pack]
+    """Checkpoints of every run of a pack, and one that is being written: parameters and Adam's moments."""
+    sizes = [_weights(run) * (1 + moments(run)) for run in pack]
     return CHECKPOINTS * sum(sizes) + max(sizes, default=0.0)
 
 

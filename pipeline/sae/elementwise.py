@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pipeline.sae.base import SAE, Losses, squared_error
-from pipeline.sae.pairs import Pairs, choose_pairs, exceeding
+from pipeline.sae.pairs import Pairs, choose_pairs
 
 
 class Products(NamedTuple):
@@ -84,10 +84,10 @@ class ElementwiseSAE(SAE):
     def products(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
         return (x - self.b_dec) @ self.W_enc
 
-    def active(self, product: Float[Tensor, "batch d_sae"]) -> Bool[Tensor, "batch d_sae"]:
-        """Which pairs may be other than zero: the sum's sign is exact, so no addition is needed to know it."""
-        threshold: Tensor = -getattr(self, self.gate_bias)
-        return exceeding(product, threshold)
+    def silent_up_to(self) -> Float[Tensor, " d_sae"]:
+        """The largest product at which a feature is silent: the sum's sign is exact, so no addition is needed."""
+        bias: Tensor = getattr(self, self.gate_bias)
+        return -bias
 
     def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
         product = self.products(x)
@@ -95,9 +95,7 @@ class ElementwiseSAE(SAE):
 
     @torch.no_grad()
     def code(self, x: Float[Tensor, "batch d_in"]) -> tuple[Pairs, Tensor]:
-        product = self.products(x)
-        pairs, _ = choose_pairs(self.active(product))
-        values = pairs.select(product)
+        pairs, values, _ = choose_pairs(self.products(x), self.silent_up_to())
         parameters = {name: pairs.spread(value) for name, value in self.by_feature().items()}
         return pairs, self.activations(Products(values, values), parameters).f
 
@@ -119,21 +117,20 @@ class ElementwiseSAE(SAE):
         the only one that must look at silent features; the others are formed over active pairs once these are few.
         """
         centred = x - self.b_dec
-        product = centred @ self.W_enc
-        pairs, sparse = choose_pairs(self.active(product))
-        values = pairs.select(product)
+        pairs, values, sparse = choose_pairs(centred @ self.W_enc, self.silent_up_to())
         leaves = [_leaf(values), _leaf(values), *(_leaf(pairs.spread(value)) for value in self.by_feature().values())]
         with torch.enable_grad():
             made = self.activations(Products(*leaves[:2]), dict(zip(self.feature_parameters, leaves[2:], strict=True)))
         f, penalised, scale = made.f.detach(), made.penalised.detach(), 2 / len(x)
 
-        error, gate_error = pairs.decode(f, self.W_dec) - centred, None
+        error, of_error = pairs.reconstruct(f, self.W_dec, centred, scale)
         outputs = [made.f, made.penalised]
-        teaching = [pairs.products(error, self.W_dec, scale), torch.full_like(penalised, sparsity_coefficient / len(x))]
+        teaching = [of_error, torch.full_like(penalised, sparsity_coefficient / len(x))]
+        gate_error = None
         if made.gate is not None:
-            gate_error = pairs.decode(made.gate.detach(), self.W_dec) - centred
+            gate_error, of_gate_error = pairs.reconstruct(made.gate.detach(), self.W_dec, centred, scale)
             outputs.append(made.gate)
-            teaching.append(pairs.products(gate_error, self.W_dec, scale))
+            teaching.append(of_gate_error)
         live, stopped, *of_parameters = torch.autograd.grad(
             outputs, leaves, teaching, allow_unused=True, materialize_grads=True
         )

@@ -5,16 +5,16 @@ silent. Both classes have the same operations; the sparse ones leave the zeros o
 they give is summed by one thread in a fixed order, so that no bit depends on the number of threads.
 """
 
-import warnings
-from typing import Protocol
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional
 
-warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+from pipeline.sae import kernels
+from pipeline.sae.kernels import by_pairs, evenly, split
 
 SPARSE_BELOW = {"cpu": 0.22}
 """Share of active pairs from which a step is dense, by kind of device (none: always dense).
@@ -26,10 +26,6 @@ Measured by benchmarks/crossover.py. Part of the numerics: a change of it is a c
 class Pairs(Protocol):
     """Values of pairs are [batch, d_sae] for all pairs, [pairs] for the active ones."""
 
-    def select(self, dense: Float[Tensor, "batch d_sae"]) -> Tensor:
-        """The pairs' values out of a dense matrix."""
-        ...
-
     def spread(self, by_feature: Float[Tensor, " d_sae"]) -> Tensor:
         """A parameter of the features, as it meets the pairs' values."""
         ...
@@ -38,8 +34,10 @@ class Pairs(Protocol):
         """values @ W_dec."""
         ...
 
-    def products(self, error: Float[Tensor, "batch d_in"], W_dec: Float[Tensor, "d_sae d_in"], scale: float) -> Tensor:
-        """scale * error @ W_dec^T, at the pairs."""
+    def reconstruct(
+        self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
+    ) -> tuple[Float[Tensor, "batch d_in"], Tensor]:
+        """The error values @ W_dec - x, and at the pairs scale * error @ W_dec^T."""
         ...
 
     def gather(self, values: Tensor, rows: Float[Tensor, "batch d_in"]) -> Float[Tensor, "d_sae d_in"]:
@@ -68,17 +66,17 @@ class Pairs(Protocol):
 class AllPairs:
     """Dense matrix products."""
 
-    def select(self, dense: Float[Tensor, "batch d_sae"]) -> Tensor:
-        return dense
-
     def spread(self, by_feature: Float[Tensor, " d_sae"]) -> Tensor:
         return by_feature
 
     def decode(self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"]) -> Float[Tensor, "batch d_in"]:
         return values @ W_dec
 
-    def products(self, error: Float[Tensor, "batch d_in"], W_dec: Float[Tensor, "d_sae d_in"], scale: float) -> Tensor:
-        return (scale * error) @ W_dec.T
+    def reconstruct(
+        self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
+    ) -> tuple[Float[Tensor, "batch d_in"], Tensor]:
+        error = values @ W_dec - x
+        return error, (scale * error) @ W_dec.T
 
     def gather(self, values: Tensor, rows: Float[Tensor, "batch d_in"]) -> Float[Tensor, "d_sae d_in"]:
         return values.T @ rows
@@ -100,46 +98,45 @@ class AllPairs:
 
 
 class ActivePairs:
-    """The active pairs in the order of the batch (compressed rows) and in the order of the features."""
+    """The active pairs in the order of the batch (compressed rows) and in the order of the features; on a CPU."""
 
-    def __init__(self, active: Bool[Tensor, "batch d_sae"]) -> None:
-        self.shape = active.shape
-        batch, d_sae = active.shape
-        self.flat = _positions(active)
-        self.row = self.flat // d_sae
-        self.feature = self.flat - self.row * d_sae
-        self.row_start = _starts(self.row, batch)
-        self.by_feature = _stable_order(self.feature, d_sae)
-        self.row_by_feature = self.row.index_select(0, self.by_feature)
-        self.feature_start = _starts(self.feature, d_sae)
-
-    def select(self, dense: Float[Tensor, "batch d_sae"]) -> Tensor:
-        return dense.view(-1).index_select(0, self.flat)
+    def __init__(self, shape: torch.Size, row_start: np.ndarray, row: np.ndarray, feature: np.ndarray) -> None:
+        self.shape, self._row_start, self._feature = shape, row_start, feature
+        self._feature_start, self._by_feature = np.empty(shape[1] + 1, np.int64), np.empty(len(feature), np.int64)
+        kernels.order_by_column(feature, self._feature_start, self._by_feature)
+        self._row_by_feature = row[self._by_feature]
+        self.row, self.feature = torch.from_numpy(row), torch.from_numpy(feature)
 
     def spread(self, by_feature: Float[Tensor, " d_sae"]) -> Tensor:
         return by_feature.index_select(0, self.feature)
 
     def decode(self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"]) -> Float[Tensor, "batch d_in"]:
-        return _weighted_rows(W_dec, self.feature, self.row_start, values)
+        return _weighted_rows(self._row_start, self._feature, values.numpy(), W_dec)
 
-    def products(self, error: Float[Tensor, "batch d_in"], W_dec: Float[Tensor, "d_sae d_in"], scale: float) -> Tensor:
-        zeros = error.new_zeros(len(self.flat))
-        pattern = torch.sparse_csr_tensor(self.row_start, self.feature, zeros, self.shape, check_invariants=False)
-        products: Tensor = torch.sparse.sampled_addmm(pattern, error, W_dec.T, beta=0.0, alpha=scale).values()
-        return products
+    def reconstruct(
+        self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
+    ) -> tuple[Float[Tensor, "batch d_in"], Tensor]:
+        error, products = torch.empty_like(x), torch.empty_like(values)
+        tensors = [tensor.detach().numpy() for tensor in (values, W_dec, x)]
+        factor = tensors[0].dtype.type(scale)
+        arguments = (self._row_start, self._feature, *tensors, factor, error.numpy(), products.numpy())
+        split(kernels.reconstruct, arguments, by_pairs(self._row_start), 2 * len(values) * x.shape[1])
+        return error, products
 
     def gather(self, values: Tensor, rows: Float[Tensor, "batch d_in"]) -> Float[Tensor, "d_sae d_in"]:
-        return _weighted_rows(rows, self.row_by_feature, self.feature_start, values.index_select(0, self.by_feature))
+        return _weighted_rows(self._feature_start, self._row_by_feature, values.numpy()[self._by_feature], rows)
 
     def collect(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
         return self.sum(gradient)
 
     def sum(self, values: Tensor) -> Float[Tensor, " d_sae"]:
-        return values.new_zeros(self.shape[1]).index_add_(0, self.feature, values)
+        sums = values.new_empty(self.shape[1])
+        kernels.sums_by_column(self._feature, values.numpy(), sums.numpy())
+        return sums
 
     def fired(self, values: Tensor) -> Bool[Tensor, " d_sae"]:
-        found = torch.zeros(self.shape[1], dtype=torch.bool, device=values.device)
-        found[self.feature[values > 0]] = True
+        found = torch.empty(self.shape[1], dtype=torch.bool)
+        kernels.positive_by_column(self._feature, values.numpy(), found.numpy())
         return found
 
     def counts(
@@ -151,50 +148,45 @@ class ActivePairs:
         return by_row, torch.bincount(feature[counted[row]], minlength=d_sae)
 
 
-def choose_pairs(active: Bool[Tensor, "batch d_sae"]) -> tuple[Pairs, bool]:
-    """All pairs, or the active ones where they are few: a function of shape and count alone, never of a timing."""
-    share = SPARSE_BELOW.get(active.device.type)
-    if share is not None and _count(active) < share * active.numel():
-        return ActivePairs(active), True
-    return AllPairs(), False
+class Chosen(NamedTuple):
+    """The pairs to compute with, and the encoder's products there."""
+
+    pairs: Pairs
+    products: Tensor
+    sparse: bool
 
 
-def exceeding(values: Float[Tensor, "batch d_sae"], threshold: Float[Tensor, " d_sae"]) -> Bool[Tensor, "batch d_sae"]:
-    """values > threshold."""
-    if values.device.type == "cpu":  # on one core NumPy compares, counts and finds two to five times as fast as torch
-        return torch.from_numpy(np.greater(values.detach().numpy(), threshold.detach().numpy()))
-    return values > threshold
+def choose_pairs(products: Float[Tensor, "batch d_sae"], threshold: Float[Tensor, " d_sae"]) -> Chosen:
+    """The pairs whose product exceeds their feature's threshold where they are few, else all.
+
+    A function of shape and count alone, never of a timing.
+    """
+    share = SPARSE_BELOW.get(products.device.type)
+    if share is None:
+        return Chosen(AllPairs(), products, False)
+    values = products.detach().numpy()
+    active, counts = _marks(products.shape), np.empty(len(values), np.int64)
+    split(kernels.mark, (values, threshold.detach().numpy(), active, counts), evenly(len(values)), 8 * values.size)
+    row_start = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(counts, out=row_start[1:])
+    count = row_start[-1]
+    if count >= share * values.size:
+        return Chosen(AllPairs(), products, False)
+    row, feature, listed = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, values.dtype)
+    arguments = (active, values, row_start, row, feature, listed)
+    split(kernels.list_marked, arguments, by_pairs(row_start), 8 * values.size)
+    return Chosen(ActivePairs(products.shape, row_start, row, feature), torch.from_numpy(listed), True)
 
 
-def _count(active: Bool[Tensor, "batch d_sae"]) -> int:
-    return int(np.count_nonzero(active.numpy()) if active.device.type == "cpu" else active.count_nonzero())
+@lru_cache(maxsize=2)
+def _marks(shape: torch.Size) -> np.ndarray:
+    """Memory for marks, used again: fresh pages for every step would cost as much as the marking."""
+    return np.empty(shape, np.bool_)
 
 
-def _positions(active: Bool[Tensor, "batch d_sae"]) -> Int[Tensor, " pairs"]:
-    """Where the active pairs stand in the flattened matrix, in order."""
-    if active.device.type == "cpu":
-        return torch.from_numpy(np.flatnonzero(active.numpy()))
-    return active.view(-1).nonzero()[:, 0]
-
-
-def _starts(sorted_or_not: Int[Tensor, " pairs"], count: int) -> Int[Tensor, " count+1"]:
-    """Where each group begins in an order by group, and where the last ends."""
-    starts = sorted_or_not.new_zeros(count + 1)
-    torch.cumsum(torch.bincount(sorted_or_not, minlength=count), 0, out=starts[1:])
-    return starts
-
-
-def _stable_order(keys: Int[Tensor, " pairs"], below: int) -> Int[Tensor, " pairs"]:
-    """The order that sorts keys, equal ones as they stood."""
-    if keys.device.type == "cpu" and below <= 2**16:  # NumPy sorts 16 bits by radix, five times as fast as torch
-        return torch.from_numpy(np.argsort(keys.numpy().astype(np.uint16), kind="stable"))
-    return torch.sort(keys, stable=True).indices
-
-
-def _weighted_rows(
-    table: Float[Tensor, "n d"], index: Int[Tensor, " pairs"], starts: Int[Tensor, " groups+1"], weights: Tensor
-) -> Float[Tensor, "groups d"]:
-    """Weighted sums of a table's rows by group: a sparse matrix times a dense one, twice as fast here as MKL's."""
-    return functional.embedding_bag(
-        index, table, starts, mode="sum", per_sample_weights=weights, include_last_offset=True
-    )
+def _weighted_rows(starts: np.ndarray, index: np.ndarray, weights: np.ndarray, table: Tensor) -> Tensor:
+    """Weighted sums of a table's rows by group."""
+    out = table.new_empty(len(starts) - 1, table.shape[1])
+    arguments = (starts, index, weights, table.detach().numpy(), out.numpy())
+    split(kernels.weighted_rows, arguments, by_pairs(starts), len(index) * table.shape[1])
+    return out

@@ -70,7 +70,7 @@ def test_foreign_architecture_trains_and_comes_back_from_disk(tmp_path: Path) ->
     generator = torch.Generator().manual_seed(0)
     codes = torch.randn(shape.contexts_per_block * 8, 12, generator=generator).relu() * 2
     activations = codes @ torch.randn(12, 8, generator=generator)
-    block = Block(0, shape, {HOOK: activations}, torch.randperm(len(activations), generator=generator))
+    block = Block(0, shape, {HOOK: activations})
     run = RunConfig(
         model=ModelConfig(name="toy", context=9), site=SiteConfig("resid_post", "blocks.{layer}.hook_resid_post"),
         architecture=TanhConfig(), data=DataConfig(name="toy", source="bundled"),

@@ -45,7 +45,7 @@ def run(trained: tuple[SAE, Optimizer], dead: Tensor = DEAD, seed: int = 1, **se
 def tensors(trained: tuple[SAE, Optimizer]) -> dict[str, Tensor]:
     """Parameters and moments, features in the first dimension."""
     sae, optimizer = trained
-    found = dict(sae.state_dict()) | {n: v for n, v in optimizer.state().items() if not n.endswith(".step")}
+    found = dict(sae.state_dict()) | {n: v for n, v in optimizer.state().items() if n != "adam.steps"}
     return {name: (value.T if name == "W_enc" else value).clone() for name, value in found.items()}
 
 

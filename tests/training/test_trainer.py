@@ -34,9 +34,8 @@ def activations(seed: int, rows: int) -> Tensor:
 def blocks() -> list[Block]:
     made = []
     for index in range(4):
-        x = activations(index, 160)
         order = torch.randperm(160, generator=torch.Generator().manual_seed(index))
-        made.append(Block(index, SHAPE, {HOOK: x}, order))
+        made.append(Block(index, SHAPE, {HOOK: activations(index, 160)[order]}))
     assert SHAPE.steps_per_block == 10
     return made
 
@@ -165,7 +164,7 @@ def test_training_learns_and_its_history_says_so(blocks, calibration) -> None:
 
 def test_inputs_are_scaled(blocks, calibration) -> None:
     """Scaling the activations and the calibration alike changes nothing: E||s x||^2 = d_in either way."""
-    louder = [Block(b.index, b.shape, {HOOK: 8 * b.activations[HOOK]}, b.order) for b in blocks]
+    louder = [Block(b.index, b.shape, {HOOK: 8 * b.activations[HOOK]}) for b in blocks]
     loud = Trainer(config(), calibrate(8 * calibration.activations), D_SAE, 7)
     assert loud.scale == pytest.approx(Trainer(config(), calibration, D_SAE, 7).scale / 8)
     plain = advance(Trainer(config(), calibration, D_SAE, 7), blocks, until=9)
@@ -235,8 +234,8 @@ def test_training_ends_with_its_steps_inside_the_last_block(blocks, calibration)
 def test_loss_that_is_not_finite_raises(history_every: int, noticed: int, blocks, calibration) -> None:
     """At the next row of the history, and never later than the last step: no diverged run counts as done."""
     poisoned = blocks[0].activations[HOOK].clone()
-    poisoned[blocks[0].order[5 * 16]] = torch.inf
-    bad = [Block(0, SHAPE, {HOOK: poisoned}, blocks[0].order), *blocks[1:]]
+    poisoned[5 * 16] = torch.inf
+    bad = [Block(0, SHAPE, {HOOK: poisoned}), *blocks[1:]]
     trainer = Trainer(config(resample=ResampleConfig()), calibration, D_SAE, history_every)
     with pytest.raises(TrainingDiverged, match=f"step {noticed}:") as raised:
         advance(trainer, bad)
@@ -249,8 +248,8 @@ def test_divergence_just_before_a_resampling_is_called_by_its_name(step: int, bl
     """Some features are dead by then and others only seem so: the draw of inputs meets a loss that is not finite."""
     index, place = divmod(step, SHAPE.steps_per_block)
     poisoned = blocks[index].activations[HOOK].clone()
-    poisoned[blocks[index].order[place * 16]] = torch.inf
-    bad = [*blocks[:index], Block(index, SHAPE, {HOOK: poisoned}, blocks[index].order), *blocks[index + 1 :]]
+    poisoned[place * 16] = torch.inf
+    bad = [*blocks[:index], Block(index, SHAPE, {HOOK: poisoned}), *blocks[index + 1 :]]
     with pytest.raises(TrainingDiverged):
         advance(Trainer(config(), calibration, D_SAE, history_every=50), bad)
 
@@ -266,7 +265,7 @@ def test_the_number_of_threads_changes_no_bit(architecture: str) -> None:
     shape = StreamShape(256, 16, 256, 32)
     x = torch.randn(shape.contexts_per_block * 255, 256, generator=torch.Generator().manual_seed(0))
     run = config(architecture, coefficient=4.0, steps=12, batch=256)
-    block = Block(0, shape, {run.hook_name: x}, torch.arange(len(x)))
+    block = Block(0, shape, {run.hook_name: x})
     trained = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
