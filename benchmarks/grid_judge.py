@@ -18,7 +18,7 @@ from benchmarks.options import Options
 from benchmarks.table import Table
 from pipeline.activations import calibrate, calibration_size, harvest
 from pipeline.config import RunConfig
-from pipeline.evaluation.evaluate import evaluate, metrics_of
+from pipeline.evaluation.evaluate import Candidate, evaluate, metrics_of
 from pipeline.evaluation.references import references
 from pipeline.language_model import load_language_model
 from pipeline.sae import load_sae
@@ -69,11 +69,11 @@ def judge(work: Work, folder: Path, run: RunConfig, tools: Sequence[str] = TOOLS
         "loss_recovered": "{:.4f}", "fvu": "{:.4f}", "alive": "{:.1%}",
     })  # fmt: skip
     for tool in tools:
-        saes = {name: (hook, load(tool, work, folder, name, arm, value)) for name, arm, value in work.runs()}
+        saes = {name: Candidate(hook, load(tool, work, folder, name, arm, value)) for name, arm, value in work.runs()}
         sums = evaluate(model, held_out, work.lm_batch, saes, threading.Event())
         for name, arm, value in work.runs():
-            taken = loss(saes[name][1], x, scale, value)
-            m = metrics_of(sums[name], reference, hook)
+            taken = loss(saes[name].sae, x, scale, value)
+            m = metrics_of(sums[name][0], reference, hook)
             table.add(
                 tool=tool, architecture=arm, loss=taken, l0=m["l0"], loss_recovered=m["loss_recovered"], fvu=m["fvu"],
                 alive=m["alive_fraction"], **{"lambda": value},
