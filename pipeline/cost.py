@@ -109,6 +109,13 @@ def _stream(runs: Sequence[RunConfig]) -> float:
     return widths * (kept + 2 * max(block, kept))
 
 
+def block_bytes(runs: Sequence[RunConfig]) -> float:
+    """A block of these runs' hooks."""
+    widths = sum({run.hook_name: d_in(run) for run in runs}.values())
+    context = runs[0].model.context
+    return 4.0 * widths * StreamShape.of(runs[0].train, context).contexts_per_block * context
+
+
 def _evaluation(runs: Sequence[RunConfig]) -> float:
     """Numbers: logits of one batch with their copy, the features of one SAE, and an MLP's inside."""
     run = runs[0]

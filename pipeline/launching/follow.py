@@ -33,6 +33,9 @@ class Executor(Protocol):
     def stop(self) -> None:
         """The launcher is told to stop."""
 
+    def finish(self) -> None:
+        """All tasks have ended."""
+
 
 class Follower:
     """Watches tasks, and starts again what must be: in halves after a death, as it was after an interruption."""
@@ -63,6 +66,7 @@ class Follower:
             self.table.save()
             if self.table.open:
                 stop.wait(poll_seconds)
+        self.executor.finish()
 
     def _look(self, task: Task) -> None:
         if not all(name in self.runs for name in task.runs):  # adopted, from an earlier state of the sweep

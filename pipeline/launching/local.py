@@ -1,17 +1,20 @@
 """Tasks on this machine: packs in processes of their own with a slot each; a single run in this very process."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pipeline.config import REPOSITORY, Execution, Job, RunConfig
-from pipeline.cost import encoder_flops, memory, runs_worth_a_stream
+from pipeline.cost import block_bytes, encoder_flops, memory, runs_worth_a_stream
 from pipeline.errors import Interrupted, UserError
 from pipeline.execution import available_cores, choose_device, threads_each
+from pipeline.identity import pack_identity
 from pipeline.launching.deaths import by_signal
 from pipeline.launching.options import LocalOptions
 from pipeline.launching.packing import MOST, Room, machine_memory
@@ -29,11 +32,14 @@ from pipeline.launching.tasks import (
 )
 from pipeline.launching.worker import STOPPED, USERS_TO_MEND
 from pipeline.lease import process_start
+from pipeline.pack.exchange import HELD, Circle
 from pipeline.progress import Progress
 from pipeline.signals import StopFlag
 
 SPARE = 0.9
 """Share of a machine's memory that packs may take."""
+BLOCKS = "blocks"
+"""Folder, beside a sweep's table of tasks, in which processes exchange blocks; empty when none runs."""
 SMALL_STEP = 1e9
 """Floating-point operations of an encoder's product up to which a core for each process is assumed to do more than
 threads. Measured at 1.3e8 alone (docs/measurements.md)."""
@@ -117,6 +123,9 @@ class ThisProcess:
     def stop(self) -> None:
         """Nothing runs beside this process."""
 
+    def finish(self) -> None:
+        """Nothing runs beside this process."""
+
 
 @dataclass
 class Processes:
@@ -140,10 +149,12 @@ class Processes:
     def poll(self) -> None:
         for task in self.table.where(lambda t: t.task in self.running):  # also those whose runs are all recorded
             self._reap(task)
-        for task in self.table.where(lambda t: t.state == WAITING):
-            if not self.free:
-                break
-            self._start(task, self.free.pop(0))
+        if not self.running:
+            self._forget_blocks()
+        starting = self.table.where(lambda t: t.state == WAITING)[: len(self.free)]
+        circles = self._circles(starting)
+        for task in starting:
+            self._start(task, self.free.pop(0), circles.get(task.task))
 
     def _reap(self, task: Task) -> None:
         process, slot = self.running[task.task]
@@ -165,7 +176,26 @@ class Processes:
         else:
             task.state, task.reason = FAILED, f"exit code {code}"
 
-    def _start(self, task: Task, slot: str | None) -> None:
+    def _circles(self, starting: Sequence[Task]) -> dict[int, Circle]:
+        """By task: those that start together on one stream exchange its blocks, where memory and disk have room."""
+        packs = {task.task: self.table.pack(task.pack).runs for task in starting}
+        streams: dict[str, list[int]] = {}
+        for number, runs in packs.items():
+            streams.setdefault(pack_identity(runs[0]), []).append(number)
+        circles: dict[int, Circle] = {}
+        for numbers in streams.values():
+            runs = [run for number in numbers for run in packs[number]]
+            more = 2 * sum(block_bytes(runs) - block_bytes(packs[number]) for number in numbers)
+            held = (HELD + len(numbers)) * block_bytes(runs)
+            in_memory = sum(memory(packs[number]) for number in numbers) + more
+            enough = in_memory < SPARE * machine_memory() and held < shutil.disk_usage(self.table.folder).free / 2
+            if len(numbers) > 1 and enough:
+                folder, hooks = self.table.folder / BLOCKS / str(numbers[0]), sorted({run.hook_name for run in runs})
+                for place, number in enumerate(numbers):
+                    circles[number] = Circle(str(folder), place, len(numbers), tuple(hooks))
+        return circles
+
+    def _start(self, task: Task, slot: str | None, circle: Circle | None) -> None:
         folder = self.table.folder
         log = folder / "logs" / f"task-{task.task}.log"
         log.parent.mkdir(exist_ok=True)
@@ -176,6 +206,8 @@ class Processes:
             environment["CUDA_VISIBLE_DEVICES"] = slot
         pack, outcome = str(folder / task.pack), str(self._outcome_file(task))
         command = [sys.executable, "-u", "-m", "pipeline.launching.worker", pack, outcome]
+        if circle:
+            command += ["--circle", json.dumps(asdict(circle))]
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
@@ -202,9 +234,20 @@ class Processes:
         finally:
             for process, _ in self.running.values():
                 process.kill()
+            self._forget_blocks()
         for task in self.table.open:
             self.table.end(task, CANCELLED, "stopped")
         self.table.save()
+
+    def finish(self) -> None:
+        """Wait for processes whose runs are all recorded."""
+        for process, _ in self.running.values():
+            process.wait()
+        self._forget_blocks()
+
+    def _forget_blocks(self) -> None:
+        """None is left that exchanges them."""
+        shutil.rmtree(self.table.folder / BLOCKS, ignore_errors=True)
 
 
 def end_orphans(table: TaskTable, progress: Progress, seconds: float = 60.0) -> None:

@@ -68,6 +68,9 @@ class Cluster:
         if ids:
             self.progress.say(f"to stop them: scancel {' '.join(ids)}")
 
+    def finish(self) -> None:
+        """Jobs end by themselves."""
+
     def poll(self) -> None:
         try:
             for name in {t.job_id.rpartition("_")[0] for t in self._in_state(SUBMITTING)}:

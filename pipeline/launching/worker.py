@@ -3,6 +3,7 @@ submitit's on Slurm.
 """
 
 import argparse
+import json
 import signal
 import sys
 import time
@@ -26,12 +27,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train one pack of a sweep.")
     parser.add_argument("pack", type=Path, help="sweeps/<sweep>/packs/<hash>.json")
     parser.add_argument("outcome", type=Path, help="file for the reason, if the pack cannot be trained")
+    parser.add_argument("--circle", type=json.loads, help="the processes that exchange blocks, as JSON")
     arguments = parser.parse_args()
     _end_with_parent()
     arguments.outcome.unlink(missing_ok=True)
     with stop_on_signal(print, (*STOPPING, signal.SIGUSR2)) as stop:
         try:
-            train(arguments.pack, arguments.outcome, stop)
+            train(arguments.pack, arguments.outcome, stop, arguments.circle)
         except Interrupted:
             sys.exit(STOPPED)
         except Exception as error:
@@ -39,19 +41,20 @@ def main() -> None:
             sys.exit(USERS_TO_MEND if isinstance(error, UserError) else 1)
 
 
-def train(pack_file: Path, outcome: Path, stop: StopFlag) -> None:
+def train(pack_file: Path, outcome: Path, stop: StopFlag, circle: dict[str, Any] | None = None) -> None:
     """Train a pack. What stops all of it is left in `outcome`, for the launcher to read."""
     from pipeline.launching.tasks import (
         Outcome,
         read_pack,
     )  # here and not above: a signal can be answered while it loads
-    from pipeline.pack import Pack
+    from pipeline.pack import Circle, Pack
     from pipeline.progress import Progress
 
     try:
         pack = read_pack(pack_file)
         with Progress(pack.runs) as progress:
-            Pack(pack.runs, pack.execution, progress, stop, tracker=pack.tracker).execute()
+            given = Circle(**circle) if circle else None
+            Pack(pack.runs, pack.execution, progress, stop, tracker=pack.tracker, circle=given).execute()
     except Interrupted:
         raise
     except Exception as error:

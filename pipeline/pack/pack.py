@@ -14,6 +14,7 @@ from pipeline.execution import choose_device, use_threads
 from pipeline.language_model import LanguageModel, load_language_model
 from pipeline.lease import Leases
 from pipeline.pack.evaluation import Evaluation
+from pipeline.pack.exchange import Circle
 from pipeline.pack.members import Member, Roster, Shared
 from pipeline.pack.training import Training
 from pipeline.progress import Progress
@@ -38,6 +39,7 @@ class Pack:
     progress: Progress
     stop: threading.Event = field(default_factory=threading.Event)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    circle: Circle | None = None
     language_model: LanguageModel | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -69,7 +71,7 @@ class Pack:
         shared = Shared(
             self.language_model, calibrations, self.execution, self.progress, roster, self.stop, self.seconds
         )
-        Training(shared, self.tracker).train(members)
+        Training(shared, self.tracker, self.circle).train(members)
         Evaluation(shared, self.runs).evaluate(roster.left, held_out)
 
     @staticmethod

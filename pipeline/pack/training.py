@@ -12,6 +12,7 @@ from pipeline.clock import Timer
 from pipeline.config import TrackerConfig
 from pipeline.errors import Interrupted
 from pipeline.identity import git_state
+from pipeline.pack.exchange import Circle, Exchange
 from pipeline.pack.members import Member, Shared
 from pipeline.sae.base import SAE
 from pipeline.sites import d_sae
@@ -26,18 +27,20 @@ class Training:
 
     shared: Shared
     tracker: TrackerConfig
+    circle: Circle | None = None  # of processes that exchange blocks
 
     def train(self, members: list[Member]) -> None:
         run = members[0].run
         source = training_contexts(run.model, run.data, run.seed)
         shape = StreamShape.of(run.train, run.model.context)
         self._prepare(members, source)
+        exchange = self._exchange(members, source, shape)
         saved = time.monotonic()
         while training := [m for m in members if m.training]:
             index = min(shape.block_of(m.trainer.step) for m in training if m.trainer)
             present = [m for m in training if m.trainer and shape.block_of(m.trainer.step) == index]
             position = source.position()
-            block = self._read_block(present, source, shape, index)
+            block = self._read_block(present, source, shape, index, exchange)
             if block is not None:
                 with Timer(self.shared.seconds, "training"):
                     for member in present:
@@ -48,14 +51,30 @@ class Training:
                 saved = time.monotonic()
             if self.shared.stop.is_set():
                 raise Interrupted
+        if exchange:
+            exchange.leave()
+
+    def _exchange(self, members: Sequence[Member], source: ContextSource, shape: StreamShape) -> Exchange | None:
+        """Where this process has a circle, and its text can be read in any order."""
+        if self.circle is None or source.position():
+            return None
+        language_model, hooks, seed = self.shared.language_model, self.circle.hooks, members[0].run.seed
+        blocks = 1 + shape.block_of(max(member.run.train.steps for member in members) - 1)
+        return Exchange(
+            self.circle, shape, lambda index: read_block(language_model, source, shape, hooks, index, seed), blocks,
+            language_model.device, self.shared.stop.is_set,
+        )  # fmt: skip
 
     def _read_block(
-        self, present: Sequence[Member], source: ContextSource, shape: StreamShape, index: int
-    ) -> Block | None:
+        self, present: Sequence[Member], source: ContextSource, shape: StreamShape, index: int,
+        exchange: Exchange | None,
+    ) -> Block | None:  # fmt: skip
         """The block that these runs train on next; None when `stop` was set before it was full."""
         hooks = sorted({m.run.hook_name for m in present})
         with Timer(self.shared.seconds, "activations"):
             try:
+                if exchange:
+                    return exchange.read(index)
                 return read_block(self.shared.language_model, source, shape, hooks, index, present[0].run.seed)
             except Interrupted:
                 return None

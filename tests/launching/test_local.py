@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 from pipeline import record
 from pipeline.lease import process_start
@@ -31,6 +32,20 @@ def test_a_killed_pack_is_halved_until_the_culprit_is_alone(undisturbed, tiny_mo
     assert_same_runs(undisturbed, tmp_path, but=[failed.name])
     sizes = [(len(task["runs"]), task["attempt"], task["split_from"]) for task in tasks(tmp_path)]
     assert sizes == [(4, 1, None), (2, 2, 1), (2, 2, 1), (1, 3, 3), (1, 3, 3)]
+
+
+def forwards(folder: Path) -> int:
+    """Of all packs of a sweep that nothing disturbed."""
+    attempts = [record.read_json(path)["attempts"][-1] for path in folder.glob("runs/*/execution.json")]
+    return sum({attempt["process"]: attempt["language_model_forwards"] for attempt in attempts}.values())
+
+
+def test_two_processes_pass_the_model_over_the_text_once(undisturbed, tiny_model, tiny_text, tmp_path):
+    code, output = launch(arguments(tiny_model, tiny_text, tmp_path, "hydra.launcher.slots=2"))
+    assert code == 0 and "task 2: 2 runs" in output, output
+    assert_same_runs(undisturbed, tmp_path)
+    assert forwards(undisturbed) > 800 and forwards(tmp_path) < 1.5 * forwards(undisturbed)
+    assert not (tmp_path / "tiny" / "blocks").exists()
 
 
 def test_ctrl_c_saves_in_both_slots_and_the_same_command_goes_on(undisturbed, tiny_model, tiny_text, tmp_path):
