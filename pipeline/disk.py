@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import RunConfig
-from pipeline.cost import moments
+from pipeline.cost import block_bytes, moments
 from pipeline.errors import UserError
+from pipeline.pack.exchange import HELD
 from pipeline.sites import d_in, d_sae
 
 CHECKPOINTS = 2
@@ -24,11 +25,17 @@ class Need:
     kept: float
 
 
-def needed(packs: Sequence[Sequence[RunConfig]], at_once: int = 1) -> Need:
-    """What training these packs adds; `at_once` of them run beside each other."""
+def needed(packs: Sequence[Sequence[RunConfig]], at_once: int = 1, blocks: bool = False) -> Need:
+    """What training these packs adds; `at_once` of them run beside each other, and exchange blocks where `blocks`."""
     kept = [sum(_weights(run) + OTHER_FILES for run in pack) for pack in packs]
     passing = sorted((_passing(pack) for pack in packs), reverse=True)
-    return Need(sum(kept) + sum(passing[:at_once]), sum(kept))
+    exchanged = exchange_bytes(packs[:at_once]) if blocks and min(at_once, len(packs)) > 1 else 0.0
+    return Need(sum(kept) + sum(passing[:at_once]) + exchanged, sum(kept))
+
+
+def exchange_bytes(packs: Sequence[Sequence[RunConfig]]) -> float:
+    """Blocks that lie ready while these packs are trained beside each other."""
+    return (HELD + len(packs)) * block_bytes([run for pack in packs for run in pack])
 
 
 def _weights(run: RunConfig) -> float:

@@ -42,7 +42,7 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
     if plan_only:
         from pipeline.plan import print_plan
 
-        print_plan(jobs, packed, place.room.device, place.at_once)
+        print_plan(jobs, packed, place.room.device, place.at_once, place.local)
         return True
     folder = Path(jobs[0].execution.sweeps_dir) / jobs[0].sweep_name
     with Leases([folder] if options else []) as leases:
@@ -62,6 +62,7 @@ class Place:
     def __init__(self, job: Job, options: Options | None, wanted: Sequence[RunConfig]) -> None:
         self.job, self.options = job, options or LocalOptions()
         self.here = options is None  # one run, in this very process
+        self.local = not isinstance(options, SlurmOptions)
         if isinstance(options, SlurmOptions):
             from pipeline.launching.slurm import room
 
@@ -101,7 +102,7 @@ def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable)
         for run in missing:
             (record.run_folder(Path(job.execution.sweeps_dir), run) / record.FAILURE).unlink(missing_ok=True)
         packed = pack_up(missing, place.room, place.at_once)
-        warning = disk.check(disk.needed(packed, place.most_at_once), Path(job.execution.sweeps_dir))
+        warning = disk.check(disk.needed(packed, place.most_at_once, place.local), Path(job.execution.sweeps_dir))
         if warning:
             progress.say(warning)
         for pack in packed:

@@ -32,8 +32,10 @@ def _seconds(call: Callable[[], object], device: str) -> float:
     return time.perf_counter() - started
 
 
-def print_plan(jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], device: str, at_once: int) -> None:
-    """Runs by pack, then the totals, with so many packs trained at once."""
+def print_plan(
+    jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], device: str, at_once: int, local: bool
+) -> None:
+    """Runs by pack, then the totals, with so many packs trained at once, on this machine if `local`."""
     use_threads(replace(jobs[0].execution, threads=threads_each(jobs[0].execution, at_once)))
     rate, out = matmul_rate(device), console()
     table = Table(box=None)
@@ -47,7 +49,7 @@ def print_plan(jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], devic
     seconds = [cost.seconds(rate) for cost in costs]
     total = max(sum(seconds) / at_once, max(seconds, default=0))
     largest = sorted((cost.memory for cost in costs), reverse=True)[:at_once]
-    need = needed(packed)
+    need = needed(packed, at_once, local)
     there = len({run_name(job.run) for job in jobs}) - sum(map(len, packed))
     out.print(
         f"{sum(map(len, packed))} runs to train in {len(packed)} packs, {at_once} at once "

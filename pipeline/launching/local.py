@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.config import REPOSITORY, Execution, Job, RunConfig
 from pipeline.cost import block_bytes, encoder_flops, memory, runs_worth_a_stream
+from pipeline.disk import exchange_bytes
 from pipeline.errors import Interrupted, UserError
 from pipeline.execution import available_cores, choose_device, threads_each
 from pipeline.identity import pack_identity
@@ -32,7 +33,7 @@ from pipeline.launching.tasks import (
 )
 from pipeline.launching.worker import STOPPED, USERS_TO_MEND
 from pipeline.lease import process_start
-from pipeline.pack.exchange import HELD, Circle
+from pipeline.pack.exchange import Circle
 from pipeline.progress import Progress
 from pipeline.signals import StopFlag
 
@@ -186,7 +187,7 @@ class Processes:
         for numbers in streams.values():
             runs = [run for number in numbers for run in packs[number]]
             more = 2 * sum(block_bytes(runs) - block_bytes(packs[number]) for number in numbers)
-            held = (HELD + len(numbers)) * block_bytes(runs)
+            held = exchange_bytes([packs[number] for number in numbers])
             in_memory = sum(memory(packs[number]) for number in numbers) + more
             enough = in_memory < SPARE * machine_memory() and held < shutil.disk_usage(self.table.folder).free / 2
             if len(numbers) > 1 and enough:
