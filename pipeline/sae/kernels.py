@@ -45,32 +45,31 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="kernel")
 
 
-def split(loop: Callable[..., None], arguments: tuple[Any, ...], cuts: Callable[[int], list[int]], work: float) -> None:
-    """Call loop(*arguments, first, last) over the ranges between cuts(threads), where the work is worth it in parallel.
+def split(loop: Callable[..., None], arguments: tuple[Any, ...], groups: int | Array, work: float) -> None:
+    """Call loop(*arguments, first, last) over ranges that cover all groups, in parallel where the work is worth it.
 
     Args:
+        groups: how many, each as much work as another; or where each one's pairs start, and the last's end.
         work: multiplications, or what takes as long.
     """
+    count = groups if isinstance(groups, int) else len(groups) - 1
     threads = torch.get_num_threads() if work >= SPLIT_FROM else 1
-    own, *others = pairwise(cuts(threads))
+    if threads == 1:
+        loop(*arguments, 0, count)
+        return
+    own, *others = pairwise(_cuts(groups, count, threads))
     given = [_pool(threads - 1).submit(loop, *arguments, *bounds) for bounds in others]
     loop(*arguments, *own)
     for part in given:
         part.result()
 
 
-def evenly(count: int) -> Callable[[int], list[int]]:
-    return lambda threads: [count * part // threads for part in range(threads + 1)]
-
-
-def by_pairs(starts: Int[Array, " groups+1"]) -> Callable[[int], list[int]]:
-    """Groups such that each thread has as many pairs."""
-
-    def cuts(threads: int) -> list[int]:
-        inner = np.searchsorted(starts, [starts[-1] * part // threads for part in range(1, threads)])
-        return [0, *inner.tolist(), len(starts) - 1]
-
-    return cuts
+def _cuts(groups: int | Array, count: int, threads: int) -> list[int]:
+    """Bounds of as many ranges as threads, each with as many groups or pairs."""
+    if isinstance(groups, int):
+        return [count * part // threads for part in range(threads + 1)]
+    inner = np.searchsorted(groups, [groups[-1] * part // threads for part in range(1, threads)])
+    return [0, *inner.tolist(), count]
 
 
 @_exact

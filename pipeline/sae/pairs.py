@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline.sae import kernels
-from pipeline.sae.kernels import by_pairs, evenly, split
+from pipeline.sae.kernels import split
 
 SPARSE_BELOW = {"cpu": 0.22}
 """Share of active pairs from which a step is dense, by kind of device (none: always dense).
@@ -120,7 +120,7 @@ class ActivePairs:
         tensors = [tensor.detach().numpy() for tensor in (values, W_dec, x)]
         factor = tensors[0].dtype.type(scale)
         arguments = (self._row_start, self._feature, *tensors, factor, error.numpy(), products.numpy())
-        split(kernels.reconstruct, arguments, by_pairs(self._row_start), 2 * len(values) * x.shape[1])
+        split(kernels.reconstruct, arguments, self._row_start, 2 * len(values) * x.shape[1])
         return error, products
 
     def gather(self, values: Tensor, rows: Float[Tensor, "batch d_in"]) -> Float[Tensor, "d_sae d_in"]:
@@ -166,7 +166,7 @@ def choose_pairs(products: Float[Tensor, "batch d_sae"], threshold: Float[Tensor
         return Chosen(AllPairs(), products, False)
     values = products.detach().numpy()
     active, counts = _marks(products.shape), np.empty(len(values), np.int64)
-    split(kernels.mark, (values, threshold.detach().numpy(), active, counts), evenly(len(values)), 8 * values.size)
+    split(kernels.mark, (values, threshold.detach().numpy(), active, counts), len(values), 8 * values.size)
     row_start = np.zeros(len(values) + 1, np.int64)
     np.cumsum(counts, out=row_start[1:])
     count = row_start[-1]
@@ -174,7 +174,7 @@ def choose_pairs(products: Float[Tensor, "batch d_sae"], threshold: Float[Tensor
         return Chosen(AllPairs(), products, False)
     row, feature, listed = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, values.dtype)
     arguments = (active, values, row_start, row, feature, listed)
-    split(kernels.list_marked, arguments, by_pairs(row_start), 8 * values.size)
+    split(kernels.list_marked, arguments, row_start, 8 * values.size)
     return Chosen(ActivePairs(products.shape, row_start, row, feature), torch.from_numpy(listed), True)
 
 
@@ -188,5 +188,5 @@ def _weighted_rows(starts: np.ndarray, index: np.ndarray, weights: np.ndarray, t
     """Weighted sums of a table's rows by group."""
     out = table.new_empty(len(starts) - 1, table.shape[1])
     arguments = (starts, index, weights, table.detach().numpy(), out.numpy())
-    split(kernels.weighted_rows, arguments, by_pairs(starts), len(index) * table.shape[1])
+    split(kernels.weighted_rows, arguments, starts, len(index) * table.shape[1])
     return out

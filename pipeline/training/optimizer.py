@@ -60,7 +60,7 @@ class Optimizer:
         rows = [_rows(tensor).numpy() for tensor in (values, gradient, mean, moments.exp_avg_sq)]
         factors = (number(each) for each in (step_size, train.beta1, train.beta2, root, train.epsilon))
         arguments = (*rows, *factors, averaged, unit)
-        kernels.split(kernels.adam, arguments, kernels.evenly(len(rows[0])), 8 * values.numel())
+        kernels.split(kernels.adam, arguments, len(rows[0]), 8 * values.numel())
 
     def _move_by_torch(
         self, values: Tensor, gradient: Tensor, moments: Moments, learning_rate: float, unit: bool

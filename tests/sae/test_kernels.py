@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline.sae import kernels
-from pipeline.sae.kernels import by_pairs, evenly, split
+from pipeline.sae.kernels import split
 
 BATCH, D_SAE, D_IN = 9, 37, 21  # no multiple of eight
 
@@ -62,9 +62,9 @@ def test_split_covers_every_group_once_whatever_the_number_of_threads(monkeypatc
     starts = np.cumsum([0, 5, 0, 0, 100, 1, 3, 0, 7])
     for threads in (1, 2, 3, 7):
         torch.set_num_threads(threads)
-        for cuts in (evenly(8), by_pairs(starts)):
+        for groups in (8, starts):
             seen: list[int] = []
-            split(lambda name, first, last, seen=seen: seen.extend(range(first, last)), ("name",), cuts, 1.0)
+            split(lambda name, first, last, seen=seen: seen.extend(range(first, last)), ("name",), groups, 1.0)
             assert sorted(seen) == list(range(8))
 
 
@@ -77,4 +77,4 @@ def test_an_error_in_a_thread_is_raised(monkeypatch) -> None:
             raise MemoryError
 
     with pytest.raises(MemoryError):
-        split(loop, (), evenly(8), 1.0)
+        split(loop, (), 8, 1.0)
