@@ -93,15 +93,6 @@ class LanguageModel:
         return found
 
     @torch.no_grad()
-    def clean(
-        self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str]
-    ) -> tuple[Float[Tensor, "batch predictions"], dict[str, Float[Tensor, "batch pos d_in"]]]:
-        """Cross-entropy of every prediction (position t predicts t + 1) and the activations it passed through."""
-        cache: dict[str, Tensor] = {}
-        logits = self._forward(tokens, [(name, _keep(cache, name)) for name in hook_names])
-        return cross_entropy(logits, tokens), cache
-
-    @torch.no_grad()
     def spliced(
         self,
         prefix: Prefix,

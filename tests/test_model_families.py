@@ -248,8 +248,15 @@ def test_activations_are_what_plain_hooks_find(family: Family, tokens: Tensor):
         torch.testing.assert_close(activation, expected[run.hook_name], atol=1e-5, rtol=1e-5)
 
 
+def clean_pass(language_model: LanguageModel, tokens: Tensor, names: list[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """A whole pass of its own: cross-entropies, and the activations on the way."""
+    found: dict[str, Tensor] = {}
+    hooks = [(name, lambda x, hook, name=name: found.update({name: x.flatten(2).float()})) for name in names]
+    return cross_entropy(language_model._forward(tokens, hooks), tokens), found
+
+
 def test_activations_do_not_depend_on_what_else_is_asked_for(family: Family, tokens: Tensor):
-    _, all_of_them = family.language_model.clean(tokens, hooks(family))
+    _, all_of_them = clean_pass(family.language_model, tokens, hooks(family))
     for hook in hooks(family):
         assert torch.equal(family.language_model.activations(tokens, [hook])[hook], all_of_them[hook])
 
@@ -257,7 +264,7 @@ def test_activations_do_not_depend_on_what_else_is_asked_for(family: Family, tok
 def test_each_call_is_one_forward(family: Family, tokens: Tensor, where: Tensor):
     language_model, before = family.language_model, family.language_model.forwards
     prefix = language_model.prefix(tokens, hooks(family))
-    language_model.clean(tokens, hooks(family))
+    clean_pass(language_model, tokens, hooks(family))
     language_model.spliced(prefix, hooks(family)[0], prefix.activations[hooks(family)[0]], where)
     assert language_model.forwards - before == 3
 
@@ -277,21 +284,21 @@ def test_the_forward_stops_at_the_last_hook_that_is_needed(family: Family, token
 
 
 def test_stopping_early_leaves_later_forwards_whole(family: Family, tokens: Tensor):
-    before, _ = family.language_model.clean(tokens, hooks(family))
+    before, _ = clean_pass(family.language_model, tokens, hooks(family))
     family.language_model.activations(tokens, hooks(family)[:1])
-    after, _ = family.language_model.clean(tokens, hooks(family))
+    after, _ = clean_pass(family.language_model, tokens, hooks(family))
     assert torch.equal(before, after)
 
 
 def test_cross_entropy_is_that_of_the_plain_model(family: Family, tokens: Tensor):
-    found, _ = family.language_model.clean(tokens, [])
+    found, _ = clean_pass(family.language_model, tokens, [])
     assert found.shape == (len(tokens), CONTEXT - 1)
     torch.testing.assert_close(found, cross_entropy(logits(family, tokens), tokens), atol=1e-5, rtol=0)
 
 
 def test_cross_entropy_of_position_t_is_about_token_t_plus_1(family: Family, tokens: Tensor):
     probabilities = logits(family, tokens).log_softmax(-1)
-    found, _ = family.language_model.clean(tokens, [])
+    found, _ = clean_pass(family.language_model, tokens, [])
     by_hand = [[-probabilities[row, t, tokens[row, t + 1]].item() for t in range(CONTEXT - 1)] for row in range(3)]
     torch.testing.assert_close(found, torch.tensor(by_hand), atol=1e-5, rtol=0)
 
@@ -313,9 +320,9 @@ def test_spliced_passes_run_nothing_before_their_site(family: Family, tokens: Te
         for layer in blocks
         for part in parts
     }
-    language_model.clean(tokens, [])
+    clean_pass(language_model, tokens, [])
     handles = [m.register_forward_pre_hook(lambda *_, at=at: ran.append(at)) for at, m in modules.items()]
-    language_model.clean(tokens, [])
+    clean_pass(language_model, tokens, [])
     whole = set(ran)
     assert whole == modules.keys()
     for run in runs(family):
@@ -324,14 +331,14 @@ def test_spliced_passes_run_nothing_before_their_site(family: Family, tokens: Te
         before = {(run.layer, part) for part in NOT_RUN_AGAIN.get(run.site.name, parts)}
         assert set(ran) == {at for at in whole if at[0] >= run.layer} - before, run.hook_name
     ran.clear()
-    language_model.clean(tokens, [])
+    clean_pass(language_model, tokens, [])
     assert set(ran) == whole, "all run again afterwards"
     for handle in handles:
         handle.remove()
 
 
 def test_splicing_the_identity_changes_nothing(family: Family, tokens: Tensor, where: Tensor):
-    clean, activations = family.language_model.clean(tokens, hooks(family))
+    clean, activations = clean_pass(family.language_model, tokens, hooks(family))
     prefix = prefix_of(family, tokens)
     for hook in hooks(family):
         for mask in (where, torch.ones_like(where)):
@@ -339,7 +346,7 @@ def test_splicing_the_identity_changes_nothing(family: Family, tokens: Tensor, w
 
 
 def test_splicing_zeros_changes_predictions(family: Family, tokens: Tensor, where: Tensor):
-    clean, activations = family.language_model.clean(tokens, hooks(family))
+    clean, activations = clean_pass(family.language_model, tokens, hooks(family))
     prefix = prefix_of(family, tokens)
     for hook in hooks(family):
         spliced = family.language_model.spliced(prefix, hook, torch.zeros_like(activations[hook]), where)
@@ -348,7 +355,7 @@ def test_splicing_zeros_changes_predictions(family: Family, tokens: Tensor, wher
 
 
 def test_positions_outside_the_mask_are_not_replaced(family: Family, tokens: Tensor, where: Tensor):
-    clean, activations = family.language_model.clean(tokens, hooks(family))
+    clean, activations = clean_pass(family.language_model, tokens, hooks(family))
     prefix = prefix_of(family, tokens)
     for hook in hooks(family):
         nonsense = torch.full_like(activations[hook], 1e3)
@@ -383,7 +390,7 @@ def test_bfloat16_identity_changes_nothing_though_sites_are_read_as_float32(gemm
     model = ModelConfig(name="gemma", path=str(gemma_folder), context=CONTEXT, layer=0, dtype="bfloat16")
     language_model = load_language_model(model, CPU)
     names = [f"blocks.1.{name}" for name in ("attn.hook_z", "hook_mlp_out", "mlp.hook_post", "hook_resid_post")]
-    clean, activations = language_model.clean(tokens, names)
+    clean, activations = clean_pass(language_model, tokens, names)
     prefix = language_model.prefix(tokens, names)
     assert clean.dtype == torch.float32
     for name in names:

@@ -62,10 +62,7 @@ def references(
     hashes = {hook: short_hash([identity, hook, mean.double().tolist()]) for hook, mean in means.items()}
     paths = {name: folder / f"{hash_}.safetensors" for name, hash_ in (hashes | {"clean": clean_hash}).items()}
     stored = {name: tensors for name, path in paths.items() if (tensors := _read(path))}
-    missing = {hook: mean for hook, mean in means.items() if hook not in stored}
-    computed = _ablated(language_model, contexts, batch, missing) if missing else {}
-    if "clean" not in stored:
-        computed["clean"] = _clean(language_model, contexts, batch)
+    computed = {} if len(stored) == len(paths) else _computed(language_model, contexts, batch, means, set(stored))
     for name, tensors in computed.items():
         write_safetensors(paths[name], tensors)
     stored |= computed
@@ -87,23 +84,26 @@ def _read(path: Path) -> dict[str, Tensor] | None:
         return None
 
 
-def _clean(language_model: LanguageModel, contexts: Contexts, batch: int) -> dict[str, Tensor]:
-    sums = [summed(language_model.clean(part.tokens, [])[0], part.special) for _, part in batches(contexts, batch)]
-    predictions = counted_predictions(contexts.special).sum(1)
-    return {"ce_clean": torch.cat(sums), "predictions": predictions, "document": contexts.document}
-
-
-def _ablated(
-    language_model: LanguageModel, contexts: Contexts, batch: int, means: dict[str, Float[Tensor, " d_in"]]
-) -> dict[str, dict[str, Tensor]]:
-    """Zero- and mean-ablated losses at each hook."""
-    sums = {hook: {name: torch.zeros(len(contexts), dtype=torch.float64) for name in ABLATIONS} for hook in means}
+def _computed(
+    language_model: LanguageModel, contexts: Contexts, batch: int, means: dict[str, Float[Tensor, " d_in"]],
+    stored: set[str],
+) -> dict[str, dict[str, Tensor]]:  # fmt: skip
+    """Losses that are not stored, clean, zero- and mean-ablated ones at each hook: all from one pass to the hooks."""
+    wanted = {hook: mean for hook, mean in means.items() if hook not in stored}
+    sums = {hook: {name: torch.zeros(len(contexts), dtype=torch.float64) for name in ABLATIONS} for hook in wanted}
+    clean, last = torch.zeros(len(contexts), dtype=torch.float64), max(means)
     for rows, part in batches(contexts, batch):
-        prefix = language_model.prefix(part.tokens, sorted(means))
+        prefix = language_model.prefix(part.tokens, sorted({*wanted, last}))
         where = ~part.special.to(language_model.device)
-        for hook, mean in means.items():
+        for hook, mean in wanted.items():
             means_there = mean.to(language_model.device).expand(*part.tokens.shape, -1)
             for name, replacement in zip(ABLATIONS, (torch.zeros_like(means_there), means_there), strict=True):
                 losses = language_model.spliced(prefix, hook, replacement, where)
                 sums[hook][name][rows] = summed(losses, part.special)
-    return sums
+        if "clean" not in stored:  # nothing is replaced: to the bit a pass of its own
+            losses = language_model.spliced(prefix, last, prefix.activations[last], where)
+            clean[rows] = summed(losses, part.special)
+    if "clean" in stored:
+        return sums
+    predictions = counted_predictions(contexts.special).sum(1)
+    return sums | {"clean": {"ce_clean": clean, "predictions": predictions, "document": contexts.document}}

@@ -114,7 +114,7 @@ def test_a_pack_reads_the_language_model_once(packed):
     calibration = calibration_size(TRAIN, 32) // TRAIN.lm_batch
     batches = EVAL.sequences // EVAL.batch
     hooks = len({run.hook_name for run in runs})
-    references = batches * (1 + 1 + 2 * hooks)  # clean; one pass to all hooks; two ablations of each
+    references = batches * (1 + 1 + 2 * hooks)  # one pass to all hooks; clean from there; two ablations of each
     evaluated = batches * (1 + len(runs) - 1)  # one pass to all hooks; one spliced at each SAE
     assert pack.language_model is not None
     assert pack.language_model.forwards == training + calibration + references + evaluated
