@@ -12,4 +12,4 @@ def compose(overrides: Sequence[str]) -> RunConfig:
 
     announce_plugins()
     with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
-        return from_hydra(compose("config", [*overrides])).run
+        return from_hydra(compose("config", list(overrides))).run

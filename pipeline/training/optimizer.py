@@ -41,10 +41,11 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
-        """Move every parameter by its gradient."""
+        """Move every parameter that has a gradient by it."""
         self.steps += 1
         for name, parameter in self.sae.named_parameters():
-            assert parameter.grad is not None
+            if parameter.grad is None:
+                continue
             values, gradient = _by_feature(name, parameter), _by_feature(name, parameter.grad)
             if name not in self.moments:
                 self.moments[name] = Moments.of(values, self.train.beta1)
