@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from benchmarks.process import timed
 from benchmarks.table import Spread, Table
 from pipeline.activations import StreamShape, calibration_size, harvest
 from pipeline.config import REPOSITORY
+from pipeline.execution import available_cores
 from pipeline.files import write_safetensors
 from pipeline.language_model import load_language_model
 from pipeline.tokens.sources import calibration_contexts, evaluation_contexts, training_contexts
@@ -38,8 +40,10 @@ LAMBDAS = {
     "gated": [1.0, 1.35, 1.8, 2.4, 3.3, 4.5, 6.0, 8.7],
     "baseline": [0.95, 1.25, 1.65, 2.2, 2.9, 3.9, 5.1, 6.8],
 }
-LEARNING_RATES = {OURS: 4e-3, SAELENS: 1e-3, DICTIONARY_LEARNING: 1e-3}
-"""Not yet chosen by `python -m benchmarks.grid_rates`: run it on a quiet machine before the losses are judged."""
+ARCHITECTURES = {"gated": "gated_unfrozen", "baseline": "baseline"}
+"""Ours by arm. SAELens' gated auxiliary loss teaches the decoder, so ours does here; dictionary_learning's does not."""
+LEARNING_RATES = {OURS: 4e-3, SAELENS: 2e-3, DICTIONARY_LEARNING: 4e-3}
+"""Each tool's best for SAEs in the middle of both arms: `python -m benchmarks.grid_rates`."""
 LOAD = 0.7
 """A one-minute load average above which somebody else's work is on the machine before anything of ours began."""
 
@@ -50,7 +54,7 @@ def work(options: Options, rates: dict[str, float]) -> Work:
     lambdas = {arm: values[::4] for arm, values in LAMBDAS.items()} if options.quick else LAMBDAS
     return Work(
         model=str(REPOSITORY / "pipeline" / "bundled" / "model"), module="gpt_neox.layers.2.mlp", layer=2, d_in=256,
-        widths={"gated": 1024, "baseline": 1536}, lambdas=lambdas, batch=1024, steps=steps,
+        architectures=ARCHITECTURES, widths={"gated": 1024, "baseline": 1536}, lambdas=lambdas, batch=1024, steps=steps,
         warmup=steps // 20, decay=steps // 4, context=256, lm_batch=16, held_out=held_out, block=block,
         calibration=block // 2, mean_norm_over_rms=1.0, threads=options.threads, learning_rates=rates,
     )  # fmt: skip
@@ -63,7 +67,7 @@ def overrides(work: Work) -> list[str]:
         f"train.steps={work.steps}", f"train.batch={work.batch}", f"train.lr={work.learning_rates[OURS]}",
         f"train.lr_warmup={work.warmup}", f"train.lr_decay={work.decay}", f"train.block={work.block}",
         f"train.lm_batch={work.lm_batch}", f"train.calibration={work.calibration}", f"eval.sequences={work.held_out}",
-        f"eval.batch={work.lm_batch}", "execution.device=cpu", f"execution.threads={work.threads}",
+        f"eval.batch={work.lm_batch}", "execution.device=cpu",
     ]  # fmt: skip
 
 
@@ -86,14 +90,16 @@ def prepare(work: Work, folder: Path) -> Work:
     return done
 
 
-def run_ours(work: Work, folder: Path) -> tuple[float, Result]:
-    """The command line, into a folder of its own."""
+def run_ours(work: Work, folder: Path, more: Sequence[str] = ()) -> tuple[float, Result]:
+    """The command line, into a folder of its own; all cores are shared out between processes as it sees fit."""
     grids = ",".join(
-        f"{{architecture:{arm},architecture.expansion:{work.widths[arm] / work.d_in:g},sparsity_coefficient:{values}}}"
-        for arm, values in work.lambdas.items()
+        f"{{architecture:{architecture},architecture.expansion:{work.widths[arm] / work.d_in:g},"
+        f"sparsity_coefficient:{work.lambdas[arm]}}}"
+        for arm, architecture in work.architectures.items()
     ).replace(" ", "")
+    threads = [] if work.threads == available_cores() else [f"execution.threads={work.threads}"]
     command = [
-        sys.executable, "pipeline/run.py", "-m", *overrides(work), f"execution.sweeps_dir={folder / 'sweeps'}",
+        sys.executable, "pipeline/run.py", "-m", *overrides(work), *threads, *more, f"execution.sweeps_dir={folder / 'sweeps'}",
         "sweep_name=benchmark", f"hydra.sweeper.grids=[{grids}]",
     ]  # fmt: skip
     shutil.rmtree(folder, ignore_errors=True)
@@ -103,24 +109,26 @@ def run_ours(work: Work, folder: Path) -> tuple[float, Result]:
 
 
 def our_result(work: Work, folder: Path) -> Result:
-    """Phases and memory from the records: all runs are one pack."""
+    """Phases and memory from the records; of packs that ran beside each other, the mean seconds and the sum of memory."""
     facts: dict[str, dict[str, Any]] = {}
     for path in sorted((folder / "sweeps" / "runs").glob("*/execution.json")):
         facts[path.parent.name] = json.loads(path.read_text())["attempts"][-1]
-    packs = {tuple(fact["pack"]): fact for fact in facts.values()}
-    assert len(packs) == 1, f"the grid was split into {len(packs)} packs"
-    by_arm = {
-        arm: sum(fact["training_seconds"] for name, fact in facts.items() if f"-{arm}-" in name) for arm in work.widths
-    }  # fmt: skip
-    last = max(packs.values(), key=lambda fact: fact["finished"])
-    seconds = last["pack_seconds"]
+    packs = list({tuple(fact["pack"]): fact for fact in facts.values()}.values())
+    by_arm = dict.fromkeys(work.widths, 0.0)
+    for name, fact in facts.items():
+        arm = next(arm for arm, architecture in work.architectures.items() if f"-{architecture}-" in name)
+        by_arm[arm] += fact["training_seconds"] / len(packs)
+    seconds = {k: sum(p["pack_seconds"][k] for p in packs) / len(packs) for k in packs[0]["pack_seconds"]}
     steps = {f"steps, {arm}": value for arm, value in by_arm.items()}
     phases = {
         "load": seconds["load"], "language model": seconds["activations"], **steps,
         "stream and loop": seconds["training"] - sum(by_arm.values()), "evaluation": seconds["evaluation"],
     }  # fmt: skip
-    settings = {"learning rate": work.learning_rates[OURS], "adam betas": [0.0, 0.999], "precision": "float32"}
-    return Result(OURS, {}, settings, phases, by_arm, max(fact["peak_memory_bytes"] for fact in facts.values()))
+    settings = {
+        "architectures": list(work.architectures.values()), "learning rate": work.learning_rates[OURS],
+        "adam betas": [0.0, 0.999], "precision": "float32", "processes": len(packs),
+    }  # fmt: skip
+    return Result(OURS, {}, settings, phases, by_arm, sum(p["peak_memory_bytes"] for p in packs))
 
 
 def run_peer(tool: str, folder: Path) -> tuple[float, Result]:

@@ -32,7 +32,7 @@ TOOLS = ("ours", "SAELens", "dictionary_learning")
 def load(tool: str, work: Work, folder: Path, name: str, architecture: str, value: float) -> SAE:
     """An SAE on unscaled activations, its decoder of unit norm."""
     if tool == "ours":
-        found = list((folder / tool / "sweeps" / "runs").glob(f"*-{architecture}-lam{value:g}-*"))
+        found = list((folder / tool / "sweeps" / "runs").glob(f"*-{work.architectures[architecture]}-lam{value:g}-*"))
         assert len(found) == 1, f"{len(found)} folders for {name}"
         return load_sae(found[0])
     width = work.widths[architecture]

@@ -17,6 +17,7 @@ class Work:
     module: str  # the site's name in the Hugging Face model
     layer: int
     d_in: int
+    architectures: dict[str, str]  # ours, by arm
     widths: dict[str, int]
     lambdas: dict[str, list[float]]  # on inputs scaled so that E||x||^2 = d_in
     batch: int

@@ -92,7 +92,8 @@ class TrainConfig:
     epsilon: float = 1e-8
     input_scale: str = "sqrt_d_in"  # E||x||^2 = d_in; or none
     b_dec_init: str = "mean"  # or zero
-    tied_init: bool = True  # W_enc starts as the transpose of W_dec
+    tied_init: bool = True  # W_enc starts along the transpose of W_dec
+    encoder_norm: float = 0.1  # of W_enc's columns at the start
     block: int = 65536  # activations shuffled together
     lm_batch: int = 16  # contexts in one forward of the language model
     calibration: int = 32768  # activations that set scale, mean and what resampling looks at

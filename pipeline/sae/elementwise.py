@@ -28,8 +28,9 @@ class Activations(NamedTuple):
     """What an architecture makes of its products, each of the products' shape and zero where a feature is silent."""
 
     f: Tensor  # the features: decoded by W_dec and b_dec
-    gate: Tensor | None  # decoded by the same, frozen, for the auxiliary term; None where there is none
+    gate: Tensor | None  # decoded by the same for the auxiliary term; None where there is none
     penalised: Tensor  # what lambda multiplies, summed over features: `f`, `gate`, or another function
+    frozen: bool = True  # the auxiliary term teaches W_dec and b_dec nothing as a decoder
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,11 @@ class ElementwiseSAE(SAE):
         """The loss as it stands, for autograd: what the training step is checked against."""
         product = x @ self.W_enc
         products = Products(product - self.b_dec @ self.W_enc, product - self.b_dec.detach() @ self.W_enc)
-        f, gate, penalised = self.activations(products, self.by_feature())
+        f, gate, penalised, frozen = self.activations(products, self.by_feature())
         auxiliary = x.new_zeros(())
         if gate is not None:
-            auxiliary = squared_error(x, torch.addmm(self.b_dec.detach(), gate, self.W_dec.detach()))
+            decoder = (self.b_dec.detach(), self.W_dec.detach()) if frozen else (self.b_dec, self.W_dec)
+            auxiliary = squared_error(x, torch.addmm(decoder[0], gate, decoder[1]))
         return Losses(squared_error(x, self.decode(f)), penalised.sum(1).mean(), auxiliary, f.detach())
 
     @torch.no_grad()
@@ -138,6 +140,9 @@ class ElementwiseSAE(SAE):
         self.W_enc.grad = pairs.gather(live + stopped, centred).T
         self.W_dec.grad = pairs.gather(scale * f, error)
         self.b_dec.grad = scale * error.sum(0) - self.W_enc @ pairs.sum(live)
+        if made.gate is not None and gate_error is not None and not made.frozen:
+            self.W_dec.grad += pairs.gather(scale * made.gate.detach(), gate_error)
+            self.b_dec.grad += scale * gate_error.sum(0)
         for name, gradient in zip(self.feature_parameters, of_parameters, strict=True):
             getattr(self, name).grad = pairs.collect(gradient)
         return PairsStep(sparse, pairs, f, penalised, error, gate_error)

@@ -12,19 +12,20 @@ from pipeline.sae.registry import sae_class
 def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SAE, torch.Generator]:
     """A new SAE and the generator that the rest of its training draws from, both from the run's seed.
 
-    Features are random unit directions; W_enc is their transpose (`tied_init`) or drawn on its own, Kaiming-uniform;
-    b_dec is the mean of the scaled inputs or zero. The draws are made on the CPU, so that they are the same everywhere.
+    Features are random unit directions; W_enc is `encoder_norm` times their transpose (`tied_init`) or a Kaiming-uniform
+    draw of its own; b_dec is the mean of the scaled inputs or zero. The draws are made on the CPU, so that they are the
+    same everywhere.
     """
-    generator = torch.Generator().manual_seed(run.seed)
+    train, generator = run.train, torch.Generator().manual_seed(run.seed)
     d_in = calibration.activations.shape[1]
     sae = sae_class(run.architecture.name)(run.architecture, d_in, d_sae)
     with torch.no_grad():
         sae.W_dec.copy_(functional.normalize(torch.randn(d_sae, d_in, generator=generator), dim=1))
-        if run.train.tied_init:
-            sae.W_enc.copy_(sae.W_dec.T)
+        if train.tied_init:
+            sae.W_enc.copy_(train.encoder_norm * sae.W_dec.T)
         else:
             bound = (3 / d_in) ** 0.5
-            sae.W_enc.copy_((2 * torch.rand(d_in, d_sae, generator=generator) - 1) * bound)
-        if run.train.b_dec_init == "mean":
-            sae.b_dec.copy_(calibration.mean.cpu() * calibration.scale(run.train.input_scale))
+            sae.W_enc.copy_((2 * torch.rand(d_in, d_sae, generator=generator) - 1) * bound * train.encoder_norm)
+        if train.b_dec_init == "mean":
+            sae.b_dec.copy_(calibration.mean.cpu() * calibration.scale(train.input_scale))
     return sae.to(calibration.activations.device), generator

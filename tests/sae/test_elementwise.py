@@ -8,6 +8,7 @@ from pipeline.sae import pairs
 from pipeline.sae.baseline import BaselineConfig, BaselineSAE
 from pipeline.sae.elementwise import ElementwiseSAE
 from pipeline.sae.gated import GatedConfig, GatedSAE
+from pipeline.sae.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
 from pipeline.sae.pairs import ActivePairs, AllPairs
 
 D_IN, D_SAE, BATCH, COEFFICIENT = 24, 96, 50, 0.3
@@ -15,6 +16,7 @@ MAKERS = {
     "baseline": lambda: BaselineSAE(BaselineConfig(), D_IN, D_SAE),
     "gated": lambda: GatedSAE(GatedConfig(), D_IN, D_SAE),
     "gated, prose": lambda: GatedSAE(GatedConfig(stop_pre_bias=True), D_IN, D_SAE),
+    "gated, unfrozen": lambda: GatedUnfrozenSAE(GatedUnfrozenConfig(), D_IN, D_SAE),
 }
 SHARES = (0.0, 0.02, 0.3, 0.7, 1.0)
 

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.config import TrainConfig
 from pipeline.sae.base import Losses
 from pipeline.sae.gated import GatedConfig, GatedSAE
+from pipeline.sae.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
 from pipeline.training.optimizer import Optimizer
 
 D_IN, D_SAE, BATCH = 5, 12, 40
@@ -99,6 +100,20 @@ def test_each_term_reaches_exactly_its_parameters(term: str, stop_pre_bias: bool
     expected = REACHED[term] - ({"b_dec"} if stop_pre_bias and term != "reconstruction" else set())
     gradients = gradients_of(sae, getattr(sae.training_losses(inputs()), term))
     assert {name for name, gradient in gradients.items() if np.any(gradient != 0)} == expected
+
+
+def test_an_unfrozen_decoder_learns_from_the_auxiliary_term_and_no_loss_changes() -> None:
+    frozen, x = random_sae(), inputs()
+    unfrozen = GatedUnfrozenSAE(GatedUnfrozenConfig(), D_IN, D_SAE).double()
+    unfrozen.load_state_dict(frozen.state_dict())
+    losses = unfrozen.training_losses(x)
+    assert all(torch.equal(a, b) for a, b in zip(frozen.training_losses(x), losses, strict=True))
+    p, found = arrays(unfrozen), gradients_of(unfrozen, losses.auxiliary)
+    gate = np.maximum((x.numpy() - p["b_dec"]) @ p["W_enc"] + p["b_gate"], 0)
+    error = 2 * (gate @ p["W_dec"] + p["b_dec"] - x.numpy()) / len(x)
+    np.testing.assert_allclose(found["W_dec"], gate.T @ error, rtol=1e-10, atol=1e-12)
+    as_encoder = gradients_of(frozen, frozen.training_losses(x).auxiliary)["b_dec"]
+    np.testing.assert_allclose(found["b_dec"], as_encoder + error.sum(0), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("stop_pre_bias", [False, True])

@@ -1,0 +1,25 @@
+"""The Gated SAE whose auxiliary loss teaches the decoder too: the paper's ablation "unfreeze decoder" (figure 8)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pipeline.sae.elementwise import Activations, Products
+from pipeline.sae.gated import GatedSAE
+from pipeline.sae.registry import register
+
+
+@dataclass(frozen=True)
+class GatedUnfrozenConfig:
+    name: str = "gated_unfrozen"
+    expansion: float = 4.0
+    stop_pre_bias: bool = False
+
+
+@register("gated_unfrozen", GatedUnfrozenConfig)
+class GatedUnfrozenSAE(GatedSAE):
+    """As GatedSAE; the loss has the same value, W_dec and b_dec another gradient."""
+
+    def activations(self, products: Products, parameters: Mapping[str, Tensor]) -> Activations:
+        return super().activations(products, parameters)._replace(frozen=False)

@@ -1,0 +1,55 @@
+"""What an SAE starts from: directions from its seed, an encoder along them as long as it was told to be."""
+
+import pytest
+import torch
+
+from pipeline.activations import Calibration, calibrate
+from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from pipeline.sae.registry import config_class
+from pipeline.training.initialisation import initialise
+
+D_IN, D_SAE = 8, 24
+
+
+def config(seed: int = 3, tied_init: bool = True, encoder_norm: float = 0.1) -> RunConfig:
+    return RunConfig(
+        model=ModelConfig(name="toy", context=9), site=SiteConfig("resid_post", "blocks.{layer}.hook_resid_post"),
+        architecture=config_class("gated")(), data=DataConfig(name="toy", source="bundled"),
+        train=TrainConfig(tied_init=tied_init, encoder_norm=encoder_norm), eval=EvalConfig(), layer=0,
+        sparsity_coefficient=1.0, seed=seed,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Calibration:
+    return calibrate(torch.randn(400, D_IN, generator=torch.Generator().manual_seed(1)) + 0.5)
+
+
+@pytest.mark.parametrize("encoder_norm", [0.1, 1.0, 3.0])
+def test_a_tied_encoder_lies_along_the_decoder_and_is_as_long_as_asked(calibration, encoder_norm):
+    sae, _ = initialise(config(encoder_norm=encoder_norm), calibration, D_SAE)
+    torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(D_SAE))
+    torch.testing.assert_close(sae.W_enc, encoder_norm * sae.W_dec.T)
+    if encoder_norm == 1:
+        assert torch.equal(sae.W_enc, sae.W_dec.T)
+
+
+def test_an_encoder_of_its_own_is_drawn_beside_the_decoder_and_scaled_alike(calibration):
+    whole, _ = initialise(config(tied_init=False, encoder_norm=1.0), calibration, D_SAE)
+    small, _ = initialise(config(tied_init=False, encoder_norm=0.25), calibration, D_SAE)
+    tied, _ = initialise(config(), calibration, D_SAE)
+    assert torch.equal(whole.W_dec, tied.W_dec)
+    assert torch.equal(small.W_enc, whole.W_enc * 0.25)
+    assert whole.W_enc.abs().max() <= (3 / D_IN) ** 0.5
+    aligned = torch.nn.functional.cosine_similarity(whole.W_enc.T, whole.W_dec, dim=1).abs()
+    assert aligned.max() < 0.99
+
+
+def test_the_seed_alone_decides_the_draws(calibration):
+    one, again, other = (initialise(config(seed=seed), calibration, D_SAE)[0] for seed in (3, 3, 4))
+    assert torch.equal(one.W_dec, again.W_dec) and not torch.equal(one.W_dec, other.W_dec)
+
+
+def test_b_dec_starts_at_the_mean_of_the_scaled_inputs(calibration):
+    sae, _ = initialise(config(), calibration, D_SAE)
+    torch.testing.assert_close(sae.b_dec, calibration.mean * calibration.scale("sqrt_d_in"))
