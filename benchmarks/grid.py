@@ -99,8 +99,8 @@ def run_ours(work: Work, folder: Path, more: Sequence[str] = ()) -> tuple[float,
     ).replace(" ", "")
     threads = [] if work.threads == available_cores() else [f"execution.threads={work.threads}"]
     command = [
-        sys.executable, "pipeline/run.py", "-m", *overrides(work), *threads, *more, f"execution.sweeps_dir={folder / 'sweeps'}",
-        "sweep_name=benchmark", f"hydra.sweeper.grids=[{grids}]",
+        sys.executable, "pipeline/run.py", "-m", *overrides(work), *threads, *more, "sweep_name=benchmark",
+        f"execution.sweeps_dir={folder / 'sweeps'}", f"hydra.sweeper.grids=[{grids}]",
     ]  # fmt: skip
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -109,7 +109,7 @@ def run_ours(work: Work, folder: Path, more: Sequence[str] = ()) -> tuple[float,
 
 
 def our_result(work: Work, folder: Path) -> Result:
-    """Phases and memory from the records; of packs that ran beside each other, the mean seconds and the sum of memory."""
+    """Phases and memory from the records: of packs that ran side by side, the mean of seconds and the sum of memory."""
     facts: dict[str, dict[str, Any]] = {}
     for path in sorted((folder / "sweeps" / "runs").glob("*/execution.json")):
         facts[path.parent.name] = json.loads(path.read_text())["attempts"][-1]

@@ -12,9 +12,9 @@ from pipeline.sae.registry import sae_class
 def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SAE, torch.Generator]:
     """A new SAE and the generator that the rest of its training draws from, both from the run's seed.
 
-    Features are random unit directions; W_enc is `encoder_norm` times their transpose (`tied_init`) or a Kaiming-uniform
-    draw of its own; b_dec is the mean of the scaled inputs or zero. The draws are made on the CPU, so that they are the
-    same everywhere.
+    Features are random unit directions; W_enc is `encoder_norm` times their transpose (`tied_init`) or a draw of its
+    own, Kaiming-uniform; b_dec is the mean of the scaled inputs or zero. The draws are made on the CPU, so that they
+    are the same everywhere.
     """
     train, generator = run.train, torch.Generator().manual_seed(run.seed)
     d_in = calibration.activations.shape[1]
