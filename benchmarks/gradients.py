@@ -11,6 +11,7 @@ from benchmarks.table import Table
 from benchmarks.untrained import LAMBDA, set_l0, trainer
 from pipeline.activations import calibrate
 from pipeline.sae import pairs
+from pipeline.sae.base import SAE, Step, by_feature
 from pipeline.sae.elementwise import ElementwiseSAE
 
 TOLERANCE = 1e-5
@@ -61,17 +62,18 @@ def _ours(sae: ElementwiseSAE, x: Tensor, share: float | None = None) -> dict[st
     if share is not None:
         pairs.SPARSE_BELOW["cpu"] = share
     try:
-        sae.take_gradients(x, LAMBDA)
+        return _formed(sae.take_gradients(x, LAMBDA))
     finally:
         pairs.SPARSE_BELOW["cpu"] = kept
-    return {name: p.grad.clone() for name, p in sae.named_parameters() if p.grad is not None}
 
 
 def _autograd(sae: ElementwiseSAE, x: Tensor) -> dict[str, Tensor]:
     """The gradients of the loss as it stands, in the SAE's precision."""
-    sae.zero_grad()
-    sae.training_losses(x).total(LAMBDA).backward()  # type: ignore[no-untyped-call]
-    return {name: p.grad.clone() for name, p in sae.named_parameters() if p.grad is not None}
+    return _formed(SAE.take_gradients(sae, x, LAMBDA))
+
+
+def _formed(step: Step) -> dict[str, Tensor]:
+    return {name: by_feature(name, pairs.formed(gradient)) for name, gradient in step.gradients.items()}
 
 
 def _against_float64(architecture: str, l0: float) -> dict[str, float]:

@@ -29,7 +29,11 @@ OURS = "ours"
 
 
 class Case(NamedTuple):
-    """One SAE, and how often each is timed; the peers' steps are some times slower and are timed less often."""
+    """One SAE, and how often each is timed; the peers' steps are some times slower and are timed less often.
+
+    Small steps are timed as the default sweep takes them: on one core, since it has a process for each, and many in a
+    row; what is timed beside them too.
+    """
 
     architecture: str
     batch: int
@@ -38,15 +42,17 @@ class Case(NamedTuple):
     l0: int
     repeats: int
     peer_every: int
+    in_a_row: int
+    threads: int | None  # all where None
     figure: str | None = None  # the bar that its ratio is held to
 
 
 LARGE = [
-    Case(a, 2048, 512, 8192, l0, 15, 3, "step_large" if (a, l0) == ("gated", 82) else None)
+    Case(a, 2048, 512, 8192, l0, 15, 3, 1, None, "step_large" if (a, l0) == ("gated", 82) else None)
     for a in ("gated", "baseline") for l0 in (20, 82, 300)
 ]  # fmt: skip
 DEFAULT = [
-    Case(a, 256, 256, width, l0, 100, 5, "step_default" if (a, l0) == ("gated", 30) else None)
+    Case(a, 256, 256, width, l0, 30, 5, 20, 1, "step_default" if (a, l0) == ("gated", 30) else None)
     for a, width in (("gated", 1024), ("baseline", 1536)) for l0 in (5, 30, 100)
 ]  # fmt: skip
 
@@ -77,10 +83,19 @@ def products(x: Tensor, sae: ElementwiseSAE) -> dict[str, Callable[[], object]]:
     }
 
 
+def in_a_row(call: Callable[[], object], times: int) -> Callable[[], object]:
+    def repeated() -> None:
+        for _ in range(times):
+            call()
+
+    return repeated
+
+
 def measure(case: Case, table: Table, options: Options) -> float:
     """Time everyone at one shape; returns our step divided by the floor."""
     batch, repeats = case.batch, options.fewer(case.repeats, 3)
-    contexts = 16 * -(-(repeats + 1) * batch // (255 * 16))
+    torch.set_num_threads(min(case.threads or options.threads, options.threads))
+    contexts = 16 * -(-(repeats + 1) * case.in_a_row * batch // (255 * 16))
     shape = StreamShape(256, 16, batch, contexts)
     x = torch.randn(contexts * 255, case.d_in, device=options.device)
     block = Block(0, shape, {"hook": x})
@@ -92,16 +107,18 @@ def measure(case: Case, table: Table, options: Options) -> float:
     for name in peers.installed():
         theirs = peers.peer(name, sae, LAMBDA, batch)
         calls[name] = (lambda theirs=theirs: theirs.step(inputs), case.peer_every)
+    calls = {name: (in_a_row(call, case.in_a_row), every) for name, (call, every) in calls.items()}
     calls["matmul rate"] = (rate, 1)
     times = interleaved(calls, repeats, options.device)
     gflops = 2e-9 * rate.a.numel() * rate.b.shape[1] / statistics.median(times.pop("matmul rate"))
     floor = min((n for n in times if n.startswith("product")), key=lambda n: statistics.median(times[n]))
     described = case._asdict()
     common = {key: described[key] for key in ("architecture", "batch", "d_in", "d_sae", "l0")}
+    common["threads"] = torch.get_num_threads()
     for name, (_, every) in calls.items():
         if name in times and (name == floor or not name.startswith("product")):
             ratios = [took / base for took, base in zip(times[name], times[floor][::every], strict=True)]
-            took, ratio = Spread.of([1e3 * t for t in times[name]]), Spread.of(ratios)
+            took, ratio = Spread.of([1e3 * t / case.in_a_row for t in times[name]]), Spread.of(ratios)
             against = Spread.of([theirs / ours for theirs, ours in zip(times[name], times[OURS][::every], strict=True)])
             table.add(
                 **common, what=name, ms=took.median, ms_low=took.low, ms_high=took.high, times=took.count,
@@ -113,7 +130,8 @@ def measure(case: Case, table: Table, options: Options) -> float:
 
 
 FORMATS = {
-    "architecture": "{}", "batch": "{}", "d_in": "{}", "d_sae": "{}", "l0": "{}", "what": "{}", "ms": "{:.2f}",
+    "architecture": "{}", "batch": "{}", "d_in": "{}", "d_sae": "{}", "l0": "{}", "threads": "{}", "what": "{}",
+    "ms": "{:.2f}",
     "ms_low": "{:.2f}", "ms_high": "{:.2f}", "times": "{}", "over_product": "{:.2f}", "over_low": "{:.2f}",
     "over_high": "{:.2f}", "over_ours": "{:.1f}", "sparse": "{:.0%}", "gflops": "{:.0f}",
 }  # fmt: skip

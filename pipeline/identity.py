@@ -12,7 +12,7 @@ from pipeline.config import REPOSITORY, EvalConfig, ModelConfig, RunConfig, eval
 from pipeline.sites import d_sae
 from pipeline.tokens import text
 
-NUMERICS_VERSION = 3
+NUMERICS_VERSION = 4
 """Raised by hand whenever a change alters weights or metrics."""
 
 

@@ -3,17 +3,24 @@
 Rows of W_dec are features. Inputs are `x: Float[Tensor, "batch d_in"]`, features `f: Float[Tensor, "batch d_sae"]`.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from pipeline.sae.pairs import AllPairs, Pairs
+from pipeline.sae.pairs import AllPairs, Gradient, Pairs
 
 
 class Step(Protocol):
-    """What one training step leaves besides gradients; the loss and L0 are computed when the history asks for them."""
+    """What one training step leaves; the loss and L0 are computed when the history asks for them."""
+
+    @property
+    def gradients(self) -> Mapping[str, Gradient]:
+        """By parameter; W_enc's feature by feature, [d_sae, d_in]."""
+        ...
 
     @property
     def sparse(self) -> bool: ...
@@ -40,18 +47,23 @@ class Losses(NamedTuple):
     def total(self, sparsity_coefficient: float) -> Tensor:
         return self.reconstruction + sparsity_coefficient * self.sparsity + self.auxiliary
 
-    @property
-    def sparse(self) -> bool:
-        return False
+
+@dataclass(frozen=True)
+class AutogradStep:
+    """A step of any SAE."""
+
+    losses: Losses
+    gradients: Mapping[str, Tensor]
+    sparse: bool = False
 
     def fired(self) -> Bool[Tensor, " d_sae"]:
-        return self.f.amax(0) > 0
+        return self.losses.f.amax(0) > 0
 
     def l0(self) -> float:
-        return (self.f > 0).sum().item() / len(self.f)
+        return (self.losses.f > 0).sum().item() / len(self.losses.f)
 
     def terms(self) -> tuple[float, float, float]:
-        return self.reconstruction.item(), self.sparsity.item(), self.auxiliary.item()
+        return self.losses.reconstruction.item(), self.losses.sparsity.item(), self.losses.auxiliary.item()
 
 
 class SAE(nn.Module):
@@ -92,11 +104,12 @@ class SAE(nn.Module):
         raise NotImplementedError
 
     def take_gradients(self, x: Float[Tensor, "batch d_in"], sparsity_coefficient: float) -> Step:
-        """Set every parameter's gradient to that of the whole loss: here by autograd, whatever the architecture."""
-        losses = self.training_losses(x)
-        self.zero_grad()
-        losses.total(sparsity_coefficient).backward()
-        return losses
+        """Every parameter's gradient of the whole loss: here by autograd, whatever the architecture."""
+        losses, parameters = self.training_losses(x), dict(self.named_parameters())
+        total = losses.total(sparsity_coefficient)
+        gradients = torch.autograd.grad(total, list(parameters.values()), materialize_grads=True)
+        named = {name: by_feature(name, gradient) for name, gradient in zip(parameters, gradients, strict=True)}
+        return AutogradStep(losses, named)
 
     @torch.no_grad()
     def fold_input_scale(self, scale: float) -> None:
@@ -126,6 +139,11 @@ class SAE(nn.Module):
         self.W_enc[:, features] = encoder_norm * directions.T
         for name in self.feature_parameters:
             getattr(self, name)[features] = 0.0
+
+
+def by_feature(name: str, tensor: Float[Tensor, "..."]) -> Tensor:
+    """A parameter, its gradient or its moment as it lies in memory: W_enc's seen as [d_sae, d_in]."""
+    return tensor.T if name == "W_enc" else tensor
 
 
 def squared_error(x: Float[Tensor, "batch d_in"], x_hat: Float[Tensor, "batch d_in"]) -> Tensor:

@@ -7,7 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pipeline.sae.elementwise import Activations, ElementwiseSAE, Products
+from pipeline.sae.elementwise import Activations, Differentiable, ElementwiseSAE, Products, Teaching
+from pipeline.sae.pairs import ActivePairs
 from pipeline.sae.registry import register
 
 
@@ -30,5 +31,24 @@ class BaselineSAE(ElementwiseSAE):
         f = torch.relu(products.live + parameters["b_enc"])
         return Activations(f, None, f)
 
+    def over_active_pairs(self, pairs: ActivePairs, products: Tensor) -> Differentiable:
+        return Linear(self, pairs, products)
+
     def biases_scaled_with_features(self) -> tuple[str, ...]:
         return ("b_enc",)
+
+
+class Linear:
+    """As `ByAutograd` of a baseline, over active pairs, in all of which its ReLU is the identity."""
+
+    def __init__(self, sae: BaselineSAE, pairs: ActivePairs, products: Tensor) -> None:
+        self._pairs, self._f = pairs, products + pairs.spread(sae.b_enc.detach())
+
+    @property
+    def activations(self) -> Activations:
+        return Activations(self._f, None, self._f)
+
+    def teaching(self, of_penalised: float, of_f: Tensor, of_gate: Tensor | None = None) -> Teaching:
+        of_products = of_f + of_penalised
+        summed = self._pairs.sum(of_products)
+        return Teaching(of_products, summed, {"b_enc": summed})

@@ -7,14 +7,14 @@ training step, with forward and backward written out over pairs of input and fea
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pipeline.sae.base import SAE, Losses, squared_error
-from pipeline.sae.pairs import Pairs, choose_pairs
+from pipeline.sae.pairs import ActivePairs, Gradient, Pairs, choose_pairs
 
 
 class Products(NamedTuple):
@@ -30,19 +30,38 @@ class Activations(NamedTuple):
     f: Tensor  # the features: decoded by W_dec and b_dec
     gate: Tensor | None  # decoded by the same for the auxiliary term; None where there is none
     penalised: Tensor  # what lambda multiplies, summed over features: `f`, `gate`, or another function
-    frozen: bool = True  # the auxiliary term teaches W_dec and b_dec nothing as a decoder
+
+
+class Teaching(NamedTuple):
+    """A loss's gradients by what `activations` were made of."""
+
+    products: Tensor  # at the pairs
+    live: Float[Tensor, " d_sae"]  # of the products that teach b_dec, summed over the batch
+    parameters: dict[str, Float[Tensor, " d_sae"]]
+
+
+class Differentiable(Protocol):
+    """Activations at some pairs, and the way back from them."""
+
+    @property
+    def activations(self) -> Activations: ...
+
+    def teaching(self, of_penalised: float, of_f: Tensor, of_gate: Tensor | None = None) -> Teaching:
+        """From the loss's gradients by the activations."""
+        ...
 
 
 @dataclass(frozen=True)
 class PairsStep:
     """A step of `ElementwiseSAE`."""
 
+    gradients: Mapping[str, Gradient]
     sparse: bool
     pairs: Pairs
     f: Tensor  # at the pairs, as is `penalised`
     penalised: Tensor
     error: Float[Tensor, "batch d_in"]  # x_hat - x
-    gate_error: Float[Tensor, "batch d_in"] | None
+    gate_error: Float[Tensor, "batch d_in"] | None = None
 
     def fired(self) -> Bool[Tensor, " d_sae"]:
         return self.pairs.fired(self.f)
@@ -69,6 +88,8 @@ class ElementwiseSAE(SAE):
 
     gate_bias: ClassVar[str]
     """The parameter [d_sae] that decides which features are active."""
+    auxiliary_frozen: ClassVar[bool] = True
+    """Whether the decoder of the auxiliary term is a frozen copy, which learns nothing from it."""
 
     def activations(self, products: Products, parameters: Mapping[str, Tensor]) -> Activations:
         """The architecture: elementwise in the products.
@@ -104,10 +125,10 @@ class ElementwiseSAE(SAE):
         """The loss as it stands, for autograd: what the training step is checked against."""
         product = x @ self.W_enc
         products = Products(product - self.b_dec @ self.W_enc, product - self.b_dec.detach() @ self.W_enc)
-        f, gate, penalised, frozen = self.activations(products, self.by_feature())
+        f, gate, penalised = self.activations(products, self.by_feature())
         auxiliary = x.new_zeros(())
         if gate is not None:
-            decoder = (self.b_dec.detach(), self.W_dec.detach()) if frozen else (self.b_dec, self.W_dec)
+            decoder = (self.b_dec.detach(), self.W_dec.detach()) if self.auxiliary_frozen else (self.b_dec, self.W_dec)
             auxiliary = squared_error(x, torch.addmm(decoder[0], gate, decoder[1]))
         return Losses(squared_error(x, self.decode(f)), penalised.sum(1).mean(), auxiliary, f.detach())
 
@@ -118,35 +139,57 @@ class ElementwiseSAE(SAE):
         A dense step has seven products of batch x d_in x d_sae for a Gated SAE, five for a baseline. The encoder's is
         the only one that must look at silent features; the others are formed over active pairs once these are few.
         """
-        centred = x - self.b_dec
-        pairs, values, sparse = choose_pairs(centred @ self.W_enc, self.silent_up_to())
-        leaves = [_leaf(values), _leaf(values), *(_leaf(pairs.spread(value)) for value in self.by_feature().values())]
+        centred, scale = x - self.b_dec, 2 / len(x)
+        pairs, products, sparse = choose_pairs(centred @ self.W_enc, self.silent_up_to())
+        made = self.differentiable(pairs, products)
+        f, gate, penalised = made.activations
+        decoded = (f,) if gate is None else (f, gate)
+        reconstructions = pairs.reconstruct(decoded, self.W_dec, centred, scale)
+        teaching = made.teaching(sparsity_coefficient / len(x), *(each.teaching for each in reconstructions))
+
+        errors = [each.error for each in reconstructions]
+        teachers = decoded[:1] if self.auxiliary_frozen else decoded
+        gradients: dict[str, Gradient] = {
+            "W_enc": pairs.gather((teaching.products, centred)),
+            "W_dec": pairs.gather(*((scale * values, error) for values, error in zip(teachers, errors, strict=False))),
+            "b_dec": scale * sum(error.sum(0) for error in errors[: len(teachers)]) - self.W_enc @ teaching.live,
+        }
+        return PairsStep(gradients | teaching.parameters, sparse, pairs, f, penalised, *errors)
+
+    def differentiable(self, pairs: Pairs, products: Tensor) -> Differentiable:
+        if isinstance(pairs, ActivePairs):
+            return self.over_active_pairs(pairs, products)
+        return ByAutograd(self, pairs, products)
+
+    def over_active_pairs(self, pairs: ActivePairs, products: Tensor) -> Differentiable:
+        """`activations` and their derivative, where an architecture has something faster than autograd."""
+        return ByAutograd(self, pairs, products)
+
+
+class ByAutograd:
+    """`activations` of any architecture, over any pairs."""
+
+    def __init__(self, sae: ElementwiseSAE, pairs: Pairs, products: Tensor) -> None:
+        self._pairs, self._names = pairs, sae.feature_parameters
+        spread = [pairs.spread(value) for value in sae.by_feature().values()]
+        self._leaves = [tensor.detach().requires_grad_() for tensor in (products, products, *spread)]
         with torch.enable_grad():
-            made = self.activations(Products(*leaves[:2]), dict(zip(self.feature_parameters, leaves[2:], strict=True)))
-        f, penalised, scale = made.f.detach(), made.penalised.detach(), 2 / len(x)
+            parameters = dict(zip(self._names, self._leaves[2:], strict=True))
+            self._made = sae.activations(Products(*self._leaves[:2]), parameters)
 
-        error, of_error = pairs.reconstruct(f, self.W_dec, centred, scale)
-        outputs = [made.f, made.penalised]
-        teaching = [of_error, torch.full_like(penalised, sparsity_coefficient / len(x))]
-        gate_error = None
-        if made.gate is not None:
-            gate_error, of_gate_error = pairs.reconstruct(made.gate.detach(), self.W_dec, centred, scale)
-            outputs.append(made.gate)
-            teaching.append(of_gate_error)
-        live, stopped, *of_parameters = torch.autograd.grad(
-            outputs, leaves, teaching, allow_unused=True, materialize_grads=True
+    @property
+    def activations(self) -> Activations:
+        f, gate, penalised = self._made
+        return Activations(f.detach(), None if gate is None else gate.detach(), penalised.detach())
+
+    def teaching(self, of_penalised: float, of_f: Tensor, of_gate: Tensor | None = None) -> Teaching:
+        f, gate, penalised = self._made
+        outputs, teaching = [f, penalised], [of_f, torch.full_like(penalised, of_penalised)]
+        if gate is not None and of_gate is not None:
+            outputs.append(gate)
+            teaching.append(of_gate)
+        live, stopped, *by_pair = torch.autograd.grad(
+            outputs, self._leaves, teaching, allow_unused=True, materialize_grads=True
         )
-
-        self.W_enc.grad = pairs.gather(live + stopped, centred).T
-        self.W_dec.grad = pairs.gather(scale * f, error)
-        self.b_dec.grad = scale * error.sum(0) - self.W_enc @ pairs.sum(live)
-        if made.gate is not None and gate_error is not None and not made.frozen:
-            self.W_dec.grad += pairs.gather(scale * made.gate.detach(), gate_error)
-            self.b_dec.grad += scale * gate_error.sum(0)
-        for name, gradient in zip(self.feature_parameters, of_parameters, strict=True):
-            getattr(self, name).grad = pairs.collect(gradient)
-        return PairsStep(sparse, pairs, f, penalised, error, gate_error)
-
-
-def _leaf(values: Tensor) -> Tensor:
-    return values.detach().requires_grad_()
+        collected = (self._pairs.collect(gradient) for gradient in by_pair)
+        return Teaching(live + stopped, self._pairs.sum(live), dict(zip(self._names, collected, strict=True)))

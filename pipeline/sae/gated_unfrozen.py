@@ -1,11 +1,8 @@
 """The Gated SAE whose auxiliary loss teaches the decoder too: the paper's ablation "unfreeze decoder" (figure 8)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
-from torch import Tensor
-
-from pipeline.sae.elementwise import Activations, Products
 from pipeline.sae.gated import GatedSAE
 from pipeline.sae.registry import register
 
@@ -21,5 +18,4 @@ class GatedUnfrozenConfig:
 class GatedUnfrozenSAE(GatedSAE):
     """As GatedSAE; the loss has the same value, W_dec and b_dec another gradient."""
 
-    def activations(self, products: Products, parameters: Mapping[str, Tensor]) -> Activations:
-        return super().activations(products, parameters)._replace(frozen=False)
+    auxiliary_frozen: ClassVar[bool] = False

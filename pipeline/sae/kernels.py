@@ -1,78 +1,16 @@
-"""Loops of the training step on a CPU, compiled by Numba: over rows of a batch, over features, over pairs of both.
+"""Loops over pairs of input and feature, on a CPU: find them, order them, sum over them."""
 
-Each number is summed by one thread in an order of its own, so that no bit depends on how a loop is split over threads.
-"""
-
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
-from typing import Any
-
-import numba
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 
-Array = np.ndarray
-
-SPLIT_FROM = 4_000_000
-"""Multiplications, some 0.1 ms or more, below which a second thread gains less than it costs to wake it."""
-
-
-def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Machine code without Python's lock, kept beside this file or in the user's cache where either can be written."""
-
-    def compile_(function: Callable[..., Any]) -> Any:
-        try:
-            return numba.njit(nogil=True, error_model="numpy", cache=True, **options)(function)
-        except RuntimeError:  # no folder can be written
-            return numba.njit(nogil=True, error_model="numpy", **options)(function)
-
-    return compile_
-
+from pipeline.sae.compiled import Array, exact, summing
 
 ONE, TO_TOP_BITS = np.uint64(1), np.uint64(61)
 BYTE_NUMBERS = np.uint64(sum(byte << (61 - 8 * byte) for byte in range(8)))
 """Multiplied by 2 ** (8 * byte) it has the byte's number, 0 to 7, in its three highest bits."""
 
-_exact = _compiled()
-_summing = _compiled(fastmath={"contract", "reassoc", "nsz"})  # sums of vectors' elements in any fixed order
 
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="kernel")
-
-
-def split(loop: Callable[..., None], arguments: tuple[Any, ...], groups: int | Array, work: float) -> None:
-    """Call loop(*arguments, first, last) over ranges that cover all groups, in parallel where the work is worth it.
-
-    Args:
-        groups: how many, each as much work as another; or where each one's pairs start, and the last's end.
-        work: multiplications, or what takes as long.
-    """
-    count = groups if isinstance(groups, int) else len(groups) - 1
-    threads = torch.get_num_threads() if work >= SPLIT_FROM else 1
-    if threads == 1:
-        loop(*arguments, 0, count)
-        return
-    own, *others = pairwise(_cuts(groups, count, threads))
-    given = [_pool(threads - 1).submit(loop, *arguments, *bounds) for bounds in others]
-    loop(*arguments, *own)
-    for part in given:
-        part.result()
-
-
-def _cuts(groups: int | Array, count: int, threads: int) -> list[int]:
-    """Bounds of as many ranges as threads, each with as many groups or pairs."""
-    if isinstance(groups, int):
-        return [count * part // threads for part in range(threads + 1)]
-    inner = np.searchsorted(groups, [groups[-1] * part // threads for part in range(1, threads)])
-    return [0, *inner.tolist(), count]
-
-
-@_exact
+@exact
 def mark(
     values: Float[Array, "batch d_sae"], threshold: Float[Array, " d_sae"], marked: Bool[Array, "batch d_sae"],
     counts: Int[Array, " batch"], first: int, last: int,
@@ -87,7 +25,7 @@ def mark(
         counts[row] = count
 
 
-@_exact
+@exact
 def list_marked(
     marked: Bool[Array, "batch d_sae"], values: Float[Array, "batch d_sae"], starts: Int[Array, " batch+1"],
     rows: Int[Array, " pairs"], columns: Int[Array, " pairs"], listed: Float[Array, " pairs"], first: int, last: int,
@@ -112,7 +50,7 @@ def list_marked(
                 place += 1
 
 
-@_exact
+@exact
 def order_by_column(
     columns: Int[Array, " pairs"], starts: Int[Array, " d_sae+1"], order: Int[Array, " pairs"]
 ) -> None:  # fmt: skip
@@ -128,8 +66,8 @@ def order_by_column(
         free[column] += 1
 
 
-@_summing
-def _add_weighted(
+@summing
+def add_weighted(
     total: Float[Array, " d"], index: Int[Array, " pairs"], weights: Float[Array, " pairs"], table: Float[Array, "n d"],
     first: int, last: int,
 ) -> None:  # fmt: skip
@@ -143,14 +81,18 @@ def _add_weighted(
         for column in range(len(total)):
             total[column] += a * row_a[column] + b * row_b[column] + c * row_c[column] + d * row_d[column]
         pair += 4
-    while pair < last:
+    if pair + 2 <= last:
+        a, b, row_a, row_b = weights[pair], weights[pair + 1], table[index[pair]], table[index[pair + 1]]
+        for column in range(len(total)):
+            total[column] += a * row_a[column] + b * row_b[column]
+        pair += 2
+    if pair < last:
         weight, row = weights[pair], table[index[pair]]
         for column in range(len(total)):
             total[column] += weight * row[column]
-        pair += 1
 
 
-@_summing
+@summing
 def weighted_rows(
     starts: Int[Array, " groups+1"], index: Int[Array, " pairs"], weights: Float[Array, " pairs"],
     table: Float[Array, "n d"], out: Float[Array, "groups d"], first: int, last: int,
@@ -158,10 +100,10 @@ def weighted_rows(
     """out[g] = the sum of weights[k] * table[index[k]] over the pairs k of group g."""
     for group in range(first, last):
         out[group] = 0
-        _add_weighted(out[group], index, weights, table, starts[group], starts[group + 1])
+        add_weighted(out[group], index, weights, table, starts[group], starts[group + 1])
 
 
-@_summing
+@summing
 def reconstruct(
     starts: Int[Array, " batch+1"], columns: Int[Array, " pairs"], values: Float[Array, " pairs"],
     table: Float[Array, "d_sae d"], x: Float[Array, "batch d"], scale: float, error: Float[Array, "batch d"],
@@ -172,7 +114,7 @@ def reconstruct(
         off, target = error[row], x[row]
         for place in range(len(off)):
             off[place] = -target[place]
-        _add_weighted(off, columns, values, table, starts[row], starts[row + 1])
+        add_weighted(off, columns, values, table, starts[row], starts[row + 1])
         for pair in range(starts[row], starts[row + 1]):
             vector = table[columns[pair]]
             total = vector.dtype.type(0)
@@ -181,14 +123,65 @@ def reconstruct(
             products[pair] = scale * total
 
 
-@_exact
+@summing
+def _add_both(
+    first_total: Float[Array, " d"], second_total: Float[Array, " d"], index: Int[Array, " pairs"],
+    first_weights: Float[Array, " pairs"], second_weights: Float[Array, " pairs"], table: Float[Array, "n d"],
+    first: int, last: int,
+) -> None:  # fmt: skip
+    """As `add_weighted` with either weights; each row is read once."""
+    pair = first
+    while pair + 4 <= last:
+        a, b, c, d = first_weights[pair], first_weights[pair + 1], first_weights[pair + 2], first_weights[pair + 3]
+        e, f, g, h = second_weights[pair], second_weights[pair + 1], second_weights[pair + 2], second_weights[pair + 3]
+        row_a, row_b, row_c, row_d = (
+            table[index[pair]], table[index[pair + 1]], table[index[pair + 2]], table[index[pair + 3]],
+        )  # fmt: skip
+        for column in range(len(first_total)):
+            p, q, r, s = row_a[column], row_b[column], row_c[column], row_d[column]
+            first_total[column] += a * p + b * q + c * r + d * s
+            second_total[column] += e * p + f * q + g * r + h * s
+        pair += 4
+    while pair < last:
+        row = table[index[pair]]
+        for column in range(len(first_total)):
+            first_total[column] += first_weights[pair] * row[column]
+            second_total[column] += second_weights[pair] * row[column]
+        pair += 1
+
+
+@summing
+def reconstruct_both(
+    starts: Int[Array, " batch+1"], columns: Int[Array, " pairs"], first_values: Float[Array, " pairs"],
+    second_values: Float[Array, " pairs"], table: Float[Array, "d_sae d"], x: Float[Array, "batch d"], scale: float,
+    first_error: Float[Array, "batch d"], second_error: Float[Array, "batch d"],
+    first_products: Float[Array, " pairs"], second_products: Float[Array, " pairs"], first: int, last: int,
+) -> None:  # fmt: skip
+    """As `reconstruct` of either values."""
+    for row in range(first, last):
+        one, other, target = first_error[row], second_error[row], x[row]
+        for place in range(len(one)):
+            one[place] = -target[place]
+            other[place] = -target[place]
+        _add_both(one, other, columns, first_values, second_values, table, starts[row], starts[row + 1])
+        for pair in range(starts[row], starts[row + 1]):
+            vector = table[columns[pair]]
+            first_total, second_total = vector.dtype.type(0), vector.dtype.type(0)
+            for place in range(len(one)):
+                first_total += vector[place] * one[place]
+                second_total += vector[place] * other[place]
+            first_products[pair] = scale * first_total
+            second_products[pair] = scale * second_total
+
+
+@exact
 def sums_by_column(columns: Int[Array, " pairs"], values: Float[Array, " pairs"], out: Float[Array, " d_sae"]) -> None:
     out[:] = 0
     for pair, column in enumerate(columns):
         out[column] += values[pair]
 
 
-@_exact
+@exact
 def positive_by_column(
     columns: Int[Array, " pairs"], values: Float[Array, " pairs"], out: Bool[Array, " d_sae"]
 ) -> None:
@@ -197,40 +190,3 @@ def positive_by_column(
     for pair, column in enumerate(columns):
         if values[pair] > 0:
             out[column] = True
-
-
-@_summing
-def adam(
-    parameter: Float[Array, "rows d"], gradient: Float[Array, "rows d"], mean: Float[Array, "rows d"],
-    square: Float[Array, "rows d"], step_size: float, beta1: float, beta2: float, root: float, epsilon: float,
-    averaged: bool, unit: bool, first: int, last: int,
-) -> None:  # fmt: skip
-    """Adam's step (Kingma and Ba, algorithm 1) with its bias corrections in step_size and root.
-
-    Without `averaged`, beta1 is 0: the mean is the gradient, and nothing is kept. Where `unit`, rows stay on the unit
-    sphere: what of the gradient lies along its row is taken out of it, and the row is renormalised afterwards.
-    """
-    zero, one = parameter.dtype.type(0), parameter.dtype.type(1)
-    for index in range(first, last):
-        row, slope, second_moment = parameter[index], gradient[index], square[index]
-        direction = mean[index] if averaged else slope
-        if unit:
-            along = zero
-            for place in range(len(row)):
-                along += slope[place] * row[place]
-            for place in range(len(row)):
-                slope[place] -= along * row[place]
-        if averaged:
-            for place in range(len(row)):
-                direction[place] = beta1 * direction[place] + (one - beta1) * slope[place]
-        for place in range(len(row)):
-            second_moment[place] = beta2 * second_moment[place] + (one - beta2) * slope[place] * slope[place]
-        for place in range(len(row)):
-            row[place] -= step_size * direction[place] / (np.sqrt(second_moment[place]) * root + epsilon)
-        if unit:
-            square_norm = zero
-            for place in range(len(row)):
-                square_norm += row[place] * row[place]
-            shrink = one / np.sqrt(square_norm)
-            for place in range(len(row)):
-                row[place] *= shrink

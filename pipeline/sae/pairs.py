@@ -6,7 +6,7 @@ they give is summed by one thread in a fixed order, so that no bit depends on th
 """
 
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -14,13 +14,43 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline.sae import kernels
-from pipeline.sae.kernels import split
+from pipeline.sae.compiled import Array, split
 
 SPARSE_BELOW = {"cpu": 0.22}
 """Share of active pairs from which a step is dense, by kind of device (none: always dense).
 
 Measured by benchmarks/crossover.py. Part of the numerics: a change of it is a change of bits.
 """
+
+
+Decoded: TypeAlias = tuple[Tensor] | tuple[Tensor, Tensor]
+"""Values of pairs: the features, and where an auxiliary term decodes something else, this too."""
+
+
+class Reconstruction(NamedTuple):
+    """Of some values, decoded to reconstruct x."""
+
+    error: Float[Tensor, "batch d_in"]  # values @ W_dec - x
+    teaching: Tensor  # at the pairs, scale * error @ W_dec^T
+
+
+class Gathered(NamedTuple):
+    """values^T @ rows, feature by feature, not formed: Adam takes it a row at a time."""
+
+    starts: Int[Array, " d_sae+1"]  # where each feature's pairs begin, and the last's end
+    row: Int[Array, " pairs"]
+    values: Float[Array, " pairs"]
+    rows: Float[Array, "batch d_in"]
+
+    def formed(self) -> Float[Tensor, "d_sae d_in"]:
+        return _weighted_rows(self.starts, self.row, self.values, torch.from_numpy(self.rows))
+
+
+Gradient: TypeAlias = Tensor | Gathered
+
+
+def formed(gradient: Gradient) -> Tensor:
+    return gradient.formed() if isinstance(gradient, Gathered) else gradient
 
 
 class Pairs(Protocol):
@@ -35,13 +65,13 @@ class Pairs(Protocol):
         ...
 
     def reconstruct(
-        self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
-    ) -> tuple[Float[Tensor, "batch d_in"], Tensor]:
-        """The error values @ W_dec - x, and at the pairs scale * error @ W_dec^T."""
+        self, decoded: Decoded, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
+    ) -> list[Reconstruction]:
+        """What becomes of each of the values that are decoded."""
         ...
 
-    def gather(self, values: Tensor, rows: Float[Tensor, "batch d_in"]) -> Float[Tensor, "d_sae d_in"]:
-        """values^T @ rows."""
+    def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]]) -> Gradient:
+        """The sum of values^T @ rows over the terms, [d_sae, d_in]."""
         ...
 
     def collect(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
@@ -73,13 +103,17 @@ class AllPairs:
         return values @ W_dec
 
     def reconstruct(
-        self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
-    ) -> tuple[Float[Tensor, "batch d_in"], Tensor]:
-        error = values @ W_dec - x
-        return error, (scale * error) @ W_dec.T
+        self, decoded: Decoded, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
+    ) -> list[Reconstruction]:
+        errors = [values @ W_dec - x for values in decoded]
+        return [Reconstruction(error, (scale * error) @ W_dec.T) for error in errors]
 
-    def gather(self, values: Tensor, rows: Float[Tensor, "batch d_in"]) -> Float[Tensor, "d_sae d_in"]:
-        return values.T @ rows
+    def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]]) -> Gradient:
+        (values, rows), *more = terms
+        total = values.T @ rows
+        for values, rows in more:
+            total.addmm_(values.T, rows)
+        return total
 
     def collect(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
         return gradient
@@ -100,7 +134,7 @@ class AllPairs:
 class ActivePairs:
     """The active pairs in the order of the batch (compressed rows) and in the order of the features; on a CPU."""
 
-    def __init__(self, shape: torch.Size, row_start: np.ndarray, row: np.ndarray, feature: np.ndarray) -> None:
+    def __init__(self, shape: torch.Size, row_start: Array, row: Array, feature: Array) -> None:
         self.shape, self._row_start, self._feature = shape, row_start, feature
         self._feature_start, self._by_feature = np.empty(shape[1] + 1, np.int64), np.empty(len(feature), np.int64)
         kernels.order_by_column(feature, self._feature_start, self._by_feature)
@@ -114,17 +148,35 @@ class ActivePairs:
         return _weighted_rows(self._row_start, self._feature, values.numpy(), W_dec)
 
     def reconstruct(
-        self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
-    ) -> tuple[Float[Tensor, "batch d_in"], Tensor]:
-        error, products = torch.empty_like(x), torch.empty_like(values)
-        tensors = [tensor.detach().numpy() for tensor in (values, W_dec, x)]
-        factor = tensors[0].dtype.type(scale)
-        arguments = (self._row_start, self._feature, *tensors, factor, error.numpy(), products.numpy())
-        split(kernels.reconstruct, arguments, self._row_start, 2 * len(values) * x.shape[1])
-        return error, products
+        self, decoded: Decoded, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
+    ) -> list[Reconstruction]:
+        made = [Reconstruction(torch.empty_like(x), torch.empty_like(values)) for values in decoded]
+        values, errors, taught = (
+            [tensor.numpy() for tensor in tensors] for tensors in (decoded, *zip(*made, strict=True))
+        )
+        table = W_dec.detach().numpy()
+        arguments = (
+            self._row_start,
+            self._feature,
+            *values,
+            table,
+            x.numpy(),
+            table.dtype.type(scale),
+            *errors,
+            *taught,
+        )
+        loop = kernels.reconstruct if len(decoded) == 1 else kernels.reconstruct_both
+        split(loop, arguments, self._row_start, 2 * len(decoded) * len(self._feature) * x.shape[1])
+        return made
 
-    def gather(self, values: Tensor, rows: Float[Tensor, "batch d_in"]) -> Float[Tensor, "d_sae d_in"]:
-        return _weighted_rows(self._feature_start, self._row_by_feature, values.numpy()[self._by_feature], rows)
+    def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]]) -> Gradient:
+        values = [values.numpy()[self._by_feature] for values, _ in terms]
+        if len(terms) == 1:
+            return Gathered(self._feature_start, self._row_by_feature, values[0], terms[0][1].numpy())
+        # A pair's terms side by side, and the rows of one term below another's.
+        row = self._row_by_feature[:, None] + np.arange(len(terms), dtype=np.int32) * self.shape[0]
+        rows = torch.cat([rows for _, rows in terms]).numpy()
+        return Gathered(len(terms) * self._feature_start, row.ravel(), np.stack(values, axis=1).ravel(), rows)
 
     def collect(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
         return self.sum(gradient)
@@ -179,12 +231,12 @@ def choose_pairs(products: Float[Tensor, "batch d_sae"], threshold: Float[Tensor
 
 
 @lru_cache(maxsize=2)
-def _marks(shape: torch.Size) -> np.ndarray:
+def _marks(shape: torch.Size) -> Array:
     """Memory for marks, used again: fresh pages for every step would cost as much as the marking."""
     return np.empty(shape, np.bool_)
 
 
-def _weighted_rows(starts: np.ndarray, index: np.ndarray, weights: np.ndarray, table: Tensor) -> Tensor:
+def _weighted_rows(starts: Array, index: Array, weights: Array, table: Tensor) -> Tensor:
     """Weighted sums of a table's rows by group."""
     out = table.new_empty(len(starts) - 1, table.shape[1])
     arguments = (starts, index, weights, table.detach().numpy(), out.numpy())

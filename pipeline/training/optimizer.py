@@ -1,15 +1,18 @@
 """Adam with the decoder kept at unit norm."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.optim.adam import adam
+from torch.optim.adam import adam as adam_of_torch
 
 from pipeline.config import TrainConfig
-from pipeline.sae import kernels
-from pipeline.sae.base import SAE
+from pipeline.sae.base import SAE, by_feature
+from pipeline.sae.compiled import Array, split
+from pipeline.sae.pairs import Gathered, Gradient, formed
+from pipeline.training.adam import adam, adam_of_gathered
 
 
 @dataclass
@@ -40,39 +43,42 @@ class Optimizer:
         self.steps = 0
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """Move every parameter that has a gradient by it."""
+    def step(self, gradients: Mapping[str, Gradient], learning_rate: float) -> None:
+        """Move each parameter by its gradient; one that lies there as a tensor may be changed."""
         self.steps += 1
-        for name, parameter in self.sae.named_parameters():
-            if parameter.grad is None:
-                continue
-            values, gradient = _by_feature(name, parameter), _by_feature(name, parameter.grad)
+        for name, gradient in gradients.items():
+            values = by_feature(name, getattr(self.sae, name))
             if name not in self.moments:
                 self.moments[name] = Moments.of(values, self.train.beta1)
             move = self._move if values.device.type == "cpu" else self._move_by_torch
             move(values, gradient, self.moments[name], learning_rate, unit=name == "W_dec")
 
-    def _move(self, values: Tensor, gradient: Tensor, moments: Moments, learning_rate: float, unit: bool) -> None:
-        """All in one pass over a CPU's memory."""
-        train, number = self.train, values.numpy().dtype.type
+    def _move(self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool) -> None:
+        """In one pass over a CPU's memory."""
+        train, averaged = self.train, moments.exp_avg is not None
         step_size = learning_rate / (1 - train.beta1**self.steps)
         root = 1 / (1 - train.beta2**self.steps) ** 0.5
-        averaged, mean = moments.exp_avg is not None, gradient if moments.exp_avg is None else moments.exp_avg
-        rows = [_rows(tensor).numpy() for tensor in (values, gradient, mean, moments.exp_avg_sq)]
-        factors = (number(each) for each in (step_size, train.beta1, train.beta2, root, train.epsilon))
-        arguments = (*rows, *factors, averaged, unit)
-        kernels.split(kernels.adam, arguments, len(rows[0]), 8 * values.numel())
+        mean = moments.exp_avg_sq if moments.exp_avg is None else moments.exp_avg  # not looked at without beta1
+        rows = [_rows(tensor) for tensor in (values, mean, moments.exp_avg_sq)]
+        factors = map(rows[0].dtype.type, (step_size, train.beta1, train.beta2, root, train.epsilon))
+        common = (*rows, *factors, averaged, unit)
+        if isinstance(gradient, Gathered):
+            work = 8 * values.numel() + len(gradient.values) * values.shape[1]
+            split(adam_of_gathered, (*gradient, *common), gradient.starts, work)
+        else:
+            split(adam, (_rows(gradient), *common), len(rows[0]), 8 * values.numel())
 
     def _move_by_torch(
-        self, values: Tensor, gradient: Tensor, moments: Moments, learning_rate: float, unit: bool
+        self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
     ) -> None:
         """The same by PyTorch's kernels."""
+        gradient = formed(gradient)
         if unit:
             along = torch.linalg.vecdot(gradient, values)
             gradient.addcmul_(values, along[:, None], value=-1)
         steps = torch.tensor(self.steps - 1.0, device=values.device)
         mean = torch.zeros_like(gradient) if moments.exp_avg is None else moments.exp_avg
-        adam(
+        adam_of_torch(
             [values], [gradient], [mean], [moments.exp_avg_sq], [], [steps], fused=True, amsgrad=False,
             beta1=self.train.beta1, beta2=self.train.beta2, lr=learning_rate, weight_decay=0.0,
             eps=self.train.epsilon, maximize=False,
@@ -103,10 +109,5 @@ class Optimizer:
                 self.moments[name] = Moments(saved[f"adam.{name}.exp_avg_sq"], saved.get(f"adam.{name}.exp_avg"))
 
 
-def _by_feature(name: str, tensor: Float[Tensor, "..."]) -> Tensor:
-    """The tensor, or for W_enc another view of its memory."""
-    return tensor.T if name == "W_enc" else tensor
-
-
-def _rows(tensor: Float[Tensor, "..."]) -> Float[Tensor, "rows n"]:
-    return tensor if tensor.ndim == 2 else tensor[None]
+def _rows(tensor: Float[Tensor, "..."]) -> Float[Array, "rows n"]:
+    return (tensor if tensor.ndim == 2 else tensor[None]).numpy()

@@ -61,7 +61,7 @@ class Trainer:
         x = block.batch(self.run.hook_name, step) * self.scale
         lr, coefficient = learning_rate(train, step), sparsity_coefficient(train, self.run.sparsity_coefficient, step)
         taken = self.sae.take_gradients(x, coefficient)
-        self.optimizer.step(lr)
+        self.optimizer.step(taken.gradients, lr)
         self.steps_silent.add_(1).masked_fill_(taken.fired(), 0)
         self.sparse_steps += taken.sparse
         self.step += 1

@@ -17,7 +17,7 @@ def test_l0_is_as_asked_and_stays(architecture, l0):
     for _ in range(3):
         taken = made.sae.take_gradients(x * made.scale, 1.0)
         assert taken.l0() == pytest.approx(l0, abs=1.0)
-        made.optimizer.step(1e-12)
+        made.optimizer.step(taken.gradients, 1e-12)
 
 
 def test_calls_take_turns_and_the_slow_come_less_often():

@@ -5,11 +5,12 @@ import torch
 from torch import Tensor
 
 from pipeline.sae import pairs
+from pipeline.sae.base import SAE, Step
 from pipeline.sae.baseline import BaselineConfig, BaselineSAE
 from pipeline.sae.elementwise import ElementwiseSAE
 from pipeline.sae.gated import GatedConfig, GatedSAE
 from pipeline.sae.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
-from pipeline.sae.pairs import ActivePairs, AllPairs
+from pipeline.sae.pairs import ActivePairs, AllPairs, formed
 
 D_IN, D_SAE, BATCH, COEFFICIENT = 24, 96, 50, 0.3
 MAKERS = {
@@ -47,21 +48,19 @@ def make_active(sae: ElementwiseSAE, share: float) -> None:
         bias -= padded[cut : cut + 2].mean()  # between two pairs: none is at zero but for rounding
 
 
-def gradients(sae: ElementwiseSAE) -> dict[str, Tensor]:
-    return {name: parameter.grad.clone() for name, parameter in sae.named_parameters() if parameter.grad is not None}
+def gradients(step: Step) -> dict[str, Tensor]:
+    return {name: formed(gradient) for name, gradient in step.gradients.items()}
 
 
 def by_autograd(sae: ElementwiseSAE, x: Tensor) -> dict[str, Tensor]:
-    sae.zero_grad()
-    sae.training_losses(x).total(COEFFICIENT).backward()
-    return gradients(sae)
+    return gradients(SAE.take_gradients(sae, x, COEFFICIENT))
 
 
 def written_out(sae: ElementwiseSAE, x: Tensor, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     monkeypatch.setitem(pairs.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
-    sae.zero_grad()
-    assert sae.take_gradients(x, COEFFICIENT).sparse == sparse
-    return gradients(sae)
+    step = sae.take_gradients(x, COEFFICIENT)
+    assert step.sparse == sparse
+    return gradients(step)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -95,9 +94,9 @@ def test_single_precision_is_as_good_as_the_dense_steps(share, sae, monkeypatch)
 def test_a_step_says_what_the_loss_was_made_of(sparse, sae, monkeypatch) -> None:
     make_active(sae, 0.1)
     monkeypatch.setitem(pairs.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
-    losses, step = sae.training_losses(inputs()), sae.take_gradients(inputs(), COEFFICIENT)
-    assert step.terms() == pytest.approx(losses.terms(), rel=1e-12)
-    assert step.l0() == losses.l0() and torch.equal(step.fired(), losses.fired())
+    plain, step = SAE.take_gradients(sae, inputs(), COEFFICIENT), sae.take_gradients(inputs(), COEFFICIENT)
+    assert step.terms() == pytest.approx(plain.terms(), rel=1e-12)
+    assert step.l0() == plain.l0() and torch.equal(step.fired(), plain.fired())
     assert 0 < step.fired().sum() < D_SAE
 
 
@@ -134,6 +133,6 @@ def test_a_gated_steps_sparse_bits_do_not_follow_the_number_of_threads() -> None
             sae.b_gate.fill_(-1.6)
         step = sae.take_gradients(x, COEFFICIENT)
         assert step.sparse and step.l0() > 50
-        found.append(gradients(sae) | {"terms": torch.tensor(step.terms(), dtype=torch.float64)})
+        found.append(gradients(step) | {"terms": torch.tensor(step.terms(), dtype=torch.float64)})
     for name, value in found[0].items():
         assert torch.equal(value, found[1][name]), name

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.sae import kernels
-from pipeline.sae.kernels import split
+from pipeline.sae import compiled, kernels
+from pipeline.sae.compiled import split
 
 BATCH, D_SAE, D_IN = 9, 37, 21  # no multiple of eight
 
@@ -58,7 +58,7 @@ def test_products_and_sums_over_pairs_are_those_of_the_dense_matrices(drawn) -> 
 
 
 def test_split_covers_every_group_once_whatever_the_number_of_threads(monkeypatch) -> None:
-    monkeypatch.setattr(kernels, "SPLIT_FROM", 0)
+    monkeypatch.setattr(compiled, "SPLIT_FROM", 0)
     starts = np.cumsum([0, 5, 0, 0, 100, 1, 3, 0, 7])
     for threads in (1, 2, 3, 7):
         torch.set_num_threads(threads)
@@ -69,7 +69,7 @@ def test_split_covers_every_group_once_whatever_the_number_of_threads(monkeypatc
 
 
 def test_an_error_in_a_thread_is_raised(monkeypatch) -> None:
-    monkeypatch.setattr(kernels, "SPLIT_FROM", 0)
+    monkeypatch.setattr(compiled, "SPLIT_FROM", 0)
     torch.set_num_threads(2)
 
     def loop(first: int, last: int) -> None:

@@ -5,7 +5,10 @@ import torch
 from torch import Tensor
 
 from pipeline.config import TrainConfig
+from pipeline.sae import pairs
+from pipeline.sae.base import SAE
 from pipeline.sae.gated import GatedConfig, GatedSAE
+from pipeline.sae.pairs import Gathered, formed
 from pipeline.training.optimizer import Optimizer
 
 D_IN, D_SAE, RATE = 6, 10, 0.05
@@ -24,9 +27,7 @@ def make(beta1: float = 0.0) -> tuple[GatedSAE, Optimizer]:
 
 def take_step(sae: GatedSAE, optimizer: Optimizer, seed: int) -> None:
     x = torch.randn(32, D_IN, generator=torch.Generator().manual_seed(seed)).to(sae.b_dec.dtype)
-    sae.zero_grad()
-    sae.training_losses(x).total(0.1).backward()
-    optimizer.step(RATE)
+    optimizer.step(SAE.take_gradients(sae, x, 0.1).gradients, RATE)
 
 
 def moments(sae: GatedSAE, optimizer: Optimizer) -> dict[str, Tensor]:
@@ -59,28 +60,28 @@ def test_decoder_has_unit_norm_after_every_step() -> None:
         torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(D_SAE), rtol=0, atol=3e-7)
 
 
-def test_gradient_along_each_feature_is_removed_and_no_more() -> None:
-    sae, optimizer = make()
-    rows = sae.W_dec.detach().clone()
-    gradient = torch.randn(D_SAE, D_IN, generator=torch.Generator().manual_seed(1))
-    for parameter in sae.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    sae.W_dec.grad = gradient.clone()
-    optimizer.step(RATE)
-    along = (gradient * rows).sum(1, keepdim=True)
-    assert along.abs().min() > 0.01
-    torch.testing.assert_close(sae.W_dec.grad, gradient - along * rows)
-    assert (sae.W_dec.grad * rows).sum(1).abs().max() < 1e-6
-
-
-def test_moments_see_the_projected_gradient() -> None:
+def test_moments_see_the_gradient_without_what_lies_along_each_feature() -> None:
     """Adam divides by the root of its second moment: a component removed after it would leave a trace there."""
     sae, optimizer = make()
-    before = sae.W_dec.detach().clone()
-    take_step(sae, optimizer, 0)
-    assert sae.W_dec.grad is not None
-    torch.testing.assert_close(optimizer.moments["W_dec"].exp_avg_sq, 0.001 * sae.W_dec.grad.square())
-    assert (sae.W_dec.grad * before).sum(1).abs().max() < 1e-5
+    rows, gradient = sae.W_dec.detach().clone(), torch.randn(D_SAE, D_IN, generator=torch.Generator().manual_seed(1))
+    along = (gradient * rows).sum(1, keepdim=True)
+    assert along.abs().min() > 0.01
+    optimizer.step({"W_dec": gradient.clone()}, RATE)
+    torch.testing.assert_close(optimizer.moments["W_dec"].exp_avg_sq, 0.001 * (gradient - along * rows).square())
+
+
+@pytest.mark.parametrize("beta1", [0.0, 0.9])
+def test_gradients_over_pairs_move_as_the_matrices_they_stand_for(beta1: float, monkeypatch) -> None:
+    monkeypatch.setitem(pairs.SPARSE_BELOW, "cpu", 2.0)
+    (sae, optimizer), (other, by_matrix) = make(beta1), make(beta1)
+    x = torch.randn(32, D_IN, generator=torch.Generator().manual_seed(4))
+    for _ in range(3):
+        gradients = sae.take_gradients(x, 0.1).gradients
+        assert isinstance(gradients["W_enc"], Gathered) and isinstance(gradients["W_dec"], Gathered)
+        by_matrix.step({name: formed(gradient) for name, gradient in gradients.items()}, RATE)
+        optimizer.step(gradients, RATE)
+    for name, parameter in sae.named_parameters():
+        torch.testing.assert_close(parameter, other.get_parameter(name))
 
 
 def test_step_takes_the_learning_rate_it_is_given() -> None:
@@ -88,8 +89,7 @@ def test_step_takes_the_learning_rate_it_is_given() -> None:
     sae, optimizer = make()
     before = sae.b_dec.detach().clone()
     x = torch.randn(32, D_IN, generator=torch.Generator().manual_seed(2))
-    sae.training_losses(x).total(0.1).backward()
-    optimizer.step(RATE / 10)
+    optimizer.step(SAE.take_gradients(sae, x, 0.1).gradients, RATE / 10)
     torch.testing.assert_close((sae.b_dec - before).abs(), torch.full((D_IN,), RATE / 10))
 
 

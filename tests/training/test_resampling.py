@@ -32,9 +32,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[SAE, Optimizer]:
         sae.W_dec.div_(sae.W_dec.norm(dim=1, keepdim=True))
     optimizer = Optimizer(sae, TrainConfig(steps=10, batch=300, lr=1e-2, beta1=0.9))
     for _ in range(4):
-        sae.zero_grad()
-        sae.training_losses(inputs()).total(0.1).backward()
-        optimizer.step(1e-2)
+        optimizer.step(sae.take_gradients(inputs(), 0.1).gradients, 1e-2)
     return sae, optimizer
 
 

@@ -1,0 +1,67 @@
+"""Loops compiled by Numba for a CPU, and their ranges split over threads.
+
+Each number is summed by one thread in an order of its own, so that no bit depends on how a loop is split.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+
+Array = np.ndarray
+
+SPLIT_FROM = 16_000_000
+"""Multiplications, some 0.5 ms, below which a second thread gains less than it costs to wake it."""
+
+
+def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Machine code without Python's lock, kept beside this file or in the user's cache where either can be written."""
+
+    def compile_(function: Callable[..., Any]) -> Any:
+        try:
+            return numba.njit(nogil=True, error_model="numpy", cache=True, **options)(function)
+        except RuntimeError:  # no folder can be written
+            return numba.njit(nogil=True, error_model="numpy", **options)(function)
+
+    return compile_
+
+
+exact = _compiled()
+summing = _compiled(fastmath={"contract", "reassoc", "nsz"})  # sums of vectors' elements in any fixed order
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="kernel")
+
+
+def split(loop: Callable[..., None], arguments: tuple[Any, ...], groups: int | Array, work: float) -> None:
+    """Call loop(*arguments, first, last) over ranges that cover all groups, in parallel where the work is worth it.
+
+    Args:
+        groups: how many, each as much work as another; or where each one's pairs start, and the last's end.
+        work: multiplications, or what takes as long.
+    """
+    count = groups if isinstance(groups, int) else len(groups) - 1
+    threads = torch.get_num_threads() if work >= SPLIT_FROM else 1
+    if threads == 1:
+        loop(*arguments, 0, count)
+        return
+    own, *others = pairwise(_cuts(groups, count, threads))
+    given = [_pool(threads - 1).submit(loop, *arguments, *bounds) for bounds in others]
+    loop(*arguments, *own)
+    for part in given:
+        part.result()
+
+
+def _cuts(groups: int | Array, count: int, threads: int) -> list[int]:
+    """Bounds of as many ranges as threads, each with as many groups or pairs."""
+    if isinstance(groups, int):
+        return [count * part // threads for part in range(threads + 1)]
+    inner = np.searchsorted(groups, [groups[-1] * part // threads for part in range(1, threads)])
+    return [0, *inner.tolist(), count]
