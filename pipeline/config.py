@@ -92,6 +92,7 @@ class TrainConfig:
     epsilon: float = 1e-8
     input_scale: str = "sqrt_d_in"  # E||x||^2 = d_in; or none
     b_dec_init: str = "mean"  # or zero
+    precision: str = "float32"  # of matrix products; or bfloat16, summed in float32
     tied_init: bool = True  # W_enc starts along the transpose of W_dec
     encoder_norm: float = 0.1  # of W_enc's columns at the start
     block: int = 65536  # activations shuffled together

@@ -111,6 +111,7 @@ def check(run: RunConfig) -> None:
     """What types cannot say. The model's own limits (layers, hooks) are checked in `pipeline.sites`."""
     train = run.train
     _one_of("train.input_scale", train.input_scale, ("sqrt_d_in", "none"))
+    _one_of("train.precision", train.precision, ("float32", "bfloat16"))
     _one_of("train.b_dec_init", train.b_dec_init, ("mean", "zero"))
     _one_of("data.packing", run.data.packing, ("document", "concatenate"))
     _one_of("data.source", run.data.source, ("bundled", "files", "hub"))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipeline.sae.base import SAE, Losses, squared_error
 from pipeline.sae.pairs import ActivePairs, Gradient, Pairs, choose_pairs
+from pipeline.sae.precision import FLOAT32, product
 
 
 class Products(NamedTuple):
@@ -88,6 +89,8 @@ class ElementwiseSAE(SAE):
 
     gate_bias: ClassVar[str]
     """The parameter [d_sae] that decides which features are active."""
+    precision = FLOAT32
+    """Of the training step's matrix products."""
     auxiliary_frozen: ClassVar[bool] = True
     """Whether the decoder of the auxiliary term is a frozen copy, which learns nothing from it."""
 
@@ -112,8 +115,8 @@ class ElementwiseSAE(SAE):
         return -bias
 
     def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
-        product = self.products(x)
-        return self.activations(Products(product, product), self.by_feature()).f
+        encoded = self.products(x)
+        return self.activations(Products(encoded, encoded), self.by_feature()).f
 
     @torch.no_grad()
     def code(self, x: Float[Tensor, "batch d_in"]) -> tuple[Pairs, Tensor]:
@@ -123,8 +126,8 @@ class ElementwiseSAE(SAE):
 
     def training_losses(self, x: Float[Tensor, "batch d_in"]) -> Losses:
         """The loss as it stands, for autograd: what the training step is checked against."""
-        product = x @ self.W_enc
-        products = Products(product - self.b_dec @ self.W_enc, product - self.b_dec.detach() @ self.W_enc)
+        encoded = x @ self.W_enc
+        products = Products(encoded - self.b_dec @ self.W_enc, encoded - self.b_dec.detach() @ self.W_enc)
         f, gate, penalised = self.activations(products, self.by_feature())
         auxiliary = x.new_zeros(())
         if gate is not None:
@@ -140,7 +143,8 @@ class ElementwiseSAE(SAE):
         the only one that must look at silent features; the others are formed over active pairs once these are few.
         """
         centred, scale = x - self.b_dec, 2 / len(x)
-        pairs, products, sparse = choose_pairs(centred @ self.W_enc, self.silent_up_to())
+        encoded = product(centred, self.W_enc, self.precision)
+        pairs, products, sparse = choose_pairs(encoded, self.silent_up_to(), self.precision)
         made = self.differentiable(pairs, products)
         f, gate, penalised = made.activations
         decoded = (f,) if gate is None else (f, gate)

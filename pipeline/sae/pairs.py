@@ -5,6 +5,7 @@ silent. Both classes have the same operations; the sparse ones leave the zeros o
 they give is summed by one thread in a fixed order, so that no bit depends on the number of threads.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -15,11 +16,13 @@ from torch import Tensor
 
 from pipeline.sae import kernels
 from pipeline.sae.compiled import Array, split
+from pipeline.sae.precision import FLOAT32, product
 
-SPARSE_BELOW = {"cpu": 0.22}
+SPARSE_BELOW = {"cpu": 0.22, "cuda": 0.005}
 """Share of active pairs from which a step is dense, by kind of device (none: always dense).
 
-Measured by benchmarks/crossover.py. Part of the numerics: a change of it is a change of bits.
+On a CPU measured by benchmarks/crossover.py; on a GPU reckoned from an H200's bandwidth and bfloat16 rate.
+Part of the numerics: a change of it is a change of bits.
 """
 
 
@@ -46,11 +49,17 @@ class Gathered(NamedTuple):
         return _weighted_rows(self.starts, self.row, self.values, torch.from_numpy(self.rows))
 
 
-Gradient: TypeAlias = Tensor | Gathered
+class Formable(Protocol):
+    """A gradient of W_enc or W_dec, [d_sae, d_in], that is not formed yet."""
+
+    def formed(self) -> Float[Tensor, "d_sae d_in"]: ...
+
+
+Gradient: TypeAlias = Tensor | Formable
 
 
 def formed(gradient: Gradient) -> Tensor:
-    return gradient.formed() if isinstance(gradient, Gathered) else gradient
+    return gradient if isinstance(gradient, Tensor) else gradient.formed()
 
 
 class Pairs(Protocol):
@@ -93,27 +102,27 @@ class Pairs(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class AllPairs:
     """Dense matrix products."""
+
+    precision: str = FLOAT32
 
     def spread(self, by_feature: Float[Tensor, " d_sae"]) -> Tensor:
         return by_feature
 
     def decode(self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"]) -> Float[Tensor, "batch d_in"]:
-        return values @ W_dec
+        return product(values, W_dec, self.precision)
 
     def reconstruct(
         self, decoded: Decoded, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
     ) -> list[Reconstruction]:
-        errors = [values @ W_dec - x for values in decoded]
-        return [Reconstruction(error, (scale * error) @ W_dec.T) for error in errors]
+        errors = [self.decode(values, W_dec) - x for values in decoded]
+        return [Reconstruction(error, product(scale * error, W_dec.T, self.precision)) for error in errors]
 
     def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]]) -> Gradient:
-        (values, rows), *more = terms
-        total = values.T @ rows
-        for values, rows in more:
-            total.addmm_(values.T, rows)
-        return total
+        first, *others = (product(values.T, rows, self.precision) for values, rows in terms)
+        return sum(others, start=first)
 
     def collect(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
         return gradient
@@ -208,26 +217,45 @@ class Chosen(NamedTuple):
     sparse: bool
 
 
-def choose_pairs(products: Float[Tensor, "batch d_sae"], threshold: Float[Tensor, " d_sae"]) -> Chosen:
+def choose_pairs(
+    products: Float[Tensor, "batch d_sae"], threshold: Float[Tensor, " d_sae"], precision: str = FLOAT32
+) -> Chosen:
     """The pairs whose product exceeds their feature's threshold where they are few, else all.
 
-    A function of shape and count alone, never of a timing.
+    A function of shape and count alone, never of a timing. On a GPU the host waits for the count, here and nowhere else
+    in a step.
     """
-    share = SPARSE_BELOW.get(products.device.type)
-    if share is None:
-        return Chosen(AllPairs(), products, False)
-    values = products.detach().numpy()
+    kind = products.device.type
+    listed = _active_on_cpu if kind == "cpu" else _active_on_device
+    found = listed(products.detach(), threshold.detach(), round(SPARSE_BELOW.get(kind, 0.0) * products.numel()))
+    return Chosen(*found, True) if found else Chosen(AllPairs(precision), products, False)
+
+
+def _active_on_device(products: Tensor, threshold: Tensor, most: int) -> tuple[Pairs, Tensor] | None:
+    """The active pairs and their products, where there are fewer than `most`."""
+    active = products > threshold
+    if active.sum().item() >= most:
+        return None
+    from pipeline.sae.device_pairs import DevicePairs  # imports Triton
+
+    pairs = DevicePairs(active)
+    return pairs, products.flatten()[pairs.places]
+
+
+def _active_on_cpu(products: Tensor, threshold: Tensor, most: int) -> tuple[Pairs, Tensor] | None:
+    """As `_active_on_device`."""
+    values = products.numpy()
     active, counts = _marks(products.shape), np.empty(len(values), np.int64)
-    split(kernels.mark, (values, threshold.detach().numpy(), active, counts), len(values), 8 * values.size)
+    split(kernels.mark, (values, threshold.numpy(), active, counts), len(values), 8 * values.size)
     row_start = np.zeros(len(values) + 1, np.int64)
     np.cumsum(counts, out=row_start[1:])
     count = row_start[-1]
-    if count >= share * values.size:
-        return Chosen(AllPairs(), products, False)
+    if count >= most:
+        return None
     row, feature, listed = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, values.dtype)
     arguments = (active, values, row_start, row, feature, listed)
     split(kernels.list_marked, arguments, row_start, 8 * values.size)
-    return Chosen(ActivePairs(products.shape, row_start, row, feature), torch.from_numpy(listed), True)
+    return ActivePairs(products.shape, row_start, row, feature), torch.from_numpy(listed)
 
 
 @lru_cache(maxsize=2)

@@ -5,7 +5,10 @@ from torch.nn import functional
 
 from pipeline.activations import Calibration
 from pipeline.config import RunConfig
+from pipeline.errors import UserError
 from pipeline.sae.base import SAE
+from pipeline.sae.elementwise import ElementwiseSAE
+from pipeline.sae.precision import FLOAT32
 from pipeline.sae.registry import sae_class
 
 
@@ -28,4 +31,10 @@ def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SA
             sae.W_enc.copy_((2 * torch.rand(d_in, d_sae, generator=generator) - 1) * bound * train.encoder_norm)
         if train.b_dec_init == "mean":
             sae.b_dec.copy_(calibration.mean.cpu() * calibration.scale(train.input_scale))
+    if train.precision != FLOAT32:
+        if not isinstance(sae, ElementwiseSAE):
+            raise UserError(
+                f"train.precision={train.precision}: {run.architecture.name} is trained by autograd in {FLOAT32}"
+            )
+        sae.precision = train.precision
     return sae.to(calibration.activations.device), generator

@@ -50,23 +50,41 @@ class Optimizer:
             values = by_feature(name, getattr(self.sae, name))
             if name not in self.moments:
                 self.moments[name] = Moments.of(values, self.train.beta1)
-            move = self._move if values.device.type == "cpu" else self._move_by_torch
+            if isinstance(gradient, Tensor):
+                move = self._move_on_cpu if values.device.type == "cpu" else self._move_by_torch
+            else:
+                move = self._move_on_cpu if isinstance(gradient, Gathered) else self._move_by_triton
             move(values, gradient, self.moments[name], learning_rate, unit=name == "W_dec")
 
-    def _move(self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool) -> None:
-        """In one pass over a CPU's memory."""
-        train, averaged = self.train, moments.exp_avg is not None
+    def _factors(self, learning_rate: float) -> tuple[float, ...]:
+        """Step size with beta1's bias correction, betas, beta2's correction of the root, epsilon."""
+        train = self.train
         step_size = learning_rate / (1 - train.beta1**self.steps)
-        root = 1 / (1 - train.beta2**self.steps) ** 0.5
+        return step_size, train.beta1, train.beta2, 1 / (1 - train.beta2**self.steps) ** 0.5, train.epsilon
+
+    def _move_on_cpu(
+        self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
+    ) -> None:
+        """In one pass over a CPU's memory."""
         mean = moments.exp_avg_sq if moments.exp_avg is None else moments.exp_avg  # not looked at without beta1
         rows = [_rows(tensor) for tensor in (values, mean, moments.exp_avg_sq)]
-        factors = map(rows[0].dtype.type, (step_size, train.beta1, train.beta2, root, train.epsilon))
-        common = (*rows, *factors, averaged, unit)
+        common = (*rows, *map(rows[0].dtype.type, self._factors(learning_rate)), moments.exp_avg is not None, unit)
         if isinstance(gradient, Gathered):
             work = 8 * values.numel() + len(gradient.values) * values.shape[1]
             split(adam_of_gathered, (*gradient, *common), gradient.starts, work)
         else:
-            split(adam, (_rows(gradient), *common), len(rows[0]), 8 * values.numel())
+            split(adam, (_rows(formed(gradient)), *common), len(rows[0]), 8 * values.numel())
+
+    def _move_by_triton(
+        self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
+    ) -> None:
+        """In one pass over a GPU's memory."""
+        from pipeline.sae.device_pairs import GatheredOnDevice
+        from pipeline.training import triton_adam
+
+        assert isinstance(gradient, GatheredOnDevice)
+        factors = self._factors(learning_rate)
+        triton_adam.adam_of_gathered(gradient, values, moments.exp_avg, moments.exp_avg_sq, factors, unit)
 
     def _move_by_torch(
         self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool

@@ -41,7 +41,7 @@ def test_a_cpus_one_pass_is_torchs_adam(beta1: float, monkeypatch: pytest.Monkey
     """PyTorch's is what other devices use; in float64."""
     (sae, optimizer), (other, by_torch) = make(beta1), make(beta1)
     sae.double(), other.double()
-    monkeypatch.setattr(by_torch, "_move", by_torch._move_by_torch)
+    monkeypatch.setattr(by_torch, "_move_on_cpu", by_torch._move_by_torch)
     for seed in range(10):
         take_step(sae, optimizer, seed)
         take_step(other, by_torch, seed)
