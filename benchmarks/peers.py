@@ -37,12 +37,13 @@ def versions() -> dict[str, str]:
     return {name: version(DISTRIBUTIONS[name]) for name in installed()}
 
 
-def peer(name: str, sae: ElementwiseSAE, sparsity_coefficient: float, batch: int) -> Peer:
-    """A peer's trainer that holds a copy of our SAE."""
-    return {SAELENS: _saelens, DICTIONARY_LEARNING: _dictionary_learning}[name](sae, sparsity_coefficient, batch)
+def peer(name: str, sae: ElementwiseSAE, sparsity_coefficient: float, batch: int, precision: str = "float32") -> Peer:
+    """A peer's trainer that holds a copy of our SAE; with bfloat16 each has the autocast that its loop would set."""
+    make = {SAELENS: _saelens, DICTIONARY_LEARNING: _dictionary_learning}[name]
+    return make(sae, sparsity_coefficient, batch, precision == "bfloat16")
 
 
-def _saelens(sae: ElementwiseSAE, sparsity_coefficient: float, batch: int) -> Peer:
+def _saelens(sae: ElementwiseSAE, sparsity_coefficient: float, batch: int, autocast: bool) -> Peer:
     from sae_lens import GatedTrainingSAE, GatedTrainingSAEConfig, StandardTrainingSAE, StandardTrainingSAEConfig
     from sae_lens.config import SAETrainerConfig
     from sae_lens.saes.sae import TrainStepInput
@@ -60,7 +61,7 @@ def _saelens(sae: ElementwiseSAE, sparsity_coefficient: float, batch: int) -> Pe
     trainer = SAETrainer(
         SAETrainerConfig(
             total_training_samples=10_000 * batch, train_batch_size_samples=batch, lr=LEARNING_RATE,
-            lr_end=LEARNING_RATE, device=device,
+            lr_end=LEARNING_RATE, device=device, autocast=autocast,
         ),
         theirs, data_provider=iter(()),
     )  # fmt: skip
@@ -80,7 +81,7 @@ def _saelens(sae: ElementwiseSAE, sparsity_coefficient: float, batch: int) -> Pe
     return Peer(step, gradients)
 
 
-def _dictionary_learning(sae: ElementwiseSAE, sparsity_coefficient: float, batch: int) -> Peer:
+def _dictionary_learning(sae: ElementwiseSAE, sparsity_coefficient: float, batch: int, autocast: bool) -> Peer:
     from dictionary_learning.trainers.gdm import GatedSAETrainer
     from dictionary_learning.trainers.standard import StandardTrainer
 
@@ -99,8 +100,13 @@ def _dictionary_learning(sae: ElementwiseSAE, sparsity_coefficient: float, batch
     )  # fmt: skip
     _copy(sae, dict(trainer.ae.named_parameters()), names)
     steps = iter(range(10_000))
+
+    def step(x: Tensor) -> None:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
+            trainer.update(next(steps), x)
+
     return Peer(
-        lambda x: trainer.update(next(steps), x), lambda x: _taken(trainer.loss(x, step=0), trainer.ae, names)
+        step, lambda x: _taken(trainer.loss(x, step=0), trainer.ae, names)
     )  # fmt: skip
 
 

@@ -45,6 +45,7 @@ class Case(NamedTuple):
     in_a_row: int
     threads: int | None  # all where None
     figure: str | None = None  # the bar that its ratio is held to
+    precision: str = "float32"  # of matrix products, everyone's
 
 
 LARGE = [
@@ -55,6 +56,10 @@ DEFAULT = [
     Case(a, 256, 256, width, l0, 30, 5, 20, 1, "step_default" if (a, l0) == ("gated", 30) else None)
     for a, width in (("gated", 1024), ("baseline", 1536)) for l0 in (5, 30, 100)
 ]  # fmt: skip
+
+GPU = [
+    Case(a, 4096, 2560, 2**17, l0, 15, 3, 1, None, None, "bfloat16") for a in ("gated", "baseline") for l0 in (20, 82)
+]
 
 
 def interleaved(
@@ -71,8 +76,11 @@ def interleaved(
     return times
 
 
-def products(x: Tensor, sae: ElementwiseSAE) -> dict[str, Callable[[], object]]:
+def products(x: Tensor, sae: ElementwiseSAE, precision: str = "float32") -> dict[str, Callable[[], object]]:
     """The encoder's product in torch's ways: what counts as the floor is the fastest."""
+    if precision == "bfloat16":
+        x, by_feature = x.bfloat16(), sae.W_enc.detach().bfloat16()
+        return {"product": lambda: x @ by_feature}
     by_feature, by_input = sae.W_enc.detach(), sae.W_enc.detach().contiguous()
     out = x @ by_input
     return {
@@ -91,6 +99,14 @@ def in_a_row(call: Callable[[], object], times: int) -> Callable[[], object]:
     return repeated
 
 
+def peak_bytes(step: Callable[[], object], sae: ElementwiseSAE) -> float:
+    """A GPU's memory at the worst moment of two steps, for each of the SAE's parameters."""
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    step()
+    return torch.cuda.max_memory_allocated() / sum(p.numel() for p in sae.parameters())
+
+
 def measure(case: Case, table: Table, options: Options) -> float:
     """Time everyone at one shape; returns our step divided by the floor."""
     batch, repeats = case.batch, options.fewer(case.repeats, 3)
@@ -99,13 +115,14 @@ def measure(case: Case, table: Table, options: Options) -> float:
     shape = StreamShape(256, 16, batch, contexts)
     x = torch.randn(contexts * 255, case.d_in, device=options.device)
     block = Block(0, shape, {"hook": x})
-    trained = trainer(case.architecture, x, batch, case.d_sae, case.l0)
+    trained = trainer(case.architecture, x, batch, case.d_sae, case.l0, case.precision)
     sae, inputs, rate = trained.sae, x[:batch] * trained.scale, machine.MatmulRate(options.device)
     assert isinstance(sae, ElementwiseSAE)
     calls: dict[str, tuple[Callable[[], object], int]] = {OURS: (lambda: trained._train_step(block), 1)}
-    calls |= {name: (call, 1) for name, call in products(inputs, sae).items()}
+    peak = peak_bytes(calls[OURS][0], sae) if options.device.startswith("cuda") else None
+    calls |= {name: (call, 1) for name, call in products(inputs, sae, case.precision).items()}
     for name in peers.installed():
-        theirs = peers.peer(name, sae, LAMBDA, batch)
+        theirs = peers.peer(name, sae, LAMBDA, batch, case.precision)
         calls[name] = (lambda theirs=theirs: theirs.step(inputs), case.peer_every)
     calls = {name: (in_a_row(call, case.in_a_row), every) for name, (call, every) in calls.items()}
     calls["matmul rate"] = (rate, 1)
@@ -125,6 +142,7 @@ def measure(case: Case, table: Table, options: Options) -> float:
                 over_product=ratio.median, over_low=ratio.low, over_high=ratio.high,
                 over_ours=None if name in (OURS, floor) else against.median,
                 sparse=trained.sparse_steps / trained.step if name == OURS else None, gflops=gflops,
+                bytes=peak if name == OURS else None,
             )  # fmt: skip
     return Spread.of([ours / base for ours, base in zip(times[OURS], times[floor], strict=True)]).median
 
@@ -133,7 +151,7 @@ FORMATS = {
     "architecture": "{}", "batch": "{}", "d_in": "{}", "d_sae": "{}", "l0": "{}", "threads": "{}", "what": "{}",
     "ms": "{:.2f}",
     "ms_low": "{:.2f}", "ms_high": "{:.2f}", "times": "{}", "over_product": "{:.2f}", "over_low": "{:.2f}",
-    "over_high": "{:.2f}", "over_ours": "{:.1f}", "sparse": "{:.0%}", "gflops": "{:.0f}",
+    "over_high": "{:.2f}", "over_ours": "{:.1f}", "sparse": "{:.0%}", "gflops": "{:.0f}", "bytes": "{:.1f}",
 }  # fmt: skip
 
 
@@ -145,7 +163,8 @@ def main(options: Options) -> None:
         "one training step, median and quartiles, interleaved; over product: divided by the encoder's fastest product"
     )
     table = Table("training_step", title, FORMATS)
-    for case in [*DEFAULT, *([LARGE[1], LARGE[4]] if options.quick else LARGE)]:
+    large = [LARGE[1], LARGE[4]] if options.quick else LARGE
+    for case in [*DEFAULT, *large] if options.device == "cpu" else GPU:
         ratio = measure(case, table, options)
         if case.figure:
             figures[case.figure] = ratio

@@ -13,12 +13,12 @@ from pipeline.training.trainer import Trainer
 LAMBDA = 4.0
 
 
-def trainer(architecture: str, x: Tensor, batch: int, d_sae: int, l0: float) -> Trainer:
+def trainer(architecture: str, x: Tensor, batch: int, d_sae: int, l0: float, precision: str = "float32") -> Trainer:
     """At a learning rate so low that L0 stays where the gate's bias is set here."""
     run = RunConfig(
         model=ModelConfig(name="none", context=256, layer=0), site=SiteConfig("site", "hook"),
         architecture=config_class(architecture)(expansion=d_sae / x.shape[1]), data=DataConfig("none", "bundled"),
-        train=TrainConfig(steps=10_000, batch=batch, lr=LEARNING_RATE), eval=EvalConfig(), layer=0,
+        train=TrainConfig(steps=10_000, batch=batch, lr=LEARNING_RATE, precision=precision), eval=EvalConfig(), layer=0,
         sparsity_coefficient=LAMBDA, seed=0,
     )  # fmt: skip
     made = Trainer(run, calibrate(x), d_sae, history_every=50)

@@ -25,8 +25,8 @@ MODEL_EFFICIENCY = 0.75
 
 CORE_RATE = 75e9
 """fp32 operations a second of one core, where only a proportion is asked for."""
-START = 5.0
-"""Seconds of one core until a process has imported everything and loaded a small model."""
+START = 12.0
+"""Seconds of one core until a process has imported everything, loaded a small model and calibrated."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,26 @@ def pack_cost(runs: Sequence[RunConfig], device: str = "cpu") -> Cost:
     shape = StreamShape.of(first.train, first.model.context)
     read = shape.contexts_read(max(run.train.steps for run in runs)) * first.model.context
     held_out = first.eval.sequences * first.model.context
-    whole, deepest = _parameters_from(first.model, 0), max(run.layer for run in runs)
-    spliced = [_parameters_from(run.model, run.layer) for run in runs]
-    ablated = [_parameters_from(run.model, run.layer) for run in {run.hook_name: run for run in runs}.values()]
-    to_sites = whole - _parameters_from(first.model, deepest + 1)
-    passes = sum(spliced) * (1 + len(first.eval.prune_below)) + 2 * sum(ablated)
-    model_flops = 2 * (read * to_sites + held_out * (whole + 2 * to_sites + passes))
+    spliced = sum(_parameters_from(run.model, run.layer) for run in runs) * (1 + len(first.eval.prune_below))
+    model_flops = 2 * (read * _parameters_to_sites(runs) + held_out * spliced) + reference_flops(runs)
     return Cost(memory(runs, device), encoders, model_flops, sum(run.train.steps for run in runs), device)
 
 
-def runs_worth_a_stream(runs: Sequence[RunConfig]) -> int:
-    """With how many runs a process on one core spends as long on their steps as on its start and pass of the model."""
-    alone = START + max(pack_cost([run]).model_seconds(CORE_RATE) for run in runs)
+def reference_flops(runs: Sequence[RunConfig]) -> float:
+    """Of what a pack's evaluation does once for all its runs: clean passes, and ablated ones from their sites on."""
+    first = runs[0]
+    sites = {run.hook_name: run for run in runs}.values()
+    ablated = 2 * sum(_parameters_from(run.model, run.layer) for run in sites)
+    clean = _parameters_from(first.model, 0) + 2 * _parameters_to_sites(runs)
+    return 2.0 * first.eval.sequences * first.model.context * (clean + ablated)
+
+
+def runs_worth_a_process(runs: Sequence[RunConfig]) -> int:
+    """With how many runs a process on one core spends as long on their steps as on its start and its references.
+
+    The model's pass over the training text is not counted: processes share it (pipeline/pack/exchange.py).
+    """
+    alone = START + max(reference_flops([run]) for run in runs) / (MODEL_EFFICIENCY * CORE_RATE)
     return math.ceil(alone / (pack_cost(runs).sae_seconds(CORE_RATE) / len(runs)))
 
 
@@ -136,6 +144,12 @@ def _parameters_from(model: ModelConfig, layer: int) -> int:
     shape = model_shape(model)
     block = 4 * shape.d_model * shape.n_heads * shape.d_head + 3 * shape.d_model * shape.d_mlp
     return (shape.n_layers - layer) * block + vocabulary(model) * shape.d_model
+
+
+def _parameters_to_sites(runs: Sequence[RunConfig]) -> int:
+    """Parameters that a token meets up to the deepest site."""
+    model, deepest = runs[0].model, max(run.layer for run in runs)
+    return _parameters_from(model, 0) - _parameters_from(model, deepest + 1)
 
 
 def _parameters(model: ModelConfig) -> int:

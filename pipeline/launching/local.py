@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pipeline.config import REPOSITORY, Execution, Job, RunConfig
-from pipeline.cost import block_bytes, encoder_flops, memory, runs_worth_a_stream
+from pipeline.cost import block_bytes, encoder_flops, memory, runs_worth_a_process
 from pipeline.disk import exchange_bytes
 from pipeline.errors import Interrupted, UserError
 from pipeline.execution import available_cores, choose_device, threads_each
@@ -66,7 +66,7 @@ def slots_for(runs: Sequence[RunConfig], execution: Execution) -> int:
         return max(1, len(gpus(execution)))
     if not runs or max(encoder_flops(run) for run in runs) > SMALL_STEP:
         return 1
-    worth_it = max(len(runs) // runs_worth_a_stream(runs), -(-len(runs) // MOST))  # so many packs there are anyway
+    worth_it = max(len(runs) // runs_worth_a_process(runs), -(-len(runs) // MOST))  # so many packs there are anyway
     count = max(1, min(available_cores() // (execution.threads or 1), worth_it))
     heaviest = sorted(runs, key=lambda run: memory([run]), reverse=True)
     while count > 1 and count * memory(heaviest[: -(-len(runs) // count)]) > SPARE * machine_memory():
