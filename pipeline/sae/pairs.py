@@ -7,6 +7,7 @@ they give is summed by one thread in a fixed order, so that no bit depends on th
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -232,11 +233,11 @@ def choose_pairs(
 
 
 def _active_on_device(products: Tensor, threshold: Tensor, most: int) -> tuple[Pairs, Tensor] | None:
-    """The active pairs and their products, where there are fewer than `most`."""
+    """The active pairs and their products, where there are fewer than `most` (and Triton, which Windows has not)."""
     active = products > threshold
-    if active.sum().item() >= most:
+    if find_spec("triton") is None or active.sum().item() >= most:
         return None
-    from pipeline.sae.device_pairs import DevicePairs  # imports Triton
+    from pipeline.sae.gpu.active_pairs import DevicePairs  # imports Triton
 
     pairs = DevicePairs(active)
     return pairs, products.flatten()[pairs.places]

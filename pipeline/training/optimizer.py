@@ -79,12 +79,12 @@ class Optimizer:
         self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
     ) -> None:
         """In one pass over a GPU's memory."""
-        from pipeline.sae.device_pairs import GatheredOnDevice
-        from pipeline.training import triton_adam
+        from pipeline.sae.gpu import adam as adam_on_gpu
+        from pipeline.sae.gpu.active_pairs import GatheredOnDevice
 
         assert isinstance(gradient, GatheredOnDevice)
         factors = self._factors(learning_rate)
-        triton_adam.adam_of_gathered(gradient, values, moments.exp_avg, moments.exp_avg_sq, factors, unit)
+        adam_on_gpu.adam_of_gathered(gradient, values, moments.exp_avg, moments.exp_avg_sq, factors, unit)
 
     def _move_by_torch(
         self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pipeline.sae import triton_loops
+from pipeline.sae.gpu import loops
 from pipeline.sae.pairs import Decoded, Reconstruction
 
 
@@ -23,7 +23,7 @@ class GatheredOnDevice(NamedTuple):
     rows: Float[Tensor, "batch d_in"]
 
     def formed(self) -> Float[Tensor, "d_sae d_in"]:
-        return triton_loops.weighted_rows(*self)
+        return loops.weighted_rows(*self)
 
 
 class DevicePairs:
@@ -43,13 +43,13 @@ class DevicePairs:
         return by_feature.index_select(0, self.feature)
 
     def decode(self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"]) -> Float[Tensor, "batch d_in"]:
-        return triton_loops.weighted_rows(self._row_start, self.feature, values, W_dec.detach())
+        return loops.weighted_rows(self._row_start, self.feature, values, W_dec.detach())
 
     def reconstruct(
         self, decoded: Decoded, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
     ) -> list[Reconstruction]:
         pairs, table = (self._row_start, self.feature), W_dec.detach()
-        return [Reconstruction(*triton_loops.reconstruct(*pairs, values, table, x, scale)) for values in decoded]
+        return [Reconstruction(*loops.reconstruct(*pairs, values, table, x, scale)) for values in decoded]
 
     def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]]) -> GatheredOnDevice:
         values = torch.stack([values[self._by_feature] for values, _ in terms], dim=1)
@@ -62,7 +62,7 @@ class DevicePairs:
         return self.sum(gradient)
 
     def sum(self, values: Tensor) -> Float[Tensor, " d_sae"]:
-        return triton_loops.sums(self._feature_start, self._by_feature, values)
+        return loops.sums(self._feature_start, self._by_feature, values)
 
     def fired(self, values: Tensor) -> Bool[Tensor, " d_sae"]:
         return self.sum((values > 0).to(values.dtype)) > 0

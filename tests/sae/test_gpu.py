@@ -13,10 +13,10 @@ from pipeline.config import TrainConfig
 from pipeline.sae import pairs
 from pipeline.sae.base import SAE
 from pipeline.sae.baseline import BaselineConfig, BaselineSAE
-from pipeline.sae.device_pairs import DevicePairs, GatheredOnDevice
 from pipeline.sae.elementwise import ElementwiseSAE
 from pipeline.sae.gated import GatedConfig, GatedSAE
 from pipeline.sae.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
+from pipeline.sae.gpu.active_pairs import DevicePairs, GatheredOnDevice
 from pipeline.sae.pairs import formed
 from pipeline.training.optimizer import Optimizer
 
@@ -97,14 +97,12 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from pipeline.sae import triton_loops
-from pipeline.training import triton_adam
+from pipeline.sae.gpu import adam, loops
 
 TYPES = {"starts": "*i64", "index": "*i32", "columns": "*i32", "order": "*i64"} | {
     name: "fp32" for name in ("scale", "step_size", "beta1", "beta2", "root", "epsilon")}
 VALUES = {"d": 2560, "block": 4096, "averaged": False, "unit": True}
-loops = triton_loops._weighted_rows, triton_loops._reconstruct, triton_loops._sums, triton_adam._adam_of_gathered
-for loop in loops:
+for loop in (loops._weighted_rows, loops._reconstruct, loops._sums, adam._adam_of_gathered):
     constants = {(place,): VALUES[name] for place, name in enumerate(loop.arg_names) if name in VALUES}
     types = {name: "constexpr" if name in VALUES else TYPES.get(name, "*fp32") for name in loop.arg_names}
     made = triton.compile(ASTSource(loop, types, constants), GPUTarget("cuda", 90, 32), {"num_warps": 8})
@@ -118,3 +116,18 @@ def test_a_gpus_compiler_takes_the_loops_and_makes_no_atomic_operations() -> Non
     environment = {"TRITON_INTERPRET": "0", "PATH": "/usr/bin:/bin", "HOME": "/tmp"}
     done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["compiled"] * 4, done.stderr
+
+
+WITHOUT = """
+import sys
+sys.modules["triton"] = None
+import torch
+from pipeline.sae.gated import GatedConfig
+from pipeline.sae.registry import sae_class
+print(sae_class("gated")(GatedConfig(), 4, 8).take_gradients(torch.randn(3, 4), 1.0).sparse)
+"""
+
+
+def test_nothing_of_triton_is_wanted_on_a_cpu() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["True"], done.stderr

@@ -1,11 +1,11 @@
-"""Adam's step on a GPU with gradients that are formed a row at a time: as pipeline/training/adam.py on a CPU."""
+"""Adam's step on a GPU with gradients that are formed a row at a time: as pipeline/training/adam.py has it on a CPU."""
 
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from pipeline.sae.device_pairs import GatheredOnDevice
-from pipeline.sae.triton_loops import shape_of, weighted_row
+from pipeline.sae.gpu.active_pairs import GatheredOnDevice
+from pipeline.sae.gpu.loops import shape_of, weighted_row
 
 
 @triton.jit
