@@ -36,14 +36,14 @@ def _step(made: Trainer, x: Tensor) -> None:
 
 def main(options: Options) -> None:
     torch.manual_seed(0)
-    device = options.device
+    device, kind = options.device, options.device.partition(":")[0]
     print("time over active pairs divided by time over all pairs, at each share of active pairs")
-    print("                            " + "".join(f"{share:7.2%}" for share in SHARES[device]))
-    for batch, d_in, d_sae in SHAPES[device]:
+    print("                            " + "".join(f"{share:7.2%}" for share in SHARES[kind]))
+    for batch, d_in, d_sae in SHAPES[kind]:
         x = torch.randn(batch, d_in, device=device)
         for architecture in ("gated", "baseline"):
             cells = []
-            for share in SHARES[device]:
+            for share in SHARES[kind]:
                 precision = "float32" if device == "cpu" else "bfloat16"
                 made = trainer(architecture, x, batch, d_sae, share * d_sae, precision)
                 inputs, repeats = x * made.scale, 15 if batch < 1000 else 3
@@ -51,7 +51,7 @@ def main(options: Options) -> None:
                 for _ in range(repeats):
                     times = []
                     for limit in (1.0, 0.0):  # all sparse, all dense
-                        pairs.SPARSE_BELOW[device] = limit
+                        pairs.SPARSE_BELOW[kind] = limit
                         times.append(seconds(lambda: _step(made, inputs), options.device))  # noqa: B023
                     ratios.append(times[0] / times[1])
                 cells.append(f"{statistics.median(ratios):7.2f}")

@@ -111,7 +111,7 @@ def measure(case: Case, table: Table, options: Options) -> float:
     """Time everyone at one shape; returns our step divided by the floor."""
     batch, repeats = case.batch, options.fewer(case.repeats, 3)
     torch.set_num_threads(min(case.threads or options.threads, options.threads))
-    contexts = 16 * -(-(repeats + 1) * case.in_a_row * batch // (255 * 16))
+    contexts = 16 * -(-((repeats + 1) * case.in_a_row + 2) * batch // (255 * 16))  # two for the peak of memory
     shape = StreamShape(256, 16, batch, contexts)
     x = torch.randn(contexts * 255, case.d_in, device=options.device)
     block = Block(0, shape, {"hook": x})

@@ -18,7 +18,7 @@ DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 STEP = {"cpu": (1.5, 1.4e-3), "cuda": (15.0, 1e-3)}
 """A training step's time: so many times its encoder's product at the matmul rate, and seconds beside. On a CPU measured
-(docs/measurements.md) with few features active; on a GPU, where all products are dense, assumed."""
+(docs/measurements.md) with few features active; on a GPU assumed, as if all products were dense."""
 MODEL_EFFICIENCY = 0.75
 """Share of the matmul rate that the language model reaches."""
 
@@ -93,13 +93,13 @@ def memory(runs: Sequence[RunConfig], device: str = "cpu") -> float:
 
 
 def _saes(runs: Sequence[RunConfig]) -> float:
-    """Numbers: parameters, gradients, moments and, when all are evaluated, the folded SAE; one step's temporaries.
+    """Numbers: parameters, moments and, when all are evaluated, the folded SAE; one step's gradients and temporaries.
 
-    Runs take turns, so the temporaries of the largest are enough: a further copy, and six times its activations.
+    Runs take turns, so those of the largest are enough. A dense step has eleven tensors as large as its features.
     """
     sizes = [2 * d_in(run) * d_sae(run) for run in runs]
-    kept = sum((3 + moments(run)) * size for run, size in zip(runs, sizes, strict=True))
-    return kept + max(sizes) + max(6 * run.train.batch * d_sae(run) for run in runs)
+    kept = sum((2 + moments(run)) * size for run, size in zip(runs, sizes, strict=True))
+    return kept + 2 * max(sizes) + max(11 * run.train.batch * d_sae(run) for run in runs)
 
 
 def moments(run: RunConfig) -> int:

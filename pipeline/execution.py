@@ -5,12 +5,14 @@ import platform
 import resource
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipeline.config import Execution
+from pipeline.diagnosis.machine import NO_COMPILER, c_compiler
 from pipeline.errors import UserError
 
 
@@ -24,6 +26,16 @@ def choose_device(execution: Execution) -> torch.device:
         raise UserError(message) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"execution.device={execution.device}, but this machine shows no GPU: auto or cpu would run")
+    return device
+
+
+def use_device(execution: Execution) -> torch.device:
+    """The device, made this process's current one: Triton starts its loops there."""
+    device = choose_device(execution)
+    if device.type == "cuda" and find_spec("triton") and not c_compiler():
+        raise UserError(f"this machine has a GPU, but {NO_COMPILER}")
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     return device
 
 

@@ -83,6 +83,8 @@ def tiny(tiny_model: Path, tiny_text: Path, tmp_path: Path) -> list[str]:
         (["-m", "sweep=smoke,gated_vs_baseline"], ["sweep=smoke,gated_vs_baseline"]),
         (["-m", "sweep=smok"], ["smok", "smoke"]),
         (["train.input_scale=one"], ["train.input_scale=one", "sqrt_d_in"]),
+        (["train.precision=float8"], ["train.precision=float8", "bfloat16"]),
+        (["train.encoder_norm=0"], ["train.encoder_norm", "above 0"]),
         (["architecture.expansion=wide"], ["architecture.expansion", "wide"]),
         (["execution.device=tpu9"], ["tpu9"]),
         (["model=local", "model.path=/no/such/folder"], ["/no/such/folder", "Hugging Face folder"]),

@@ -16,6 +16,7 @@ from pipeline.tokens.prefetched import hub_cache
 GIGABYTE = 1e9
 HUB = ("huggingface.co", 443)
 SAE_THREADS = 1
+NO_COMPILER = "no C compiler, which Triton needs to start what it runs there: install gcc or clang, or set CC"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class MachineFacts:
     visible_gpus: str | None  # CUDA_VISIBLE_DEVICES
     gpus: int  # that the driver lists
     torch_gpus: int | None  # that PyTorch can use; None where it was not asked
+    c_compiler: str | None
     hub_cache: str
     cached_models: int
     token: bool
@@ -47,10 +49,16 @@ def gather(sweeps_dir: Path, ask_torch: bool) -> MachineFacts:
         host=platform.node(), cores=len(os.sched_getaffinity(0)), disk_free=free, disk_reason=reason,
         memory=float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
         visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"), gpus=_gpus(), torch_gpus=_torch() if ask_torch else None,
+        c_compiler=c_compiler(),
         hub_cache=str(cache), cached_models=len(list(cache.glob("models--*"))) if cache.is_dir() else 0,
         token=bool(os.environ.get("HF_TOKEN")) or (_hub_home() / "token").is_file(), offline=offline,
         hub_reason="" if offline else _hub(), bundled_reason=_bundled(),
     )  # fmt: skip
+
+
+def c_compiler() -> str | None:
+    """What Triton builds its launchers with."""
+    return os.environ.get("CC") or shutil.which("clang") or shutil.which("gcc")
 
 
 def _hub_home() -> Path:
@@ -124,6 +132,8 @@ def disk(facts: MachineFacts) -> Finding:
 
 
 def gpu(facts: MachineFacts) -> Finding:
+    if facts.torch_gpus and not facts.c_compiler:
+        return Finding("problem", f"PyTorch sees {facts.torch_gpus} GPU, but there is {NO_COMPILER}")
     if facts.torch_gpus:
         return Finding("ok", f"PyTorch sees {facts.torch_gpus} GPU")
     if facts.visible_gpus and facts.torch_gpus == 0:

@@ -10,7 +10,7 @@ from pipeline.activations import Calibration, calibrate, calibration_size, harve
 from pipeline.clock import Timer
 from pipeline.config import Execution, RunConfig, TrackerConfig
 from pipeline.errors import Interrupted, UserError
-from pipeline.execution import choose_device, use_threads
+from pipeline.execution import use_device, use_threads
 from pipeline.language_model import LanguageModel, load_language_model
 from pipeline.lease import Leases
 from pipeline.pack.evaluation import Evaluation
@@ -65,7 +65,7 @@ class Pack:
         members, first = roster.left, roster.left[0].run
         with Timer(self.seconds, "load"):
             held_out = evaluation_contexts(first.model, first.data, first.eval.sequences)
-            self.language_model = load_language_model(first.model, choose_device(self.execution))
+            self.language_model = load_language_model(first.model, use_device(self.execution))
             self.language_model.stop = self.stop
             calibrations = self._calibrations(self.language_model, members)
         shared = Shared(

@@ -7,7 +7,7 @@ training step, with forward and backward written out over pairs of input and fea
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Bool, Float
@@ -94,6 +94,12 @@ class ElementwiseSAE(SAE):
     auxiliary_frozen: ClassVar[bool] = True
     """Whether the decoder of the auxiliary term is a frozen copy, which learns nothing from it."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """With other activations an architecture does not inherit the derivative of those it had."""
+        super().__init_subclass__(**kwargs)
+        if "activations" in vars(cls) and "over_active_pairs" not in vars(cls):
+            cls.over_active_pairs = ElementwiseSAE.over_active_pairs  # type: ignore[method-assign]
+
     def activations(self, products: Products, parameters: Mapping[str, Tensor]) -> Activations:
         """The architecture: elementwise in the products.
 
@@ -139,7 +145,8 @@ class ElementwiseSAE(SAE):
     def take_gradients(self, x: Float[Tensor, "batch d_in"], sparsity_coefficient: float) -> PairsStep:
         """As `training_losses(x).total(sparsity_coefficient).backward()` would, with the zeros left out.
 
-        A dense step has seven products of batch x d_in x d_sae for a Gated SAE, five for a baseline. The encoder's is
+        A dense step has seven products of batch x d_in x d_sae for a Gated SAE (eight where no decoder is frozen), five
+        for a baseline. The encoder's is
         the only one that must look at silent features; the others are formed over active pairs once these are few.
         """
         centred, scale = x - self.b_dec, 2 / len(x)

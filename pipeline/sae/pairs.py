@@ -1,8 +1,8 @@
 """The pairs of input and feature that a training step computes with: all of them, or only the active ones.
 
 After the encoder's product, which must look at every feature, everything else of a step is zero wherever a feature is
-silent. Both classes have the same operations; the sparse ones leave the zeros out and approximate nothing. Each number
-they give is summed by one thread in a fixed order, so that no bit depends on the number of threads.
+silent. AllPairs and ActivePairs have the same operations; the latter leaves the zeros out and approximates nothing. Each
+number they give is summed by one thread in a fixed order, so that no bit depends on the number of threads.
 """
 
 from dataclasses import dataclass
@@ -223,8 +223,8 @@ def choose_pairs(
 ) -> Chosen:
     """The pairs whose product exceeds their feature's threshold where they are few, else all.
 
-    A function of shape and count alone, never of a timing. On a GPU the host waits for the count, here and nowhere else
-    in a step.
+    A function of shape and count alone (on a GPU of whether there is Triton too), never of a timing. On a GPU the host
+    waits for the count, here and nowhere else in a step.
     """
     kind = products.device.type
     listed = _active_on_cpu if kind == "cpu" else _active_on_device

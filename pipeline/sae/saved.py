@@ -12,7 +12,7 @@ from pipeline.files import read_safetensors, write_json, write_safetensors
 from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class
 
-SAELENS_NAMES = {"baseline": "standard"}
+SAELENS_NAMES = {"baseline": "standard", "gated_unfrozen": "gated"}
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 
 

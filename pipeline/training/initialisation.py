@@ -22,6 +22,11 @@ def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SA
     train, generator = run.train, torch.Generator().manual_seed(run.seed)
     d_in = calibration.activations.shape[1]
     sae = sae_class(run.architecture.name)(run.architecture, d_in, d_sae)
+    if isinstance(sae, ElementwiseSAE):
+        sae.precision = train.precision
+    elif train.precision != FLOAT32:
+        name = run.architecture.name
+        raise UserError(f"train.precision={train.precision}: {name} is trained by autograd, in {FLOAT32}")
     with torch.no_grad():
         sae.W_dec.copy_(functional.normalize(torch.randn(d_sae, d_in, generator=generator), dim=1))
         if train.tied_init:
@@ -31,10 +36,4 @@ def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SA
             sae.W_enc.copy_((2 * torch.rand(d_in, d_sae, generator=generator) - 1) * bound * train.encoder_norm)
         if train.b_dec_init == "mean":
             sae.b_dec.copy_(calibration.mean.cpu() * calibration.scale(train.input_scale))
-    if train.precision != FLOAT32:
-        if not isinstance(sae, ElementwiseSAE):
-            raise UserError(
-                f"train.precision={train.precision}: {run.architecture.name} is trained by autograd in {FLOAT32}"
-            )
-        sae.precision = train.precision
     return sae.to(calibration.activations.device), generator

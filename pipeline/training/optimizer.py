@@ -94,7 +94,7 @@ class Optimizer:
         if unit:
             along = torch.linalg.vecdot(gradient, values)
             gradient.addcmul_(values, along[:, None], value=-1)
-        steps = torch.tensor(self.steps - 1.0, device=values.device)
+        steps = torch.full((), self.steps - 1.0, device=values.device)
         mean = torch.zeros_like(gradient) if moments.exp_avg is None else moments.exp_avg
         adam_of_torch(
             [values], [gradient], [mean], [moments.exp_avg_sq], [], [steps], fused=True, amsgrad=False,

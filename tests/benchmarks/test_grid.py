@@ -1,5 +1,6 @@
 """The grid's work, the times of its phases, and the loss that everyone is judged by."""
 
+import json
 import time
 
 import pytest
@@ -37,6 +38,22 @@ def test_the_judges_loss_is_the_training_loss_whatever_the_scale_and_the_decoder
     sae.fold_input_scale(scale)
     sae.fold_decoder_norm()
     assert loss(sae, x, scale, LAMBDA) == pytest.approx(trained, rel=1e-5)
+
+
+def test_our_phases_are_the_mean_over_packs_side_by_side_and_arms_are_told_apart(options, tmp_path):
+    work = grid.work(options, grid.LEARNING_RATES)
+    for pack, names in enumerate((["gated_unfrozen-lam1", "baseline-lam1"], ["gated_unfrozen-lam2", "baseline-lam2"])):
+        seconds = {"load": 2.0, "activations": 10.0 + 10 * pack, "training": 9.0, "evaluation": 4.0}
+        for name in names:
+            fact = {"pack": names, "pack_seconds": seconds, "peak_memory_bytes": 100 + pack,
+                    "training_seconds": 6.0 if name.startswith("gated") else 1.0}  # fmt: skip
+            folder = tmp_path / "sweeps" / "runs" / f"bundled-mlp_out-L2-{name}-seed0-0123"
+            folder.mkdir(parents=True)
+            (folder / "execution.json").write_text(json.dumps({"attempts": [fact]}))
+    result = grid.our_result(work, tmp_path)
+    assert result.by_arm == {"gated": 6.0, "baseline": 1.0} and result.peak_memory == 201
+    assert result.phases["language model"] == 15.0 and result.phases["stream and loop"] == 2.0
+    assert result.settings["processes"] == 2
 
 
 def test_our_loss_is_set_against_each_peers_by_arm(options):

@@ -10,6 +10,7 @@ from pipeline.diagnosis.machine import MachineFacts
 GOOD = MachineFacts(
     host="n1", cores=8, memory=64e9, disk_free=5e11, disk_reason="", visible_gpus="0", gpus=1, torch_gpus=1,
     hub_cache="/hub", cached_models=2, token=True, offline=False, hub_reason="", bundled_reason="",
+    c_compiler="/usr/bin/gcc",
 )  # fmt: skip
 BAD = [
     ("warn", "1 core", {"cores": 1}),
@@ -23,6 +24,7 @@ BAD = [
     ("warn", "prefetch", {"hub_reason": "no route", "cached_models": 0}),
     ("warn", "prefetch", {"offline": True, "cached_models": 0}),
     ("problem", "install again", {"bundled_reason": "damaged"}),
+    ("problem", "gcc", {"gpus": 1, "torch_gpus": 1, "c_compiler": None}),
 ]
 
 

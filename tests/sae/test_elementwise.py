@@ -1,13 +1,15 @@
 """The written-out training step against autograd on the plain loss: dense and sparse, at any share of active pairs."""
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from torch import Tensor
 
-from pipeline.sae import pairs
+from pipeline.sae import compiled, pairs
 from pipeline.sae.base import SAE, Step
 from pipeline.sae.baseline import BaselineConfig, BaselineSAE
-from pipeline.sae.elementwise import ElementwiseSAE
+from pipeline.sae.elementwise import Activations, ElementwiseSAE, Products
 from pipeline.sae.gated import GatedConfig, GatedSAE
 from pipeline.sae.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
 from pipeline.sae.pairs import ActivePairs, AllPairs, formed
@@ -120,8 +122,9 @@ def test_few_active_pairs_make_a_sparse_step_and_many_a_dense_one() -> None:
         assert chosen.sparse == (share < pairs.SPARSE_BELOW["cpu"])
 
 
-def test_a_gated_steps_sparse_bits_do_not_follow_the_number_of_threads() -> None:
-    """At a size where torch does use several threads."""
+def test_a_gated_steps_sparse_bits_do_not_follow_the_number_of_threads(monkeypatch) -> None:
+    """At a size where torch does use several threads; every loop of ours is split."""
+    monkeypatch.setattr(compiled, "SPLIT_FROM", 0)
     found = []
     x = torch.randn(512, 256, generator=torch.Generator().manual_seed(3))
     for threads in (1, 2):
@@ -136,3 +139,22 @@ def test_a_gated_steps_sparse_bits_do_not_follow_the_number_of_threads() -> None
         found.append(gradients(step) | {"terms": torch.tensor(step.terms(), dtype=torch.float64)})
     for name, value in found[0].items():
         assert torch.equal(value, found[1][name]), name
+
+
+class Squared(GatedSAE):
+    """Other activations than its parent's, which has a derivative of its own."""
+
+    def activations(self, products: Products, parameters: Mapping[str, Tensor]) -> Activations:
+        f, gate, _ = super().activations(products, parameters)
+        return Activations(f.square(), gate, gate)
+
+
+def test_an_architecture_made_of_another_is_not_given_its_derivative(monkeypatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    sae = Squared(GatedConfig(), D_IN, D_SAE).double()
+    with torch.no_grad():
+        for parameter in sae.parameters():
+            parameter.copy_(0.4 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    expected, found = by_autograd(sae, inputs()), written_out(sae, inputs(), True, monkeypatch)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-10, atol=1e-12)

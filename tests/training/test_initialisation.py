@@ -1,11 +1,15 @@
 """What an SAE starts from: directions from its seed, an encoder along them as long as it was told to be."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from pipeline.activations import Calibration, calibrate
 from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from pipeline.errors import UserError
 from pipeline.sae.registry import config_class
+from pipeline.training import initialisation
 from pipeline.training.initialisation import initialise
 
 D_IN, D_SAE = 8, 24
@@ -53,3 +57,10 @@ def test_the_seed_alone_decides_the_draws(calibration):
 def test_b_dec_starts_at_the_mean_of_the_scaled_inputs(calibration):
     sae, _ = initialise(config(), calibration, D_SAE)
     torch.testing.assert_close(sae.b_dec, calibration.mean * calibration.scale("sqrt_d_in"))
+
+
+def test_bfloat16_is_refused_where_autograd_trains(calibration, monkeypatch):
+    monkeypatch.setattr(initialisation, "sae_class", lambda name: lambda *arguments: torch.nn.Linear(1, 1))
+    run = config()
+    with pytest.raises(UserError, match=r"train\.precision=bfloat16: gated is trained by autograd, in float32"):
+        initialise(replace(run, train=replace(run.train, precision="bfloat16")), calibration, D_SAE)

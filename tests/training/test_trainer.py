@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.activations import Block, Calibration, StreamShape, calibrate
 from pipeline.config import DataConfig, EvalConfig, ModelConfig, ResampleConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import TrainingDiverged
+from pipeline.sae import compiled
 from pipeline.sae.registry import config_class
 from pipeline.training import trainer as trainer_module
 from pipeline.training.resampling import resample
@@ -256,8 +257,9 @@ def test_absurd_learning_rate_diverges(blocks, calibration) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["gated", "baseline"])
-def test_the_number_of_threads_changes_no_bit(architecture: str) -> None:
-    """At the default sweep's shapes, where torch does use several threads."""
+def test_the_number_of_threads_changes_no_bit(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the default sweep's shapes, where torch does use several threads; every loop of ours is split."""
+    monkeypatch.setattr(compiled, "SPLIT_FROM", 0)
     shape = StreamShape(256, 16, 256, 32)
     x = torch.randn(shape.contexts_per_block * 255, 256, generator=torch.Generator().manual_seed(0))
     run = config(architecture, coefficient=4.0, steps=12, batch=256)
