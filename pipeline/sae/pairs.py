@@ -1,8 +1,8 @@
 """The pairs of input and feature that a training step computes with: all of them, or only the active ones.
 
 After the encoder's product, which must look at every feature, everything else of a step is zero wherever a feature is
-silent. AllPairs and ActivePairs have the same operations; the latter leaves the zeros out and approximates nothing. Each
-number they give is summed by one thread in a fixed order, so that no bit depends on the number of threads.
+silent. AllPairs and ActivePairs have the same operations; the latter leave the zeros out and approximate nothing. Each
+number is summed by one thread in a fixed order, so that no bit depends on the number of threads.
 """
 
 from dataclasses import dataclass
