@@ -1,6 +1,6 @@
 """The training classes of SAELens and dictionary_learning, with our parameters: where they are installed.
 
-Each is the class that its own training loop calls for every step, at its defaults; in fp32, or bfloat16 where asked for.
+Each is the class that its own training loop calls for every step, at its defaults; in fp32, or bfloat16 if asked for.
 """
 
 import importlib.util
