@@ -17,7 +17,7 @@ from benchmarks.machine import seconds
 from benchmarks.options import Options
 from benchmarks.peers import LEARNING_RATE
 from benchmarks.untrained import trainer
-from pipeline.sae import pairs
+from pipeline.sae import choice
 from pipeline.training.trainer import Trainer
 
 SHAPES = {
@@ -51,7 +51,7 @@ def main(options: Options) -> None:
                 for _ in range(repeats):
                     times = []
                     for limit in (1.0, 0.0):  # all sparse, all dense
-                        pairs.SPARSE_BELOW[kind] = limit
+                        choice.SPARSE_BELOW[kind] = limit
                         times.append(seconds(lambda: _step(made, inputs), options.device))  # noqa: B023
                     ratios.append(times[0] / times[1])
                 cells.append(f"{statistics.median(ratios):7.2f}")

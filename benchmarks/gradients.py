@@ -10,9 +10,10 @@ from benchmarks.options import Options
 from benchmarks.table import Table
 from benchmarks.untrained import LAMBDA, set_l0, trainer
 from pipeline.activations import calibrate
-from pipeline.sae import pairs
+from pipeline.sae import choice
 from pipeline.sae.base import SAE, Step, by_feature
 from pipeline.sae.elementwise import ElementwiseSAE
+from pipeline.sae.pairs import formed
 
 TOLERANCE = 1e-5
 BATCH, D_IN, D_SAE = 256, 128, 512
@@ -58,13 +59,13 @@ def _made(architecture: str, l0: float) -> tuple[ElementwiseSAE, Tensor]:
 
 def _ours(sae: ElementwiseSAE, x: Tensor, share: float | None = None) -> dict[str, Tensor]:
     """Our step's gradients: by the table of shares, or all sparse (1.1) or all dense (0)."""
-    kept = pairs.SPARSE_BELOW["cpu"]
+    kept = choice.SPARSE_BELOW["cpu"]
     if share is not None:
-        pairs.SPARSE_BELOW["cpu"] = share
+        choice.SPARSE_BELOW["cpu"] = share
     try:
         return _formed(sae.take_gradients(x, LAMBDA))
     finally:
-        pairs.SPARSE_BELOW["cpu"] = kept
+        choice.SPARSE_BELOW["cpu"] = kept
 
 
 def _autograd(sae: ElementwiseSAE, x: Tensor) -> dict[str, Tensor]:
@@ -73,7 +74,7 @@ def _autograd(sae: ElementwiseSAE, x: Tensor) -> dict[str, Tensor]:
 
 
 def _formed(step: Step) -> dict[str, Tensor]:
-    return {name: by_feature(name, pairs.formed(gradient)) for name, gradient in step.gradients.items()}
+    return {name: by_feature(name, formed(gradient)) for name, gradient in step.gradients.items()}
 
 
 def _against_float64(architecture: str, l0: float) -> dict[str, float]:

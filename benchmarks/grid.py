@@ -43,7 +43,7 @@ LAMBDAS = {
 ARCHITECTURES = {"gated": "gated_unfrozen", "baseline": "baseline"}
 """Ours by arm. SAELens' gated auxiliary loss teaches the decoder, so ours does here; dictionary_learning's does not."""
 LEARNING_RATES = {OURS: 4e-3, SAELENS: 2e-3, DICTIONARY_LEARNING: 4e-3}
-"""Each tool's best for SAEs in the middle of both arms: `python -m benchmarks.grid_rates`."""
+"""Each tool's best of those tried, for SAEs in the middle of both arms (benchmarks/grid_rates.py)."""
 LOAD = 0.7
 """A one-minute load average above which somebody else's work is on the machine before anything of ours began."""
 

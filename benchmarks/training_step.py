@@ -56,7 +56,6 @@ DEFAULT = [
     Case(a, 256, 256, width, l0, 30, 5, 20, 1, "step_default" if (a, l0) == ("gated", 30) else None)
     for a, width in (("gated", 1024), ("baseline", 1536)) for l0 in (5, 30, 100)
 ]  # fmt: skip
-
 GPU = [
     Case(a, 4096, 2560, 2**17, l0, 15, 3, 1, None, None, "bfloat16") for a in ("gated", "baseline") for l0 in (20, 82)
 ]
@@ -149,9 +148,9 @@ def measure(case: Case, table: Table, options: Options) -> float:
 
 FORMATS = {
     "architecture": "{}", "batch": "{}", "d_in": "{}", "d_sae": "{}", "l0": "{}", "threads": "{}", "what": "{}",
-    "ms": "{:.2f}",
-    "ms_low": "{:.2f}", "ms_high": "{:.2f}", "times": "{}", "over_product": "{:.2f}", "over_low": "{:.2f}",
-    "over_high": "{:.2f}", "over_ours": "{:.1f}", "sparse": "{:.0%}", "gflops": "{:.0f}", "bytes": "{:.1f}",
+    "ms": "{:.2f}", "ms_low": "{:.2f}", "ms_high": "{:.2f}", "times": "{}", "over_product": "{:.2f}",
+    "over_low": "{:.2f}", "over_high": "{:.2f}", "over_ours": "{:.1f}", "sparse": "{:.0%}", "gflops": "{:.0f}",
+    "bytes": "{:.1f}",
 }  # fmt: skip
 
 

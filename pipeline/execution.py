@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from pipeline.c_compiler import MISSING, c_compiler
 from pipeline.config import Execution
-from pipeline.diagnosis.machine import NO_COMPILER, c_compiler
 from pipeline.errors import UserError
 
 
@@ -33,7 +33,7 @@ def use_device(execution: Execution) -> torch.device:
     """The device, made this process's current one: Triton starts its loops there."""
     device = choose_device(execution)
     if device.type == "cuda" and find_spec("triton") and not c_compiler():
-        raise UserError(f"this machine has a GPU, but {NO_COMPILER}")
+        raise UserError(f"this machine has a GPU, but {MISSING}")
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     return device

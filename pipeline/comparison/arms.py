@@ -17,7 +17,7 @@ SAME_COST = 0.10
 """As much for training FLOPs and seconds."""
 MATMULS = {BASELINE: 5, GATED: 7, "gated_unfrozen": 8}
 """Products of size d_in x d_sae a training step takes for each input: forward 2 and backward 3; gated decodes twice and
-its frozen second decoder has no gradient of weights, so 3 and 4."""
+its frozen second decoder has no gradient of weights, so 3 and 4; where none is frozen, 3 and 5."""
 
 
 @dataclass(frozen=True)

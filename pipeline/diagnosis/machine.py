@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.c_compiler import MISSING, c_compiler
 from pipeline.diagnosis.finding import Finding
 from pipeline.tokens.prefetched import hub_cache
 
 GIGABYTE = 1e9
 HUB = ("huggingface.co", 443)
 SAE_THREADS = 1
-NO_COMPILER = "no C compiler, which Triton needs to start what it runs there: install gcc or clang, or set CC"
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,6 @@ def gather(sweeps_dir: Path, ask_torch: bool) -> MachineFacts:
         token=bool(os.environ.get("HF_TOKEN")) or (_hub_home() / "token").is_file(), offline=offline,
         hub_reason="" if offline else _hub(), bundled_reason=_bundled(),
     )  # fmt: skip
-
-
-def c_compiler() -> str | None:
-    """What Triton builds its launchers with."""
-    return os.environ.get("CC") or shutil.which("clang") or shutil.which("gcc")
 
 
 def _hub_home() -> Path:
@@ -133,7 +128,7 @@ def disk(facts: MachineFacts) -> Finding:
 
 def gpu(facts: MachineFacts) -> Finding:
     if facts.torch_gpus and not facts.c_compiler:
-        return Finding("problem", f"PyTorch sees {facts.torch_gpus} GPU, but there is {NO_COMPILER}")
+        return Finding("problem", f"PyTorch sees {facts.torch_gpus} GPU, but there is {MISSING}")
     if facts.torch_gpus:
         return Finding("ok", f"PyTorch sees {facts.torch_gpus} GPU")
     if facts.visible_gpus and facts.torch_gpus == 0:

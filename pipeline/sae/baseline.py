@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from pipeline.sae.active_pairs import ActivePairs
 from pipeline.sae.elementwise import Activations, Differentiable, ElementwiseSAE, Products, Teaching
-from pipeline.sae.pairs import ActivePairs
 from pipeline.sae.registry import register
 
 

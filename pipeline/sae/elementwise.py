@@ -13,8 +13,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pipeline.sae.active_pairs import ActivePairs
 from pipeline.sae.base import SAE, Losses, squared_error
-from pipeline.sae.pairs import ActivePairs, Gradient, Pairs, choose_pairs
+from pipeline.sae.choice import choose_pairs
+from pipeline.sae.pairs import Gradient, Pairs
 from pipeline.sae.precision import FLOAT32, product
 
 

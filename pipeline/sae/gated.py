@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pipeline.sae.active_pairs import ActivePairs
 from pipeline.sae.compiled import Array, exact
 from pipeline.sae.elementwise import Activations, Differentiable, ElementwiseSAE, Products, Teaching
-from pipeline.sae.pairs import ActivePairs
 from pipeline.sae.registry import register
 
 

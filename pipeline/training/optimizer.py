@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.optim.adam import adam as adam_of_torch
 
 from pipeline.config import TrainConfig
+from pipeline.sae.active_pairs import Gathered
 from pipeline.sae.base import SAE, by_feature
 from pipeline.sae.compiled import Array, split
-from pipeline.sae.pairs import Gathered, Gradient, formed
+from pipeline.sae.pairs import Gradient, formed
 from pipeline.training.adam import adam, adam_of_gathered
 
 

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.sae import compiled, pairs
+from pipeline.sae import choice, compiled
+from pipeline.sae.active_pairs import ActivePairs
 from pipeline.sae.base import SAE, Step
 from pipeline.sae.baseline import BaselineConfig, BaselineSAE
 from pipeline.sae.elementwise import Activations, ElementwiseSAE, Products
 from pipeline.sae.gated import GatedConfig, GatedSAE
 from pipeline.sae.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
-from pipeline.sae.pairs import ActivePairs, AllPairs, formed
+from pipeline.sae.pairs import AllPairs, formed
 
 D_IN, D_SAE, BATCH, COEFFICIENT = 24, 96, 50, 0.3
 MAKERS = {
@@ -59,7 +60,7 @@ def by_autograd(sae: ElementwiseSAE, x: Tensor) -> dict[str, Tensor]:
 
 
 def written_out(sae: ElementwiseSAE, x: Tensor, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
-    monkeypatch.setitem(pairs.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
+    monkeypatch.setitem(choice.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
     step = sae.take_gradients(x, COEFFICIENT)
     assert step.sparse == sparse
     return gradients(step)
@@ -95,7 +96,7 @@ def test_single_precision_is_as_good_as_the_dense_steps(share, sae, monkeypatch)
 @pytest.mark.parametrize("sparse", [False, True])
 def test_a_step_says_what_the_loss_was_made_of(sparse, sae, monkeypatch) -> None:
     make_active(sae, 0.1)
-    monkeypatch.setitem(pairs.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
+    monkeypatch.setitem(choice.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
     plain, step = SAE.take_gradients(sae, inputs(), COEFFICIENT), sae.take_gradients(inputs(), COEFFICIENT)
     assert step.terms() == pytest.approx(plain.terms(), rel=1e-12)
     assert step.l0() == plain.l0() and torch.equal(step.fired(), plain.fired())
@@ -115,11 +116,11 @@ def test_code_is_the_encoder_where_it_is_not_zero(share, sae) -> None:
 
 
 def test_few_active_pairs_make_a_sparse_step_and_many_a_dense_one() -> None:
-    for share in (pairs.SPARSE_BELOW["cpu"] - 0.01, pairs.SPARSE_BELOW["cpu"] + 0.01):
+    for share in (choice.SPARSE_BELOW["cpu"] - 0.01, choice.SPARSE_BELOW["cpu"] + 0.01):
         products = torch.zeros(100, 100)
         products.view(-1)[: round(1e4 * share)] = 1
-        chosen = pairs.choose_pairs(products, torch.full((100,), 0.5))
-        assert chosen.sparse == (share < pairs.SPARSE_BELOW["cpu"])
+        chosen = choice.choose_pairs(products, torch.full((100,), 0.5))
+        assert chosen.sparse == (share < choice.SPARSE_BELOW["cpu"])
 
 
 def test_a_gated_steps_sparse_bits_do_not_follow_the_number_of_threads(monkeypatch) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config import TrainConfig
-from pipeline.sae import pairs
+from pipeline.sae import choice
 from pipeline.sae.base import SAE
 from pipeline.sae.baseline import BaselineConfig, BaselineSAE
 from pipeline.sae.elementwise import ElementwiseSAE
@@ -44,8 +44,8 @@ def inputs() -> Tensor:
 @pytest.fixture(autouse=True)
 def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("triton")
-    monkeypatch.setattr(pairs, "_active_on_cpu", pairs._active_on_device)
-    monkeypatch.setitem(pairs.SPARSE_BELOW, DEVICE, 2.0)
+    monkeypatch.setattr(choice, "active_pairs", choice.active_on_device)
+    monkeypatch.setitem(choice.SPARSE_BELOW, DEVICE, 2.0)
 
 
 @pytest.mark.parametrize("bias", [-9.0, -1.0, 9.0])
@@ -87,7 +87,7 @@ def test_a_code_is_the_encoders() -> None:
 
 
 def test_many_active_pairs_make_a_dense_step(monkeypatch) -> None:
-    monkeypatch.setitem(pairs.SPARSE_BELOW, DEVICE, 0.005)
+    monkeypatch.setitem(choice.SPARSE_BELOW, DEVICE, 0.005)
     assert not make("gated", 9.0).take_gradients(inputs(), COEFFICIENT).sparse
     assert make("gated", -9.0).take_gradients(inputs(), COEFFICIENT).sparse
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline.sae.gpu import loops
-from pipeline.sae.pairs import Decoded, Reconstruction
+from pipeline.sae.pairs import Decoded, ListedPairs, Reconstruction
 
 
 class GatheredOnDevice(NamedTuple):
@@ -26,7 +26,7 @@ class GatheredOnDevice(NamedTuple):
         return loops.weighted_rows(*self)
 
 
-class DevicePairs:
+class DevicePairs(ListedPairs):
     """Made without waiting for the device, but for the number of pairs."""
 
     def __init__(self, active: Bool[Tensor, "batch d_sae"]) -> None:
@@ -38,9 +38,6 @@ class DevicePairs:
         ordered = torch.sort(self.feature, stable=True)
         self._feature_start, self._by_feature = torch.searchsorted(ordered.values, d_sae), ordered.indices
         self._row_by_feature = self.row[self._by_feature]
-
-    def spread(self, by_feature: Float[Tensor, " d_sae"]) -> Tensor:
-        return by_feature.index_select(0, self.feature)
 
     def decode(self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"]) -> Float[Tensor, "batch d_in"]:
         return loops.weighted_rows(self._row_start, self.feature, values, W_dec.detach())
@@ -58,19 +55,8 @@ class DevicePairs:
         rows = torch.cat([rows for _, rows in terms]) if len(terms) > 1 else terms[0][1]
         return GatheredOnDevice(len(terms) * self._feature_start, row.flatten(), values.flatten(), rows)
 
-    def collect(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
-        return self.sum(gradient)
-
     def sum(self, values: Tensor) -> Float[Tensor, " d_sae"]:
         return loops.sums(self._feature_start, self._by_feature, values)
 
     def fired(self, values: Tensor) -> Bool[Tensor, " d_sae"]:
         return self.sum((values > 0).to(values.dtype)) > 0
-
-    def counts(
-        self, values: Tensor, counted: Bool[Tensor, " batch"]
-    ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " d_sae"]]:
-        batch, d_sae = self.shape
-        row, feature = self.row[values > 0], self.feature[values > 0]
-        by_row = torch.bincount(row, minlength=batch)
-        return by_row, torch.bincount(feature[counted[row]], minlength=d_sae)
