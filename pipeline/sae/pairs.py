@@ -2,7 +2,7 @@
 
 After the encoder's product, which must look at every feature, everything else of a step is zero wherever a feature is
 silent. All pairs, and the active ones on a CPU (active_pairs.py) or a GPU (gpu/active_pairs.py), have the same
-operations; the latter leave the zeros out and approximate nothing. Each number is summed by one thread in a fixed order,
+operations; the latter leave the zeros out and approximate nothing. Each number is summed by one thread in fixed order,
 so that no bit depends on the number of threads.
 """
 
