@@ -95,6 +95,7 @@ class TrainConfig:
     precision: str = "float32"  # of matrix products; or bfloat16, summed in float32
     tied_init: bool = True  # W_enc starts along the transpose of W_dec
     encoder_norm: float = 0.1  # of W_enc's columns at the start
+    data_directions: float = 0.0  # at the start, share of an activation's direction in each feature's; below 1
     block: int = 65536  # activations shuffled together
     lm_batch: int = 16  # contexts in one forward of the language model
     calibration: int = 32768  # activations that set scale, mean and what resampling looks at

@@ -127,6 +127,8 @@ def check(run: RunConfig) -> None:
             raise UserError(f"{key}={value} must be at least 1")
     if train.lr <= 0 or train.encoder_norm <= 0 or run.sparsity_coefficient < 0:
         raise UserError("train.lr and train.encoder_norm must be above 0, sparsity_coefficient at least 0")
+    if not 0 <= train.data_directions < 1:
+        raise UserError(f"train.data_directions={train.data_directions} must be at least 0 and below 1")
     if train.block < train.batch:
         raise UserError(f"train.block={train.block} is smaller than train.batch={train.batch}: a block holds batches")
     if run.model.context < 3:

@@ -85,6 +85,7 @@ def tiny(tiny_model: Path, tiny_text: Path, tmp_path: Path) -> list[str]:
         (["train.input_scale=one"], ["train.input_scale=one", "sqrt_d_in"]),
         (["train.precision=float8"], ["train.precision=float8", "bfloat16"]),
         (["train.encoder_norm=0"], ["train.encoder_norm", "above 0"]),
+        (["train.data_directions=1"], ["train.data_directions", "below 1"]),
         (["architecture.expansion=wide"], ["architecture.expansion", "wide"]),
         (["execution.device=tpu9"], ["tpu9"]),
         (["model=local", "model.path=/no/such/folder"], ["/no/such/folder", "Hugging Face folder"]),

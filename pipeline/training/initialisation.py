@@ -1,6 +1,8 @@
 """What an SAE starts from."""
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional
 
 from pipeline.activations import Calibration
@@ -15,9 +17,9 @@ from pipeline.sae.registry import sae_class
 def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SAE, torch.Generator]:
     """A new SAE and the generator that the rest of its training draws from, both from the run's seed.
 
-    Features are random unit directions; W_enc is `encoder_norm` times their transpose (`tied_init`) or a draw of its
-    own, Kaiming-uniform; b_dec is the mean of the scaled inputs or zero. The draws are made on the CPU, so that they
-    are the same everywhere.
+    Features are random unit directions, mixed with those of activations (`data_directions`); W_enc is `encoder_norm`
+    times their transpose (`tied_init`) or a draw of its own, Kaiming-uniform; b_dec is the mean of the scaled inputs or
+    zero. The draws are made on the CPU, so that they are the same everywhere.
     """
     train, generator = run.train, torch.Generator().manual_seed(run.seed)
     d_in = calibration.activations.shape[1]
@@ -28,7 +30,7 @@ def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SA
         name = run.architecture.name
         raise UserError(f"train.precision={train.precision}: {name} is trained by autograd, in {FLOAT32}")
     with torch.no_grad():
-        sae.W_dec.copy_(functional.normalize(torch.randn(d_sae, d_in, generator=generator), dim=1))
+        sae.W_dec.copy_(_directions(calibration, d_sae, train.data_directions, generator))
         if train.tied_init:
             sae.W_enc.copy_(train.encoder_norm * sae.W_dec.T)
         else:
@@ -37,3 +39,17 @@ def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SA
         if train.b_dec_init == "mean":
             sae.b_dec.copy_(calibration.mean.cpu() * calibration.scale(train.input_scale))
     return sae.to(calibration.activations.device), generator
+
+
+def _directions(
+    calibration: Calibration, d_sae: int, share: float, generator: torch.Generator
+) -> Float[Tensor, "d_sae d_in"]:
+    """Unit vectors: random ones, drawn towards as many activations about their mean, each as often as another."""
+    activations = calibration.activations
+    random = functional.normalize(torch.randn(d_sae, activations.shape[1], generator=generator), dim=1)
+    if share == 0:
+        return random
+    drawn = torch.randperm(len(activations), generator=generator)
+    rows = drawn[torch.arange(d_sae) % len(drawn)].to(activations.device)
+    of_data = functional.normalize((activations[rows] - calibration.mean).cpu(), dim=1)
+    return functional.normalize(torch.lerp(random, of_data, share), dim=1)

@@ -15,12 +15,12 @@ from pipeline.training.initialisation import initialise
 D_IN, D_SAE = 8, 24
 
 
-def config(seed: int = 3, tied_init: bool = True, encoder_norm: float = 0.1) -> RunConfig:
+def config(seed: int = 3, tied_init: bool = True, encoder_norm: float = 0.1, data_directions: float = 0.0) -> RunConfig:
     return RunConfig(
         model=ModelConfig(name="toy", context=9), site=SiteConfig("resid_post", "blocks.{layer}.hook_resid_post"),
         architecture=config_class("gated")(), data=DataConfig(name="toy", source="bundled"),
-        train=TrainConfig(tied_init=tied_init, encoder_norm=encoder_norm), eval=EvalConfig(), layer=0,
-        sparsity_coefficient=1.0, seed=seed,
+        train=TrainConfig(tied_init=tied_init, encoder_norm=encoder_norm, data_directions=data_directions),
+        eval=EvalConfig(), layer=0, sparsity_coefficient=1.0, seed=seed,
     )  # fmt: skip
 
 
@@ -52,6 +52,22 @@ def test_an_encoder_of_its_own_is_drawn_beside_the_decoder_and_scaled_alike(cali
 def test_the_seed_alone_decides_the_draws(calibration):
     one, again, other = (initialise(config(seed=seed), calibration, D_SAE)[0] for seed in (3, 3, 4))
     assert torch.equal(one.W_dec, again.W_dec) and not torch.equal(one.W_dec, other.W_dec)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.999])
+def test_features_may_start_towards_activations(calibration, share):
+    """Each activation about the mean draws one or two of the 500 features, as far as it was asked to."""
+    d_sae = 500
+    alone, _ = initialise(config(), calibration, d_sae)
+    drawn, _ = initialise(config(data_directions=share), calibration, d_sae)
+    torch.testing.assert_close(drawn.W_dec.norm(dim=1), torch.ones(d_sae))
+    torch.testing.assert_close(drawn.W_enc, 0.1 * drawn.W_dec.T)
+    of_data = torch.nn.functional.normalize(calibration.activations - calibration.mean, dim=1)
+    mixed = torch.nn.functional.normalize((1 - share) * alone.W_dec[:, None] + share * of_data, dim=2)
+    near = torch.isclose(mixed, drawn.W_dec[:, None], atol=1e-5).all(2)  # [d_sae, activations]
+    assert near.any(1).all()
+    if share == 0.5:
+        assert near.sum(0).min() == 1 and near.sum(0).max() == 2
 
 
 def test_b_dec_starts_at_the_mean_of_the_scaled_inputs(calibration):
