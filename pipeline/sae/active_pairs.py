@@ -31,8 +31,8 @@ class ActivePairs(ListedPairs):
     def __init__(self, shape: torch.Size, row_start: Array, row: Array, feature: Array) -> None:
         self.shape, self._row_start, self._feature = shape, row_start, feature
         self._feature_start, self._by_feature = np.empty(shape[1] + 1, np.int64), np.empty(len(feature), np.int64)
-        kernels.order_by_column(feature, self._feature_start, self._by_feature)
-        self._row_by_feature = row[self._by_feature]
+        self._row_by_feature = np.empty_like(row)
+        kernels.order_by_column(row, feature, self._feature_start, self._by_feature, self._row_by_feature)
         self.row, self.feature = torch.from_numpy(row), torch.from_numpy(feature)
 
     def decode(self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"]) -> Float[Tensor, "batch d_in"]:
@@ -75,23 +75,26 @@ class ActivePairs(ListedPairs):
 def active_pairs(products: Tensor, threshold: Tensor, most: int) -> tuple[ActivePairs, Tensor] | None:
     """The active pairs and their products, where there are fewer than `most`."""
     values = products.numpy()
-    active, counts = _marks(products.shape), np.empty(len(values), np.int64)
-    split(kernels.mark, (values, threshold.numpy(), active, counts), len(values), 8 * values.size)
+    places, counts = _places(values.size, values.dtype), np.zeros(len(values), np.int64)
+    arguments = (values, threshold.numpy(), most, counts, *places)
+    ranges = split(kernels.list_above, arguments, len(values), 8 * values.size)
     row_start = np.zeros(len(values) + 1, np.int64)
     np.cumsum(counts, out=row_start[1:])
-    count = row_start[-1]
-    if count >= most:
+    if row_start[-1] >= most:
         return None
-    row, feature, listed = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, values.dtype)
-    arguments = (active, values, row_start, row, feature, listed)
-    split(kernels.list_marked, arguments, row_start, 8 * values.size)
+    width = values.shape[1]
+    found = [slice(first * width, first * width + row_start[last] - row_start[first]) for first, last in ranges]
+    row, feature, listed = (np.concatenate([place[part] for part in found]) for place in places)
     return ActivePairs(products.shape, row_start, row, feature), torch.from_numpy(listed)
 
 
 @lru_cache(maxsize=2)
-def _marks(shape: torch.Size) -> Array:
-    """Memory for marks, used again: fresh pages for every step would cost as much as the marking."""
-    return np.empty(shape, np.bool_)
+def _places(count: int, dtype: np.dtype) -> tuple[Array, Array, Array]:
+    """Memory for rows, columns and values, used again: fresh pages for every step would cost as much as the listing.
+
+    Only what is written to becomes memory.
+    """
+    return np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, dtype)
 
 
 def _weighted_rows(starts: Array, index: Array, weights: Array, table: Tensor) -> Tensor:

@@ -40,23 +40,29 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="kernel")
 
 
-def split(loop: Callable[..., None], arguments: tuple[Any, ...], groups: int | Array, work: float) -> None:
+def split(
+    loop: Callable[..., None], arguments: tuple[Any, ...], groups: int | Array, work: float
+) -> list[tuple[int, int]]:
     """Call loop(*arguments, first, last) over ranges that cover all groups, in parallel where the work is worth it.
 
     Args:
         groups: how many, each as much work as another; or where each one's pairs start, and the last's end.
         work: multiplications, or what takes as long.
+
+    Returns:
+        The ranges.
     """
     count = groups if isinstance(groups, int) else len(groups) - 1
     threads = torch.get_num_threads() if work >= SPLIT_FROM else 1
     if threads == 1:
         loop(*arguments, 0, count)
-        return
-    own, *others = pairwise(_cuts(groups, count, threads))
+        return [(0, count)]
+    own, *others = ranges = list(pairwise(_cuts(groups, count, threads)))
     given = [_pool(threads - 1).submit(loop, *arguments, *bounds) for bounds in others]
     loop(*arguments, *own)
     for part in given:
         part.result()
+    return ranges
 
 
 def _cuts(groups: int | Array, count: int, threads: int) -> list[int]:

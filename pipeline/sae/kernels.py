@@ -11,31 +11,23 @@ BYTE_NUMBERS = np.uint64(sum(byte << (61 - 8 * byte) for byte in range(8)))
 
 
 @exact
-def mark(
-    values: Float[Array, "batch d_sae"], threshold: Float[Array, " d_sae"], marked: Bool[Array, "batch d_sae"],
-    counts: Int[Array, " batch"], first: int, last: int,
+def list_above(
+    values: Float[Array, "batch d_sae"], threshold: Float[Array, " d_sae"], most: int, counts: Int[Array, " batch"],
+    rows: Int[Array, " places"], columns: Int[Array, " places"], listed: Float[Array, " places"], first: int, last: int,
 ) -> None:  # fmt: skip
-    """Which values exceed their column's threshold, and how many in each row."""
-    for row in range(first, last):
-        count = 0
-        for column in range(values.shape[1]):
-            above = values[row, column] > threshold[column]
-            marked[row, column] = above
-            count += above
-        counts[row] = count
+    """Row, column and value of all that exceeds its column's threshold, and how many in each row; ends where these are
+    `most`. What rows from `first` on have is listed from the place first * d_sae on.
 
-
-@exact
-def list_marked(
-    marked: Bool[Array, "batch d_sae"], values: Float[Array, "batch d_sae"], starts: Int[Array, " batch+1"],
-    rows: Int[Array, " pairs"], columns: Int[Array, " pairs"], listed: Float[Array, " pairs"], first: int, last: int,
-) -> None:  # fmt: skip
-    """Row, column and value of each mark, row by row; eight marks are looked at together, as bytes of one number."""
+    A row is compared as a whole, and eight findings are looked at together, as bytes of one number.
+    """
     width = values.shape[1]
-    whole = width // 8 * 8
+    above = np.zeros(-(-width // 8) * 8, np.bool_)
+    eights = above.view(np.uint64)
+    begin = place = first * width
     for row in range(first, last):
-        place = starts[row]
-        eights = marked[row, :whole].view(np.uint64)
+        for column in range(width):
+            above[column] = values[row, column] > threshold[column]
+        before = place
         for eight in range(len(eights)):
             left = eights[eight]
             while left:
@@ -44,15 +36,15 @@ def list_marked(
                 rows[place], columns[place], listed[place] = row, found, values[row, found]
                 place += 1
                 left = rest
-        for column in range(whole, width):
-            if marked[row, column]:
-                rows[place], columns[place], listed[place] = row, column, values[row, column]
-                place += 1
+        counts[row] = place - before
+        if place - begin >= most:
+            break
 
 
 @exact
 def order_by_column(
-    columns: Int[Array, " pairs"], starts: Int[Array, " d_sae+1"], order: Int[Array, " pairs"]
+    rows: Int[Array, " pairs"], columns: Int[Array, " pairs"], starts: Int[Array, " d_sae+1"],
+    order: Int[Array, " pairs"], rows_in_order: Int[Array, " pairs"],
 ) -> None:  # fmt: skip
     """Where each column's pairs begin, and the pairs column by column, equal ones as they stood; a counting sort."""
     starts[:] = 0
@@ -62,7 +54,7 @@ def order_by_column(
         starts[column + 1] += starts[column]
     free = starts[:-1].copy()
     for pair, column in enumerate(columns):
-        order[free[column]] = pair
+        order[free[column]], rows_in_order[free[column]] = pair, rows[pair]
         free[column] += 1
 
 

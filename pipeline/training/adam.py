@@ -74,3 +74,16 @@ def adam_of_gathered(
         _move(
             parameter[row], gradient, mean[row], square[row], step_size, beta1, beta2, root, epsilon, averaged, unit
         )  # fmt: skip
+
+
+@summing
+def adam_of_vectors(
+    gradients: tuple[Float[Array, " d"], ...], parameters: tuple[Float[Array, " d"], ...],
+    means: tuple[Float[Array, " d"], ...], squares: tuple[Float[Array, " d"], ...], step_size: float, beta1: float,
+    beta2: float, root: float, epsilon: float, averaged: bool,
+) -> None:  # fmt: skip
+    for index in range(len(parameters)):
+        _move(
+            parameters[index], gradients[index], means[index], squares[index], step_size, beta1, beta2, root, epsilon,
+            averaged, False,
+        )  # fmt: skip

@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 from torch.optim.adam import adam as adam_of_torch
 
 from pipeline.config import TrainConfig
 from pipeline.sae.active_pairs import Gathered
 from pipeline.sae.base import SAE, by_feature
-from pipeline.sae.compiled import Array, split
+from pipeline.sae.compiled import split
 from pipeline.sae.pairs import Gradient, formed
-from pipeline.training.adam import adam, adam_of_gathered
+from pipeline.training.adam import adam, adam_of_gathered, adam_of_vectors
 
 
 @dataclass
@@ -47,15 +48,21 @@ class Optimizer:
     def step(self, gradients: Mapping[str, Gradient], learning_rate: float) -> None:
         """Move each parameter by its gradient; one that lies there as a tensor may be changed."""
         self.steps += 1
+        vectors = []  # on a CPU one call for all: theirs would cost more than their work
         for name, gradient in gradients.items():
             values = by_feature(name, getattr(self.sae, name))
             if name not in self.moments:
                 self.moments[name] = Moments.of(values, self.train.beta1)
-            if isinstance(gradient, Tensor):
-                move = self._move_on_cpu if values.device.type == "cpu" else self._move_by_torch
-            else:
-                move = self._move_on_cpu if isinstance(gradient, Gathered) else self._move_by_triton
+            move = self._move_on_cpu
+            if values.device.type != "cpu":
+                move = self._move_by_torch if isinstance(gradient, Tensor) else self._move_by_triton
+            elif values.ndim == 1:
+                vectors.append((formed(gradient), values, *self._mean_and_square(self.moments[name])))
+                continue
             move(values, gradient, self.moments[name], learning_rate, unit=name == "W_dec")
+        if vectors:
+            arrays = (tuple(tensor.numpy() for tensor in tensors) for tensors in zip(*vectors, strict=True))
+            adam_of_vectors(*arrays, *self._numbers(vectors[0][1], learning_rate))
 
     def _factors(self, learning_rate: float) -> tuple[float, ...]:
         """Step size with beta1's bias correction, betas, beta2's correction of the root, epsilon."""
@@ -63,18 +70,26 @@ class Optimizer:
         step_size = learning_rate / (1 - train.beta1**self.steps)
         return step_size, train.beta1, train.beta2, 1 / (1 - train.beta2**self.steps) ** 0.5, train.epsilon
 
+    def _numbers(self, values: Tensor, learning_rate: float) -> tuple[Any, ...]:
+        """What the compiled loops take beside arrays: factors, in the values' precision, and whether there is a mean."""
+        number = values.numpy().dtype.type
+        return *map(number, self._factors(learning_rate)), self.train.beta1 != 0
+
+    def _mean_and_square(self, moments: Moments) -> tuple[Tensor, Tensor]:
+        """Without beta1 no loop looks at the first."""
+        return moments.exp_avg_sq if moments.exp_avg is None else moments.exp_avg, moments.exp_avg_sq
+
     def _move_on_cpu(
         self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
     ) -> None:
         """In one pass over a CPU's memory."""
-        mean = moments.exp_avg_sq if moments.exp_avg is None else moments.exp_avg  # not looked at without beta1
-        rows = [_rows(tensor) for tensor in (values, mean, moments.exp_avg_sq)]
-        common = (*rows, *map(rows[0].dtype.type, self._factors(learning_rate)), moments.exp_avg is not None, unit)
+        rows = [tensor.numpy() for tensor in (values, *self._mean_and_square(moments))]
+        common = (*rows, *self._numbers(values, learning_rate), unit)
         if isinstance(gradient, Gathered):
             work = 8 * values.numel() + len(gradient.values) * values.shape[1]
             split(adam_of_gathered, (*gradient, *common), gradient.starts, work)
         else:
-            split(adam, (_rows(formed(gradient)), *common), len(rows[0]), 8 * values.numel())
+            split(adam, (formed(gradient).numpy(), *common), len(values), 8 * values.numel())
 
     def _move_by_triton(
         self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
@@ -126,7 +141,3 @@ class Optimizer:
         for name, _ in self.sae.named_parameters():
             if f"adam.{name}.exp_avg_sq" in saved:
                 self.moments[name] = Moments(saved[f"adam.{name}.exp_avg_sq"], saved.get(f"adam.{name}.exp_avg"))
-
-
-def _rows(tensor: Float[Tensor, "..."]) -> Float[Array, "rows n"]:
-    return (tensor if tensor.ndim == 2 else tensor[None]).numpy()

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pipeline.sae import compiled, kernels
+from pipeline.sae.active_pairs import active_pairs
 from pipeline.sae.compiled import split
 
 BATCH, D_SAE, D_IN = 9, 37, 21  # no multiple of eight
@@ -17,24 +18,50 @@ def drawn() -> np.random.Generator:
 
 @pytest.mark.parametrize("share", [0.0, 0.03, 0.5, 1.0])
 @pytest.mark.parametrize("width", [1, 8, 37, 64])
-def test_marks_are_listed_row_by_row(drawn, width, share) -> None:
+def test_what_is_above_its_columns_threshold_is_listed_row_by_row(drawn, width, share) -> None:
     values, threshold = drawn.random((BATCH, width), np.float32), np.full(width, 1 - share, np.float32)
-    marked, counts = np.empty(values.shape, np.bool_), np.empty(BATCH, np.int64)
-    kernels.mark(values, threshold, marked, counts, 0, BATCH)
     expected = values > threshold
-    assert np.array_equal(marked, expected) and np.array_equal(counts, expected.sum(1))
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    rows, columns = np.empty((2, starts[-1]), np.int32)
-    listed = np.empty(starts[-1], np.float32)
-    kernels.list_marked(marked, values, starts, rows, columns, listed, 0, BATCH)
-    assert np.array_equal([rows, columns], np.nonzero(expected)) and np.array_equal(listed, values[expected])
+    rows, columns = np.empty((2, values.size), np.int32)
+    counts, listed = np.zeros(BATCH, np.int64), np.empty(values.size, np.float32)
+    arguments = (values, threshold, values.size + 1, counts, rows, columns, listed)
+    for first, last in ((0, 4), (4, BATCH)):  # a range lists from the place where its first row's values begin
+        kernels.list_above(*arguments, first, last)
+        part = slice(first * width, first * width + counts[first:last].sum())
+        found = expected[first:last]
+        assert np.array_equal(counts[first:last], found.sum(1))
+        assert np.array_equal([rows[part] - first, columns[part]], np.nonzero(found))
+        assert np.array_equal(listed[part], values[first:last][found])
+
+
+def test_listing_ends_after_the_row_that_reaches_the_most(drawn) -> None:
+    values, threshold, counts = np.ones((BATCH, 8), np.float32), np.zeros(8, np.float32), np.zeros(BATCH, np.int64)
+    places = np.empty(72, np.int32), np.empty(72, np.int32), np.empty(72, np.float32)
+    kernels.list_above(values, threshold, 17, counts, *places, 0, BATCH)
+    assert counts.tolist() == [8, 8, 8, 0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("width", [8, 37])
+def test_pairs_are_found_alike_by_any_number_of_threads(drawn, monkeypatch, threads, width) -> None:
+    monkeypatch.setattr(compiled, "SPLIT_FROM", 0)
+    torch.set_num_threads(threads)
+    products, threshold = torch.from_numpy(drawn.random((BATCH, width), np.float32)), torch.full((width,), 0.7)
+    active = products > threshold
+    count = int(active.sum())
+    found = active_pairs(products, threshold, count + 1)
+    assert found is not None
+    pairs, values = found
+    assert torch.equal(torch.stack([pairs.row, pairs.feature]).long(), torch.stack(active.nonzero(as_tuple=True)))
+    assert torch.equal(values, products[active])
+    assert active_pairs(products, threshold, count) is None
+    assert active_pairs(products, threshold, 1) is None
 
 
 def test_pairs_are_ordered_by_column_and_stay_in_order_within_one(drawn) -> None:
-    columns = drawn.integers(0, D_SAE, 500).astype(np.int32)
-    starts, order = np.empty(D_SAE + 1, np.int64), np.empty(500, np.int64)
-    kernels.order_by_column(columns, starts, order)
-    assert np.array_equal(order, np.argsort(columns, kind="stable"))
+    rows, columns = np.arange(500, dtype=np.int32) // 3, drawn.integers(0, D_SAE, 500).astype(np.int32)
+    starts, order, rows_in_order = np.empty(D_SAE + 1, np.int64), np.empty(500, np.int64), np.empty_like(rows)
+    kernels.order_by_column(rows, columns, starts, order, rows_in_order)
+    assert np.array_equal(order, np.argsort(columns, kind="stable")) and np.array_equal(rows_in_order, rows[order])
     assert np.array_equal(starts, np.searchsorted(np.sort(columns), np.arange(D_SAE + 1)))
 
 
