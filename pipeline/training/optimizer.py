@@ -71,7 +71,7 @@ class Optimizer:
         return step_size, train.beta1, train.beta2, 1 / (1 - train.beta2**self.steps) ** 0.5, train.epsilon
 
     def _numbers(self, values: Tensor, learning_rate: float) -> tuple[Any, ...]:
-        """What the compiled loops take beside arrays: factors, in the values' precision, and whether there is a mean."""
+        """What the compiled loops take beside arrays: factors, and whether there is a mean."""
         number = values.numpy().dtype.type
         return *map(number, self._factors(learning_rate)), self.train.beta1 != 0
 
