@@ -1,6 +1,7 @@
 """Text in, contexts out: packing, special tokens, what is held out, and the order in which training reads."""
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from pipeline.config import DataConfig, ModelConfig
 from pipeline.errors import UserError
 from pipeline.tokens import sources, text
+from pipeline.tokens.ahead import read_ahead
 from pipeline.tokens.contexts import Contexts, Packer
 from pipeline.tokens.sources import ContextsInMemory, ContextsStreamed, evaluation_contexts, training_contexts
 
@@ -303,6 +305,52 @@ def test_the_end_of_a_stream_is_one_line(model: ModelConfig, offline: list[dict[
     everything = sum(1 for _ in iterate(streamed(model)))
     with pytest.raises(UserError, match=f"the dataset ended at context {everything}: fewer steps, or more text"):
         streamed(model).read(0, everything + 1)
+
+
+@pytest.mark.parametrize("packing", ["document", "concatenate"])
+def test_what_is_read_ahead_is_what_would_have_been_read(
+    model: ModelConfig, offline: list[dict[str, object]], packing: str
+):
+    uninterrupted = streamed(model, packing).read(0, 60)
+    with read_ahead(streamed(model, packing)) as source:
+        for first, count, ahead in ((0, 7, 7), (7, 7, 14), (14, 7, 30), (21, 7, 0), (28, 7, 35), (35, 3, 38)):
+            assert same(source.read(first, count), uninterrupted[slice(first, first + count)])
+            source.prepare(ahead, 7)  # the next, or something else
+            kept = source.position()
+            assert kept["number"] <= first + count
+            resumed = streamed(model, packing)
+            resumed.restore(kept)
+            assert same(resumed.read(first + count, 9), uninterrupted[slice(first + count, first + count + 9)])
+
+
+def test_reading_ahead_goes_on_beside_other_work(model: ModelConfig, offline: list[dict[str, object]]):
+    began, may_go_on = threading.Event(), threading.Event()
+
+    class Slow(ContextsStreamed):
+        def read(self, first: int, count: int) -> Contexts:
+            began.set()
+            assert may_go_on.wait(30)
+            return super().read(first, count)
+
+    inner = streamed(model)
+    inner.__class__ = Slow
+    with read_ahead(inner) as source:
+        source.prepare(0, 5)
+        assert began.wait(30)
+        may_go_on.set()
+        assert same(source.read(0, 5), streamed(model).read(0, 5))
+
+
+def test_the_end_of_a_stream_is_an_error_only_for_one_who_reads_it(
+    model: ModelConfig, offline: list[dict[str, object]]
+):
+    everything = sum(1 for _ in iterate(streamed(model)))
+    with read_ahead(streamed(model)) as source:
+        source.prepare(everything, 1)
+        assert len(source.read(everything - 1, 1)) == 1
+        source.prepare(everything, 1)
+        with pytest.raises(UserError, match=f"the dataset ended at context {everything}"):
+            source.read(everything, 1)
 
 
 def iterate(source: ContextsStreamed) -> Iterator[Contexts]:

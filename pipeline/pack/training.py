@@ -16,6 +16,7 @@ from pipeline.pack.exchange import Circle, Exchange
 from pipeline.pack.members import Member, Shared
 from pipeline.sae.base import SAE
 from pipeline.sites import d_sae
+from pipeline.tokens.ahead import ReadAhead, read_ahead
 from pipeline.tokens.sources import ContextSource, training_contexts
 from pipeline.tracker import open_tracker
 from pipeline.training.trainer import Trainer
@@ -31,8 +32,10 @@ class Training:
 
     def train(self, members: list[Member]) -> None:
         run = members[0].run
-        source = training_contexts(run.model, run.data, run.seed)
-        shape = StreamShape.of(run.train, run.model.context)
+        with read_ahead(training_contexts(run.model, run.data, run.seed)) as source:
+            self._train(members, source, StreamShape.of(run.train, run.model.context))
+
+    def _train(self, members: list[Member], source: ReadAhead, shape: StreamShape) -> None:
         self._prepare(members, source)
         exchange = self._exchange(members, source, shape)
         saved = time.monotonic()
@@ -42,6 +45,8 @@ class Training:
             position = source.position()
             block = self._read_block(present, source, shape, index, exchange)
             if block is not None:
+                if exchange is None and index < max(shape.block_of(m.run.train.steps - 1) for m in training):
+                    source.prepare((index + 1) * shape.contexts_per_block, shape.contexts_per_block)
                 with Timer(self.shared.seconds, "training"):
                     for member in present:
                         self._train_member(member, block)

@@ -88,7 +88,8 @@ class ContextsStreamed:
             self.restore(self._position if self._position["number"] <= first else self._start)
         windows = list(islice(self._windows, first - self._next, first - self._next + count))
         if len(windows) < count:
-            raise UserError(f"the dataset ended at context {self._next + len(windows)}: fewer steps, or more text")
+            self.restore(self._position)
+            raise UserError(f"the dataset ended at context {self._next}: fewer steps, or more text")
         self._next = first + count
         return self.packer.pack(windows)
 
