@@ -44,6 +44,8 @@ ARCHITECTURES = {"gated": "gated_unfrozen", "baseline": "baseline"}
 """Ours by arm. SAELens' gated auxiliary loss teaches the decoder, so ours does here; dictionary_learning's does not."""
 LEARNING_RATES = {OURS: 4e-3, SAELENS: 2e-3, DICTIONARY_LEARNING: 4e-3}
 """Each tool's best of those tried, for SAEs in the middle of both arms (benchmarks/grid_rates.py)."""
+DATA_DIRECTIONS = 0.5
+"""Ours: at large lambdas random features die before they have learned anything, and so without a warm-up of lambda."""
 LOAD = 0.7
 """A one-minute load average above which somebody else's work is on the machine before anything of ours began."""
 
@@ -65,9 +67,10 @@ def overrides(work: Work) -> list[str]:
     return [
         "model=bundled", "data=bundled", "site=mlp_out", f"layer={work.layer}", f"seed={work.seed}",
         f"train.steps={work.steps}", f"train.batch={work.batch}", f"train.lr={work.learning_rates[OURS]}",
-        f"train.lr_warmup={work.warmup}", f"train.lr_decay={work.decay}", f"train.block={work.block}",
-        f"train.lm_batch={work.lm_batch}", f"train.calibration={work.calibration}", f"eval.sequences={work.held_out}",
-        f"eval.batch={work.lm_batch}", "execution.device=cpu",
+        f"train.lr_warmup={work.warmup}", f"train.lr_decay={work.decay}", f"train.sparsity_warmup={work.warmup}",
+        f"train.data_directions={DATA_DIRECTIONS}", f"train.block={work.block}", f"train.lm_batch={work.lm_batch}",
+        f"train.calibration={work.calibration}", f"eval.sequences={work.held_out}", f"eval.batch={work.lm_batch}",
+        "execution.device=cpu",
     ]  # fmt: skip
 
 
@@ -127,6 +130,7 @@ def our_result(work: Work, folder: Path) -> Result:
     settings = {
         "architectures": list(work.architectures.values()), "learning rate": work.learning_rates[OURS],
         "adam betas": [0.0, 0.999], "precision": "float32", "processes": len(packs),
+        "data_directions": DATA_DIRECTIONS, "steps of lambda's warm-up": work.warmup,
     }  # fmt: skip
     return Result(OURS, {}, settings, phases, by_arm, sum(p["peak_memory_bytes"] for p in packs))
 
