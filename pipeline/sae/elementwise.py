@@ -148,8 +148,8 @@ class ElementwiseSAE(SAE):
         """As `training_losses(x).total(sparsity_coefficient).backward()` would, with the zeros left out.
 
         A dense step has seven products of batch x d_in x d_sae for a Gated SAE (eight where no decoder is frozen), five
-        for a baseline. The encoder's is
-        the only one that must look at silent features; the others are formed over active pairs once these are few.
+        for a baseline. Only the encoder's must look at silent features; the others are formed over active pairs once
+        these are few.
         """
         centred, scale = x - self.b_dec, 2 / len(x)
         encoded = product(centred, self.W_enc, self.precision)
