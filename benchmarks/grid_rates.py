@@ -23,7 +23,7 @@ MIDDLE = {arm: [values[3]] for arm, values in grid.LAMBDAS.items()}
 RATES = {
     grid.OURS: (2e-3, 4e-3, 8e-3),
     grid.SAELENS: (1e-3, 2e-3, 4e-3),
-    grid.DICTIONARY_LEARNING: (2e-3, 4e-3, 8e-3),
+    grid.DICTIONARY_LEARNING: (8e-3, 1.6e-2, 3.2e-2),
 }
 
 
