@@ -2,7 +2,7 @@
 
   quick=true     few steps and repetitions: does everything run? Bars are not judged
   parts=A,B      some parts only: step, scaling, pack, grid, sweep
-  publish=true   copy the tables to results/reference/benchmarks/, which git keeps
+  publish=true   the tables to results/reference/benchmarks/, which git keeps, in place of those that lie there
   threads=N      default: the cores this process may use
 
 Each part is a process of its own and writes its tables to results/benchmarks/. The last line is the verdict, and the
@@ -26,6 +26,7 @@ from benchmarks.table import TABLES
 from pipeline.arguments import command, key_values, true_or_false
 from pipeline.config import REPOSITORY
 from pipeline.errors import UserError
+from pipeline.identity import git_state
 
 PARTS = {
     "step": "benchmarks.training_step",  # in the peers' environment
@@ -61,17 +62,18 @@ def run_part(part: str, options: Options) -> bool:
     return done.returncode == 0
 
 
-def publish(out: Path, words: str, last: str) -> None:
-    """Copy tables to where git keeps them, with the machine in words."""
+def publish(out: Path, parts: Sequence[str], words: str, last: str) -> None:
+    """Copy tables to where git keeps them, with the command and the machine in words."""
     shutil.rmtree(REFERENCE, ignore_errors=True)
     REFERENCE.mkdir(parents=True)
     for path in out.glob("*.csv"):
         shutil.copy(path, REFERENCE / path.name)
     day, tables = datetime.date.today().isoformat(), (out / TABLES).read_text().strip()
+    given = "publish=true" if set(parts) == set(PARTS) else f'"parts={",".join(parts)} publish=true"'
     text = (
-        f"# Benchmarks\n\nMade by `make bench BENCH=publish=true` on {day}, on {words}. The same numbers as CSV lie\n"
-        f"beside this file; docs/measurements.md says what each table measures.\n\n```\n{tables}\n"
-        f"```\n\n{last}\n"
+        f"# Benchmarks\n\nMade by `make bench BENCH={given}` on {day}, {words}.\n"
+        "The same numbers as CSV lie beside this file; docs/measurements.md says what each table measures.\n\n"
+        f"```\n{tables}\n```\n\n{last}\n"
     )
     (REFERENCE / "README.md").write_text(text)
     print(f"published {REFERENCE.relative_to(REPOSITORY)}")
@@ -84,14 +86,16 @@ def bench(arguments: Sequence[str]) -> int:
         raise UserError(f"parts={unknown[0]} is unknown; accepted: {', '.join(PARTS)}")
     publishing = true_or_false("publish", given.pop("publish", "false"))
     options = Options.parse([f"{key}={value}" for key, value in given.items()])
-    if publishing and (options.quick or set(parts) != set(PARTS)):
-        raise UserError("publish=true publishes whole runs: without quick= and parts=")
+    if publishing and options.quick:
+        raise UserError("publish=true publishes whole runs: without quick=true")
     if {"step", "grid"} & set(parts):
         peers_python()
     options.out.mkdir(parents=True, exist_ok=True)
     for path in [*options.out.glob("*.csv"), options.out / bars.FIGURES, options.out / TABLES]:
         path.unlink(missing_ok=True)
-    words = machine.words(options.device)
+    git = git_state()
+    changed = ", changed" if git["dirty"] else ""
+    words = f"at commit {str(git['commit'])[:7]}{changed}, on {machine.words(options.device)}"
     print(f"{words}; load average {os.getloadavg()[0]:.1f}")
     failed = [part for part in parts if not run_part(part, options)]
     figures = bars.read_figures(options.out)
@@ -101,7 +105,7 @@ def bench(arguments: Sequence[str]) -> int:
     if failed:
         last, code = f"{last}; FAILED: {', '.join(failed)}", 1
     if publishing:
-        publish(options.out, words, last)
+        publish(options.out, parts, words, last)
     print(last)
     return code
 
