@@ -43,9 +43,10 @@ LAMBDAS = {
 ARCHITECTURES = {"gated": "gated_unfrozen", "baseline": "baseline"}
 """Ours by arm. SAELens' gated auxiliary loss teaches the decoder, so ours does here; dictionary_learning's does not."""
 LEARNING_RATES = {OURS: 4e-3, SAELENS: 2e-3, DICTIONARY_LEARNING: 1.6e-2}
-"""Each tool's best of those tried, for SAEs in the middle of both arms (benchmarks/grid_rates.py)."""
+"""Each tool's best of those tried, for SAEs in the middle of both arms (benchmarks/grid_rates.py); ours was chosen
+without data's directions."""
 DATA_DIRECTIONS = 0.5
-"""Ours: at large lambdas random features die before they have learned anything, and so without a warm-up of lambda."""
+"""Ours: at large lambdas random features die before they have learned anything; lambda is warmed up against it too."""
 LOAD = 0.7
 """A one-minute load average above which somebody else's work is on the machine before anything of ours began."""
 
@@ -67,11 +68,15 @@ def overrides(work: Work) -> list[str]:
     return [
         "model=bundled", "data=bundled", "site=mlp_out", f"layer={work.layer}", f"seed={work.seed}",
         f"train.steps={work.steps}", f"train.batch={work.batch}", f"train.lr={work.learning_rates[OURS]}",
-        f"train.lr_warmup={work.warmup}", f"train.lr_decay={work.decay}", f"train.sparsity_warmup={work.warmup}",
-        f"train.data_directions={DATA_DIRECTIONS}", f"train.block={work.block}", f"train.lm_batch={work.lm_batch}",
-        f"train.calibration={work.calibration}", f"eval.sequences={work.held_out}", f"eval.batch={work.lm_batch}",
-        "execution.device=cpu",
+        f"train.lr_warmup={work.warmup}", f"train.lr_decay={work.decay}", f"train.block={work.block}",
+        f"train.lm_batch={work.lm_batch}", f"train.calibration={work.calibration}", f"eval.sequences={work.held_out}",
+        f"eval.batch={work.lm_batch}", "execution.device=cpu",
     ]  # fmt: skip
+
+
+def best(work: Work) -> list[str]:
+    """What we set beyond that."""
+    return [f"train.sparsity_warmup={work.warmup}", f"train.data_directions={DATA_DIRECTIONS}"]
 
 
 def prepare(work: Work, folder: Path) -> Work:
@@ -108,10 +113,10 @@ def run_ours(work: Work, folder: Path, more: Sequence[str] = ()) -> tuple[float,
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     took = timed(command, folder / "log.txt")
-    return took, our_result(work, folder)
+    return took, our_result(work, folder, more)
 
 
-def our_result(work: Work, folder: Path) -> Result:
+def our_result(work: Work, folder: Path, more: Sequence[str]) -> Result:
     """Phases and memory from the records: of packs that ran side by side, the mean of seconds and the sum of memory."""
     facts: dict[str, dict[str, Any]] = {}
     for path in sorted((folder / "sweeps" / "runs").glob("*/execution.json")):
@@ -130,7 +135,7 @@ def our_result(work: Work, folder: Path) -> Result:
     settings = {
         "architectures": list(work.architectures.values()), "learning rate": work.learning_rates[OURS],
         "adam betas": [0.0, 0.999], "precision": "float32", "processes": len(packs),
-        "data_directions": DATA_DIRECTIONS, "steps of lambda's warm-up": work.warmup,
+        "further": list(more),
     }  # fmt: skip
     return Result(OURS, {}, settings, phases, by_arm, sum(p["peak_memory_bytes"] for p in packs))
 
@@ -161,7 +166,7 @@ def run(options: Options, rates: dict[str, float], folder: Path) -> dict[str, fl
     rates_seen = [rate.best()]
     for number, tool in enumerate((OURS, SAELENS, OURS, DICTIONARY_LEARNING, OURS)):
         print(f"{tool} ...", end=" ", flush=True)
-        ran = run_ours(given, folder / OURS) if tool == OURS else run_peer(tool, folder / tool)
+        ran = run_ours(given, folder / OURS, best(given)) if tool == OURS else run_peer(tool, folder / tool)
         took.setdefault(tool, []).append(ran[0])
         results[tool] = ran[1]
         rates_seen.append(rate.best())

@@ -31,7 +31,7 @@ def held_out_losses(tool: str, work: Work, folder: Path) -> dict[str, float]:
     """Of one SAE of each arm, trained by this tool."""
     given = grid.prepare(replace(work, lambdas=MIDDLE), folder)
     if tool == grid.OURS:
-        grid.run_ours(given, folder / tool)
+        grid.run_ours(given, folder / tool, grid.best(given))
     else:
         grid.run_peer(tool, folder / tool)
     rows = grid_judge.judge(given, folder, compose(grid.overrides(given)), [tool]).rows

@@ -62,16 +62,15 @@ def run_part(part: str, options: Options) -> bool:
     return done.returncode == 0
 
 
-def publish(out: Path, parts: Sequence[str], words: str, last: str) -> None:
+def publish(out: Path, arguments: Sequence[str], words: str, last: str) -> None:
     """Copy tables to where git keeps them, with the command and the machine in words."""
     shutil.rmtree(REFERENCE, ignore_errors=True)
     REFERENCE.mkdir(parents=True)
     for path in out.glob("*.csv"):
         shutil.copy(path, REFERENCE / path.name)
     day, tables = datetime.date.today().isoformat(), (out / TABLES).read_text().strip()
-    given = "publish=true" if set(parts) == set(PARTS) else f'"parts={",".join(parts)} publish=true"'
     text = (
-        f"# Benchmarks\n\nMade by `make bench BENCH={given}` on {day}, {words}.\n"
+        f'# Benchmarks\n\nMade by `make bench BENCH="{" ".join(arguments)}"` on {day}, {words}.\n'
         "The same numbers as CSV lie beside this file; docs/measurements.md says what each table measures.\n\n"
         f"```\n{tables}\n```\n\n{last}\n"
     )
@@ -105,7 +104,7 @@ def bench(arguments: Sequence[str]) -> int:
     if failed:
         last, code = f"{last}; FAILED: {', '.join(failed)}", 1
     if publishing:
-        publish(options.out, parts, words, last)
+        publish(options.out, arguments, words, last)
     print(last)
     return code
 

@@ -95,11 +95,12 @@ def memory(runs: Sequence[RunConfig], device: str = "cpu") -> float:
 def _saes(runs: Sequence[RunConfig]) -> float:
     """Numbers: parameters, moments and, when all are evaluated, the folded SAE; one step's gradients and temporaries.
 
-    Runs take turns, so those of the largest are enough. A dense step has eleven tensors as large as its features.
+    Runs take turns, so those of the largest are enough. A dense step has eleven tensors as large as its features, and
+    listing pairs has three (pipeline/sae/active_pairs.py).
     """
     sizes = [2 * d_in(run) * d_sae(run) for run in runs]
     kept = sum((2 + moments(run)) * size for run, size in zip(runs, sizes, strict=True))
-    return kept + 2 * max(sizes) + max(11 * run.train.batch * d_sae(run) for run in runs)
+    return kept + 2 * max(sizes) + max(14 * run.train.batch * d_sae(run) for run in runs)
 
 
 def moments(run: RunConfig) -> int:

@@ -45,7 +45,8 @@ class Training:
             position = source.position()
             block = self._read_block(present, source, shape, index, exchange)
             if block is not None:
-                if exchange is None and index < max(shape.block_of(m.run.train.steps - 1) for m in training):
+                last = max(shape.block_of(m.run.train.steps - 1) for m in training)
+                if exchange is None and index < last and not self.shared.stop.is_set():
                     source.prepare((index + 1) * shape.contexts_per_block, shape.contexts_per_block)
                 with Timer(self.shared.seconds, "training"):
                     for member in present:

@@ -88,12 +88,9 @@ def active_pairs(products: Tensor, threshold: Tensor, most: int) -> tuple[Active
     return ActivePairs(products.shape, row_start, row, feature), torch.from_numpy(listed)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _places(count: int, dtype: np.dtype) -> tuple[Array, Array, Array]:
-    """Memory for rows, columns and values, used again: fresh pages for every step would cost as much as the listing.
-
-    Only what is written to becomes memory.
-    """
+    """Memory for rows, columns and values, used again: fresh pages for every step would cost as much as the listing."""
     return np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, dtype)
 
 

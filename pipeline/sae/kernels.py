@@ -15,10 +15,10 @@ def list_above(
     values: Float[Array, "batch d_sae"], threshold: Float[Array, " d_sae"], most: int, counts: Int[Array, " batch"],
     rows: Int[Array, " places"], columns: Int[Array, " places"], listed: Float[Array, " places"], first: int, last: int,
 ) -> None:  # fmt: skip
-    """Row, column and value of all that exceeds its column's threshold, and how many in each row; ends where these are
-    `most`. What rows from `first` on have is listed from the place first * d_sae on.
+    """Row, column and value of all that exceeds its column's threshold, and how many in each row.
 
-    A row is compared as a whole, and eight findings are looked at together, as bytes of one number. Which of the
+    What is found is listed from the place first * d_sae on; after the row in which it comes to `most` no more is looked
+    for. A row is compared as a whole, and eight findings are looked at together, as bytes of one number. Which of the
     numbers are not zero is listed without a branch: a processor would mispredict it at most of them.
     """
     width = values.shape[1]

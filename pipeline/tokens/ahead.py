@@ -1,13 +1,17 @@
 """Contexts that are wanted next, read, tokenised and packed beside the work on the last ones."""
 
+import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.tokens.contexts import Contexts
 from pipeline.tokens.sources import ContextSource
+
+CLOSE_SECONDS = 5.0
+"""A thread that is ended with its process while it decodes may take this down with it."""
 
 
 @dataclass(frozen=True)
@@ -19,18 +23,27 @@ class _Prepared:
 
 
 class ReadAhead:
-    """A source of contexts that one thread reads on where it is told to."""
+    """A source of contexts that is read on in a thread where it is told to."""
 
-    def __init__(self, source: ContextSource, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, source: ContextSource) -> None:
         self.contexts_per_epoch = source.contexts_per_epoch
-        self._source, self._pool = source, pool
+        self._source = source
         self._prepared: _Prepared | None = None
 
     def prepare(self, first: int, count: int) -> None:
-        """Begin to read contexts; an error waits for the one who reads them."""
+        """Begin to read contexts; an error waits for the one who reads them.
+
+        The thread is a daemon: a process that is told to stop at once does not wait for a network.
+        """
         self._finish()
-        position = self._source.position()
-        self._prepared = _Prepared(first, count, position, self._pool.submit(self._source.read, first, count))
+        self._prepared = _Prepared(first, count, self._source.position(), Future())
+        threading.Thread(target=self._read_prepared, args=(self._prepared,), name="read-ahead", daemon=True).start()
+
+    def _read_prepared(self, prepared: _Prepared) -> None:
+        try:
+            prepared.contexts.set_result(self._source.read(prepared.first, prepared.count))
+        except BaseException as error:
+            prepared.contexts.set_exception(error)
 
     def read(self, first: int, count: int) -> Contexts:
         prepared = self._finish()
@@ -46,15 +59,23 @@ class ReadAhead:
         self._finish()
         self._source.restore(position)
 
-    def _finish(self) -> _Prepared | None:
+    def _finish(self, seconds: float | None = None) -> _Prepared | None:
         """Leave the source to the caller."""
         prepared, self._prepared = self._prepared, None
         if prepared:
-            prepared.contexts.exception()  # waits
+            prepared.contexts.exception(seconds)  # waits
         return prepared
+
+    def close(self) -> None:
+        """Nothing more is wanted: what is being read may end, if it does so soon."""
+        with suppress(TimeoutError):
+            self._finish(CLOSE_SECONDS)
 
 
 @contextmanager
 def read_ahead(source: ContextSource) -> Iterator[ReadAhead]:
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
-        yield ReadAhead(source, pool)
+    ahead = ReadAhead(source)
+    try:
+        yield ahead
+    finally:
+        ahead.close()

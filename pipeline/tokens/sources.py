@@ -86,7 +86,11 @@ class ContextsStreamed:
     def read(self, first: int, count: int) -> Contexts:
         if first < self._next:
             self.restore(self._position if self._position["number"] <= first else self._start)
-        windows = list(islice(self._windows, first - self._next, first - self._next + count))
+        try:
+            windows = list(islice(self._windows, first - self._next, first - self._next + count))
+        except Exception:
+            self.restore(self._position)  # what raises is at its end: it would look like the dataset's
+            raise
         if len(windows) < count:
             self.restore(self._position)
             raise UserError(f"the dataset ended at context {self._next}: fewer steps, or more text")

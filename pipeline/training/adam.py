@@ -82,6 +82,7 @@ def adam_of_vectors(
     means: tuple[Float[Array, " d"], ...], squares: tuple[Float[Array, " d"], ...], step_size: float, beta1: float,
     beta2: float, root: float, epsilon: float, averaged: bool,
 ) -> None:  # fmt: skip
+    """Several parameters, each a row as it is; all of one kind of array."""
     for index in range(len(parameters)):
         _move(
             parameters[index], gradients[index], means[index], squares[index], step_size, beta1, beta2, root, epsilon,

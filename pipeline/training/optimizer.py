@@ -48,21 +48,22 @@ class Optimizer:
     def step(self, gradients: Mapping[str, Gradient], learning_rate: float) -> None:
         """Move each parameter by its gradient; one that lies there as a tensor may be changed."""
         self.steps += 1
-        vectors = []  # on a CPU one call for all: theirs would cost more than their work
+        vectors: dict[str, Tensor] = {}
         for name, gradient in gradients.items():
             values = by_feature(name, getattr(self.sae, name))
             if name not in self.moments:
                 self.moments[name] = Moments.of(values, self.train.beta1)
-            move = self._move_on_cpu
-            if values.device.type != "cpu":
-                move = self._move_by_torch if isinstance(gradient, Tensor) else self._move_by_triton
-            elif values.ndim == 1:
-                vectors.append((formed(gradient), values, *self._mean_and_square(self.moments[name])))
+            on_cpu = values.device.type == "cpu"
+            if on_cpu and values.ndim == 1:
+                vectors[name] = formed(gradient)
                 continue
+            if isinstance(gradient, Tensor):
+                move = self._move_on_cpu if on_cpu else self._move_by_torch
+            else:
+                move = self._move_on_cpu if isinstance(gradient, Gathered) else self._move_by_triton
             move(values, gradient, self.moments[name], learning_rate, unit=name == "W_dec")
         if vectors:
-            arrays = (tuple(tensor.numpy() for tensor in tensors) for tensors in zip(*vectors, strict=True))
-            adam_of_vectors(*arrays, *self._numbers(vectors[0][1], learning_rate))
+            self._move_vectors_on_cpu(vectors, learning_rate)
 
     def _factors(self, learning_rate: float) -> tuple[float, ...]:
         """Step size with beta1's bias correction, betas, beta2's correction of the root, epsilon."""
@@ -78,6 +79,15 @@ class Optimizer:
     def _mean_and_square(self, moments: Moments) -> tuple[Tensor, Tensor]:
         """Without beta1 no loop looks at the first."""
         return moments.exp_avg_sq if moments.exp_avg is None else moments.exp_avg, moments.exp_avg_sq
+
+    def _move_vectors_on_cpu(self, gradients: Mapping[str, Tensor], learning_rate: float) -> None:
+        """In one call for all: a call for each would cost more than its work."""
+        each = [
+            (gradient.contiguous(), getattr(self.sae, name), *self._mean_and_square(self.moments[name]))
+            for name, gradient in gradients.items()
+        ]
+        arrays = (tuple(tensor.numpy() for tensor in tensors) for tensors in zip(*each, strict=True))
+        adam_of_vectors(*arrays, *self._numbers(each[0][1], learning_rate))
 
     def _move_on_cpu(
         self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool

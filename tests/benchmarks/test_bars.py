@@ -2,8 +2,10 @@
 
 import pytest
 
+from benchmarks import run
 from benchmarks.bars import BARS, Bar, add_figures, read_figures, table, verdict
 from benchmarks.run import PARTS
+from pipeline.errors import UserError
 
 HOLDING = {name: bar.limit for name, bar in BARS.items()}
 PART_NAMES = list(PARTS)
@@ -61,3 +63,28 @@ def test_figures_of_several_parts_accumulate(tmp_path):
 def test_a_figure_without_a_bar_is_an_error(tmp_path):
     with pytest.raises(KeyError, match="speed"):
         add_figures(tmp_path, {"speed": 1.0})
+
+
+def test_what_is_published_names_its_command_and_replaces_what_lay_there(tmp_path, monkeypatch):
+    out, published = tmp_path / "out", tmp_path / "results" / "published"
+    published.mkdir(parents=True)
+    (published / "old.csv").write_text("of other code")
+
+    def part(name, options):
+        table({"one_more_run": 1.0}, [name]).show(options.out)
+        add_figures(options.out, {"one_more_run": 1.0})
+        return True
+
+    monkeypatch.setattr(run, "run_part", part)
+    monkeypatch.setattr(run, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(run, "REFERENCE", published)
+    arguments = ["parts=pack", "publish=true", "threads=1", f"out={out}"]
+    assert run.bench(arguments) == 0
+    text = (published / "README.md").read_text()
+    assert f'make bench BENCH="{" ".join(arguments)}"' in text and "at commit" in text and "all 1 bars hold" in text
+    assert {path.name for path in published.iterdir()} == {"README.md", "bars.csv"}
+
+
+def test_a_quick_run_is_not_published():
+    with pytest.raises(UserError, match="without quick=true"):
+        run.bench(["quick=true", "publish=true"])

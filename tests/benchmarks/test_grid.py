@@ -50,7 +50,7 @@ def test_our_phases_are_the_mean_over_packs_side_by_side_and_arms_are_told_apart
             folder = tmp_path / "sweeps" / "runs" / f"bundled-mlp_out-L2-{name}-seed0-0123"
             folder.mkdir(parents=True)
             (folder / "execution.json").write_text(json.dumps({"attempts": [fact]}))
-    result = grid.our_result(work, tmp_path)
+    result = grid.our_result(work, tmp_path, grid.best(work))
     assert result.by_arm == {"gated": 6.0, "baseline": 1.0} and result.peak_memory == 201
     assert result.phases["language model"] == 15.0 and result.phases["stream and loop"] == 2.0
     assert result.settings["processes"] == 2

@@ -1,9 +1,11 @@
 """Contract 2: a pack changes nothing but the time. Contract 4: killed and resumed equals never killed."""
 
+import json
 import threading
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -27,6 +29,7 @@ from pipeline.pack import Pack
 from pipeline.progress import Progress
 from pipeline.sae.baseline import BaselineConfig
 from pipeline.sae.gated import GatedConfig
+from pipeline.tokens.ahead import ReadAhead
 
 SITES = {"attn_z": "attn.hook_z", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}
 TRAIN = TrainConfig(
@@ -68,6 +71,18 @@ def execute(runs: list[RunConfig], folder: Path, threads: int = 2, stop: threadi
         pack = Pack(runs, execution, progress, stop or threading.Event())
         pack.execute()
     return pack
+
+
+class StopAfter(threading.Event):
+    """Set once it has been asked so many times: in the middle of a block."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def is_set(self) -> bool:
+        self.times -= 1
+        return self.times < 0
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -123,24 +138,45 @@ def test_a_pack_reads_the_language_model_once(packed):
 def test_interrupted_and_resumed_equals_uninterrupted_also_in_another_pack(packed, tiny_model, tiny_text, tmp_path):
     folder, runs, _ = packed
     chosen = [runs[1], runs[2]]
-
-    class StopAfter(threading.Event):
-        """Set once it has been asked so many times: in the middle of a block."""
-
-        asked = 0
-
-        def is_set(self) -> bool:
-            StopAfter.asked += 1
-            return StopAfter.asked > 50
-
     with pytest.raises(Interrupted):
-        execute(chosen, tmp_path, stop=StopAfter())
+        execute(chosen, tmp_path, stop=StopAfter(50))
     kept = [list((record.run_folder(tmp_path, run) / "checkpoints").glob("*.json")) for run in chosen]
     assert all(kept), "both runs have a checkpoint"
     execute([runs[1], runs[6]], tmp_path)  # another composition
     execute([runs[2]], tmp_path, threads=1)
     for run in (runs[1], runs[2], runs[6]):
         assert_same_run(record.run_folder(folder, run), record.run_folder(tmp_path, run))
+
+
+def test_a_stream_is_read_ahead_and_gone_on_with_where_it_was_left(tiny_model, tiny_text, tmp_path, monkeypatch):
+    rows = [{"text": path.read_text()[:400]} for path in sorted(tiny_text.glob("*.txt"))]
+    monkeypatch.setattr(
+        datasets, "load_dataset", lambda *_, **__: datasets.Dataset.from_list(rows).to_iterable_dataset()
+    )
+    data = DataConfig("hub", "hub", dataset="somebody/something", revision="abc", evaluation_documents=8)
+    runs = [make_run(tiny_model, tiny_text, data=data, architecture=a) for a in (GatedConfig(), BaselineConfig())]
+    prepared: list[tuple[int, int]] = []
+    prepare = ReadAhead.prepare
+
+    def noted(self: ReadAhead, first: int, count: int) -> None:
+        prepared.append((first, count))
+        prepare(self, first, count)
+
+    monkeypatch.setattr(ReadAhead, "prepare", noted)
+    execute(runs, tmp_path / "whole")
+    size = StreamShape.of(TRAIN, 32).contexts_per_block
+    assert prepared == [(size * block, size) for block in (1, 2, 3)]
+    with pytest.raises(Interrupted):
+        execute(runs, tmp_path / "stopped", stop=StopAfter(50))
+    for run in runs:
+        newest = max((record.run_folder(tmp_path / "stopped", run) / "checkpoints").glob("*.json"))
+        assert 0 < json.loads(newest.read_text())["kept"]["source_position"]["number"] <= size
+    prepared.clear()
+    execute(runs[:1], tmp_path / "stopped")
+    assert prepared == [(size * block, size) for block in (2, 3)]
+    execute(runs[1:], tmp_path / "stopped", threads=1)
+    for run in runs:
+        assert_same_run(record.run_folder(tmp_path / "whole", run), record.run_folder(tmp_path / "stopped", run))
 
 
 def test_thresholds_are_of_an_evaluations_identity_and_not_of_its_references(tiny_model, tiny_text):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -64,7 +65,15 @@ def test_gradients_are_those_of_the_plain_loss(kind, bias) -> None:
 
 @pytest.mark.parametrize("beta1", [0.0, 0.9])
 @pytest.mark.parametrize("kind", MAKERS)
-def test_training_is_that_of_a_cpu(kind, beta1) -> None:
+def test_training_is_that_of_a_cpu(kind, beta1, monkeypatch) -> None:
+    moved: list[object] = []
+    by_triton = Optimizer._move_by_triton
+
+    def move(self: Optimizer, values: Tensor, *arguments: Any, **named: Any) -> None:
+        moved.append(values.shape)
+        by_triton(self, values, *arguments, **named)
+
+    monkeypatch.setattr(Optimizer, "_move_by_triton", move)
     sae, other, x = make(kind).float(), make(kind).float().cpu(), inputs().float()
     train = TrainConfig(steps=10, batch=BATCH, lr=0.05, beta1=beta1)
     on_device, on_cpu = Optimizer(sae, train), Optimizer(other, train)
@@ -73,6 +82,7 @@ def test_training_is_that_of_a_cpu(kind, beta1) -> None:
         on_cpu.step(SAE.take_gradients(other, x.cpu(), COEFFICIENT).gradients, 0.05)
     for name, parameter in sae.named_parameters():
         torch.testing.assert_close(parameter.cpu(), other.get_parameter(name), rtol=1e-4, atol=1e-4)
+    assert len(moved) == 2 * 4, "both matrices, in each step"
 
 
 def test_a_code_is_the_encoders() -> None:

@@ -42,7 +42,13 @@ def test_a_cpus_one_pass_is_torchs_adam(beta1: float, monkeypatch: pytest.Monkey
     """PyTorch's is what other devices use; in float64."""
     (sae, optimizer), (other, by_torch) = make(beta1), make(beta1)
     sae.double(), other.double()
+
+    def move_vectors(gradients: dict[str, Tensor], learning_rate: float) -> None:
+        for name, gradient in gradients.items():
+            by_torch._move_by_torch(other.get_parameter(name), gradient, by_torch.moments[name], learning_rate, False)
+
     monkeypatch.setattr(by_torch, "_move_on_cpu", by_torch._move_by_torch)
+    monkeypatch.setattr(by_torch, "_move_vectors_on_cpu", move_vectors)
     for seed in range(10):
         take_step(sae, optimizer, seed)
         take_step(other, by_torch, seed)
