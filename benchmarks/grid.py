@@ -75,7 +75,7 @@ def overrides(work: Work) -> list[str]:
 
 
 def best(work: Work) -> list[str]:
-    """What we set beyond that."""
+    """What we set beyond `overrides`, and the peers have not."""
     return [f"train.sparsity_warmup={work.warmup}", f"train.data_directions={DATA_DIRECTIONS}"]
 
 

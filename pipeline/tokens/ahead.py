@@ -11,7 +11,7 @@ from pipeline.tokens.contexts import Contexts
 from pipeline.tokens.sources import ContextSource
 
 CLOSE_SECONDS = 5.0
-"""A thread that is ended with its process while it decodes may take this down with it."""
+"""How long an exit waits for the thread: ended in the middle of decoding, it might take the process down."""
 
 
 @dataclass(frozen=True)

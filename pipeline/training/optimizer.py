@@ -28,6 +28,10 @@ class Moments:
     def of(cls, values: Tensor, beta1: float) -> "Moments":
         return cls(torch.zeros_like(values), torch.zeros_like(values) if beta1 else None)
 
+    def mean_and_square(self) -> tuple[Tensor, Tensor]:
+        """For the compiled loops, which look at the first only where there is a mean."""
+        return self.exp_avg_sq if self.exp_avg is None else self.exp_avg, self.exp_avg_sq
+
     def named(self) -> dict[str, Tensor]:
         return {field.name: tensor for field in fields(self) if (tensor := getattr(self, field.name)) is not None}
 
@@ -76,14 +80,10 @@ class Optimizer:
         number = values.numpy().dtype.type
         return *map(number, self._factors(learning_rate)), self.train.beta1 != 0
 
-    def _mean_and_square(self, moments: Moments) -> tuple[Tensor, Tensor]:
-        """Without beta1 no loop looks at the first."""
-        return moments.exp_avg_sq if moments.exp_avg is None else moments.exp_avg, moments.exp_avg_sq
-
     def _move_vectors_on_cpu(self, gradients: Mapping[str, Tensor], learning_rate: float) -> None:
         """In one call for all: a call for each would cost more than its work."""
         each = [
-            (gradient.contiguous(), getattr(self.sae, name), *self._mean_and_square(self.moments[name]))
+            (gradient.contiguous(), getattr(self.sae, name), *self.moments[name].mean_and_square())
             for name, gradient in gradients.items()
         ]
         arrays = (tuple(tensor.numpy() for tensor in tensors) for tensors in zip(*each, strict=True))
@@ -93,7 +93,7 @@ class Optimizer:
         self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
     ) -> None:
         """In one pass over a CPU's memory."""
-        rows = [tensor.numpy() for tensor in (values, *self._mean_and_square(moments))]
+        rows = [tensor.numpy() for tensor in (values, *moments.mean_and_square())]
         common = (*rows, *self._numbers(values, learning_rate), unit)
         if isinstance(gradient, Gathered):
             work = 8 * values.numel() + len(gradient.values) * values.shape[1]
