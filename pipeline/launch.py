@@ -10,11 +10,13 @@ from pipeline.config import Job, RunConfig
 from pipeline.errors import LeaseLost, UserError
 from pipeline.execution import choose_device
 from pipeline.identity import run_name
-from pipeline.launching import local
+from pipeline.launching import slots
 from pipeline.launching.follow import Executor, Follower
+from pipeline.launching.local import Processes, end_orphans
 from pipeline.launching.options import LocalOptions, Options, SlurmOptions
 from pipeline.launching.packing import Room, pack_up
 from pipeline.launching.tasks import TaskTable
+from pipeline.launching.this_process import ThisProcess
 from pipeline.lease import Leases, holder
 from pipeline.progress import Progress
 from pipeline.results_table import print_results
@@ -71,11 +73,11 @@ class Place:
             return
         assert isinstance(self.options, LocalOptions)
         choose_device(job.execution)  # fails early
-        found: list[str | None] = [*local.gpus(job.execution)] or [None]
-        count = 1 if self.here else self.options.slots or local.slots_for(wanted, job.execution)
+        found: list[str | None] = [*slots.gpus(job.execution)] or [None]
+        count = 1 if self.here else self.options.slots or slots.slots_for(wanted, job.execution)
         self.slots = [found[i % len(found)] for i in range(count)]
         self.at_once = self.most_at_once = count
-        self.room = local.room(self.options, job.execution, count)
+        self.room = slots.room(self.options, job.execution, count)
 
     def executor(self, table: TaskTable, progress: Progress, stop: StopFlag) -> Executor:
         if isinstance(self.options, SlurmOptions):
@@ -83,15 +85,15 @@ class Place:
 
             return Cluster(table, self.options, progress)
         if self.here:
-            return local.ThisProcess(table, progress, stop)
-        return local.Processes(table, progress, self.slots)
+            return ThisProcess(table, progress, stop)
+        return Processes(table, progress, self.slots)
 
 
 def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable) -> bool:
     """Adopt what an earlier launch left running, add what is missing, follow all; false when nobody waits."""
     wanted = _wanted(job, runs)
     with Progress(wanted) as progress, stop_on_signal(progress.say) as stop:
-        local.end_orphans(table, progress)
+        end_orphans(table, progress)
         executor = place.executor(table, progress, stop)
         _refuse_other_executors(job, table, executor)
         adopted = {name for task in table.open for name in task.runs}

@@ -1,8 +1,7 @@
-"""Tasks on this machine: packs in processes of their own with a slot each; a single run in this very process."""
+"""Tasks on this machine: packs in processes of their own with a slot each."""
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -10,15 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from pipeline.config import REPOSITORY, Execution, Job, RunConfig
-from pipeline.cost import block_bytes, encoder_flops, memory, runs_worth_a_process
-from pipeline.disk import exchange_bytes
-from pipeline.errors import Interrupted, UserError
-from pipeline.execution import available_cores, choose_device, threads_each
-from pipeline.identity import pack_identity
+from pipeline.config import REPOSITORY, Execution, Job
+from pipeline.execution import threads_each
+from pipeline.launching.circles import circles, forget_blocks
 from pipeline.launching.deaths import by_signal
-from pipeline.launching.options import LocalOptions
-from pipeline.launching.packing import MOST, Room, machine_memory
 from pipeline.launching.tasks import (
     CANCELLED,
     COMPLETED,
@@ -35,97 +29,6 @@ from pipeline.launching.worker import STOPPED, USERS_TO_MEND
 from pipeline.lease import process_start
 from pipeline.pack.exchange import Circle
 from pipeline.progress import Progress
-from pipeline.signals import StopFlag
-
-SPARE = 0.9
-"""Share of a machine's memory that packs may take."""
-BLOCKS = "blocks"
-"""Folder, beside a sweep's table of tasks, in which processes exchange blocks; empty when none runs."""
-SMALL_STEP = 1e9
-"""Floating-point operations of an encoder's product up to which a core for each process is assumed to do more than
-threads. Measured at 1.3e8 alone (docs/measurements.md)."""
-
-
-def gpus(execution: Execution) -> list[str]:
-    """Names of the GPUs that CUDA_VISIBLE_DEVICES leaves us; none when `execution.device` names one device."""
-    if execution.device not in {"auto", "cuda"} or choose_device(execution).type != "cuda":
-        return []
-    import torch
-
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
-    return [name.strip() for name in names][: torch.cuda.device_count()]
-
-
-def slots_for(runs: Sequence[RunConfig], execution: Execution) -> int:
-    """How many packs at once where nobody says: one for each GPU, or on a CPU as many as its cores are worth.
-
-    Small steps leave threads waiting for one another: processes of one core each get more out of the same cores.
-    """
-    if choose_device(execution).type != "cpu":
-        return max(1, len(gpus(execution)))
-    if not runs or max(encoder_flops(run) for run in runs) > SMALL_STEP:
-        return 1
-    worth_it = max(len(runs) // runs_worth_a_process(runs), -(-len(runs) // MOST))  # so many packs there are anyway
-    count = max(1, min(available_cores() // (execution.threads or 1), worth_it))
-    heaviest = sorted(runs, key=lambda run: memory([run]), reverse=True)
-    while count > 1 and count * memory(heaviest[: -(-len(runs) // count)]) > SPARE * machine_memory():
-        count -= 1
-    return count
-
-
-def room(options: LocalOptions, execution: Execution, slots: int) -> Room:
-    """What one pack may take here."""
-    device = choose_device(execution).type
-    if options.memory_gb is not None:
-        return Room(options.memory_gb * 1e9, device, options.runs_per_pack)
-    if device == "cuda":
-        import torch
-
-        total = torch.cuda.get_device_properties(choose_device(execution)).total_memory
-        return Room(SPARE * total / -(-slots // max(1, len(gpus(execution)))), device, options.runs_per_pack)
-    return Room(SPARE * machine_memory() / slots, device, options.runs_per_pack)
-
-
-class ThisProcess:
-    """One task after the other in this process: what a single run needs."""
-
-    name, settle_seconds = "local", 0.0
-
-    def __init__(self, table: TaskTable, progress: Progress, stop: StopFlag) -> None:
-        self.table, self.progress, self.stopped = table, progress, stop
-        self._outcomes: dict[int, Outcome] = {}
-
-    def execution(self, job: Job) -> Execution:
-        return job.execution
-
-    def poll(self) -> None:
-        """Train the next waiting task to its end."""
-        from pipeline.pack import Pack  # imports the language model's libraries
-
-        task = self.table.where(lambda t: t.state == WAITING)[0]
-        task.state, task.job_id, task.submitted = RUNNING, str(os.getpid()), time.time()
-        self.table.save()
-        pack = self.table.pack(task.pack)
-        try:
-            Pack(pack.runs, pack.execution, self.progress, self.stopped, tracker=pack.tracker).execute()
-        except Interrupted:
-            self.table.end(task, CANCELLED, "stopped")
-            raise
-        except Exception as error:
-            task.state = FAILED
-            self._outcomes[task.task] = Outcome(type(error).__name__, str(error), isinstance(error, UserError))
-        else:
-            task.state = COMPLETED
-
-    def outcome(self, task: Task) -> Outcome | None:
-        return self._outcomes.get(task.task)
-
-    def stop(self) -> None:
-        """Nothing runs beside this process."""
-
-    def finish(self) -> None:
-        """Nothing runs beside this process."""
 
 
 @dataclass
@@ -151,11 +54,11 @@ class Processes:
         for task in self.table.where(lambda t: t.task in self.running):  # also those whose runs are all recorded
             self._reap(task)
         if not self.running:
-            self._forget_blocks()
+            forget_blocks(self.table.folder)
         starting = self.table.where(lambda t: t.state == WAITING)[: len(self.free)]
-        circles = self._circles(starting)
+        exchanging = circles(self.table, starting)
         for task in starting:
-            self._start(task, self.free.pop(0), circles.get(task.task))
+            self._start(task, self.free.pop(0), exchanging.get(task.task))
 
     def _reap(self, task: Task) -> None:
         process, slot = self.running[task.task]
@@ -176,25 +79,6 @@ class Processes:
             task.state, task.reason = CANCELLED, "a setting, a file or the disk stopped it"
         else:
             task.state, task.reason = FAILED, f"exit code {code}"
-
-    def _circles(self, starting: Sequence[Task]) -> dict[int, Circle]:
-        """By task: those that start together on one stream exchange its blocks, where memory and disk have room."""
-        packs = {task.task: self.table.pack(task.pack).runs for task in starting}
-        streams: dict[str, list[int]] = {}
-        for number, runs in packs.items():
-            streams.setdefault(pack_identity(runs[0]), []).append(number)
-        circles: dict[int, Circle] = {}
-        for numbers in streams.values():
-            runs = [run for number in numbers for run in packs[number]]
-            more = 2 * sum(block_bytes(runs) - block_bytes(packs[number]) for number in numbers)
-            held = exchange_bytes([packs[number] for number in numbers])
-            in_memory = sum(memory(packs[number]) for number in numbers) + more
-            enough = in_memory < SPARE * machine_memory() and held < shutil.disk_usage(self.table.folder).free / 2
-            if len(numbers) > 1 and enough:
-                folder, hooks = self.table.folder / BLOCKS / str(numbers[0]), sorted({run.hook_name for run in runs})
-                for place, number in enumerate(numbers):
-                    circles[number] = Circle(str(folder), place, len(numbers), tuple(hooks))
-        return circles
 
     def _start(self, task: Task, slot: str | None, circle: Circle | None) -> None:
         folder = self.table.folder
@@ -235,7 +119,7 @@ class Processes:
         finally:
             for process, _ in self.running.values():
                 process.kill()
-            self._forget_blocks()
+            forget_blocks(self.table.folder)
         for task in self.table.open:
             self.table.end(task, CANCELLED, "stopped")
         self.table.save()
@@ -244,11 +128,7 @@ class Processes:
         """Wait for processes whose runs are all recorded."""
         for process, _ in self.running.values():
             process.wait()
-        self._forget_blocks()
-
-    def _forget_blocks(self) -> None:
-        """None is left that exchanges them."""
-        shutil.rmtree(self.table.folder / BLOCKS, ignore_errors=True)
+        forget_blocks(self.table.folder)
 
 
 def end_orphans(table: TaskTable, progress: Progress, seconds: float = 60.0) -> None:

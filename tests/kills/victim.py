@@ -26,8 +26,8 @@ from pipeline.config import (
 )
 from pipeline.files import digest
 from pipeline.launch import Place, launch
-from pipeline.launching.local import ThisProcess
 from pipeline.launching.options import LocalOptions
+from pipeline.launching.this_process import ThisProcess
 from pipeline.pack import Pack, evaluation, training
 from pipeline.progress import Progress
 from pipeline.sae.baseline import BaselineConfig

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.composed import compose
 from pipeline.config import Execution, RunConfig
-from pipeline.launching import local
+from pipeline.launching import slots as of_machine
 
 GIB = 2.0**30
 
@@ -17,9 +17,9 @@ def run() -> RunConfig:
 
 
 def slots(monkeypatch: pytest.MonkeyPatch, run: RunConfig, runs: int, cores: int, memory: float = 64, **changes) -> int:
-    monkeypatch.setattr(local, "available_cores", lambda: cores)
-    monkeypatch.setattr(local, "machine_memory", lambda: memory * GIB)
-    return local.slots_for([replace(run, seed=seed) for seed in range(runs)], Execution(device="cpu", **changes))
+    monkeypatch.setattr(of_machine, "available_cores", lambda: cores)
+    monkeypatch.setattr(of_machine, "machine_memory", lambda: memory * GIB)
+    return of_machine.slots_for([replace(run, seed=seed) for seed in range(runs)], Execution(device="cpu", **changes))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""How many packs this machine trains at once, and what each may take of it."""
+
+import os
+from collections.abc import Sequence
+
+from pipeline.config import Execution, RunConfig
+from pipeline.cost import encoder_flops, memory, runs_worth_a_process
+from pipeline.execution import available_cores, choose_device
+from pipeline.launching.options import LocalOptions
+from pipeline.launching.packing import MOST, Room, machine_memory
+
+SPARE = 0.9
+"""Share of a machine's memory that packs may take."""
+SMALL_STEP = 1e9
+"""Floating-point operations of an encoder's product up to which a core for each process is assumed to do more than
+threads. Measured at 1.3e8 alone (docs/measurements.md)."""
+
+
+def gpus(execution: Execution) -> list[str]:
+    """Names of the GPUs that CUDA_VISIBLE_DEVICES leaves us; none when `execution.device` names one device."""
+    if execution.device not in {"auto", "cuda"} or choose_device(execution).type != "cuda":
+        return []
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
+    return [name.strip() for name in names][: torch.cuda.device_count()]
+
+
+def slots_for(runs: Sequence[RunConfig], execution: Execution) -> int:
+    """How many packs at once where nobody says: one for each GPU, or on a CPU as many as its cores are worth.
+
+    Small steps leave threads waiting for one another: processes of one core each get more out of the same cores.
+    """
+    if choose_device(execution).type != "cpu":
+        return max(1, len(gpus(execution)))
+    if not runs or max(encoder_flops(run) for run in runs) > SMALL_STEP:
+        return 1
+    worth_it = max(len(runs) // runs_worth_a_process(runs), -(-len(runs) // MOST))  # so many packs there are anyway
+    count = max(1, min(available_cores() // (execution.threads or 1), worth_it))
+    heaviest = sorted(runs, key=lambda run: memory([run]), reverse=True)
+    while count > 1 and count * memory(heaviest[: -(-len(runs) // count)]) > SPARE * machine_memory():
+        count -= 1
+    return count
+
+
+def room(options: LocalOptions, execution: Execution, slots: int) -> Room:
+    """What one pack may take here."""
+    device = choose_device(execution).type
+    if options.memory_gb is not None:
+        return Room(options.memory_gb * 1e9, device, options.runs_per_pack)
+    if device == "cuda":
+        import torch
+
+        total = torch.cuda.get_device_properties(choose_device(execution)).total_memory
+        return Room(SPARE * total / -(-slots // max(1, len(gpus(execution)))), device, options.runs_per_pack)
+    return Room(SPARE * machine_memory() / slots, device, options.runs_per_pack)

@@ -1,0 +1,67 @@
+"""Which processes exchange blocks of activations."""
+
+import shutil
+from collections import namedtuple
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.composed import compose
+from pipeline.config import Execution, Job, RunConfig, TrackerConfig
+from pipeline.launching import circles as of_sweep
+from pipeline.launching.tasks import TaskTable
+from pipeline.pack.exchange import Circle
+
+GIB = 2.0**30
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture(scope="module")
+def run() -> RunConfig:
+    return compose(["architecture=baseline", "site=mlp_out"])
+
+
+@pytest.fixture(autouse=True)
+def room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_sweep, "machine_memory", lambda: 64 * GIB)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 * GIB, 0, 100 * GIB))
+
+
+def circles(folder: Path, *packs: list[RunConfig]) -> dict[int, Circle]:
+    table = TaskTable(folder)
+    for runs in packs:
+        execution = Execution(sweeps_dir=str(folder))
+        table.add(table.add_pack(runs, Job(runs[0], execution, TrackerConfig(), "s"), execution), "local")
+    return of_sweep.circles(table, table.tasks)
+
+
+def test_packs_on_one_stream_have_a_place_each_and_the_hooks_of_all(tmp_path, run):
+    other = compose(["architecture=baseline", "site=resid_post"])
+    found = circles(tmp_path, [run], [replace(run, sparsity_coefficient=9.0), other])
+    assert [found[task].place for task in (1, 2)] == [0, 1]
+    assert {circle.folder for circle in found.values()} == {str(tmp_path / of_sweep.BLOCKS / "1")}
+    assert all(circle.hooks == tuple(sorted({run.hook_name, other.hook_name})) for circle in found.values())
+
+
+def test_a_stream_of_ones_own_is_exchanged_with_nobody(tmp_path, run):
+    apart = replace(run, train=replace(run.train, block=2 * run.train.block))
+    assert circles(tmp_path, [run], [apart]) == {}
+    both = circles(tmp_path, [run], [apart], [replace(run, sparsity_coefficient=9.0)])
+    assert sorted(both) == [1, 3]
+
+
+def test_nothing_is_exchanged_where_blocks_do_not_fit(monkeypatch, tmp_path, run):
+    packs = [[run], [replace(run, sparsity_coefficient=9.0)]]
+    monkeypatch.setattr(of_sweep, "machine_memory", lambda: 0.5 * GIB)
+    assert circles(tmp_path, *packs) == {}
+    monkeypatch.setattr(of_sweep, "machine_memory", lambda: 64 * GIB)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 * GIB, 100 * GIB, 0.01 * GIB))
+    assert circles(tmp_path, *packs) == {}
+
+
+def test_blocks_are_forgotten_with_their_folder(tmp_path):
+    (tmp_path / of_sweep.BLOCKS / "1").mkdir(parents=True)
+    of_sweep.forget_blocks(tmp_path)
+    of_sweep.forget_blocks(tmp_path)
+    assert list(tmp_path.iterdir()) == []
