@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.grid_work import Work
-from benchmarks.options import Options
+from benchmarks.options import PEERS, Options
 from benchmarks.table import Table
 from pipeline.activations import calibrate, calibration_size, harvest
 from pipeline.config import RunConfig
@@ -26,7 +26,7 @@ from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class
 from pipeline.tokens.sources import calibration_contexts, evaluation_contexts
 
-TOOLS = ("ours", "SAELens", "dictionary_learning")
+TOOLS = ("ours", *PEERS)
 
 
 def load(tool: str, work: Work, folder: Path, name: str, architecture: str, value: float) -> SAE:
@@ -87,7 +87,7 @@ def ratios(judged: Table, options: Options) -> dict[str, float]:
     formats = {"peer": "{}", "arm": "{}", "mean": "{:.3f}", "low": "{:.3f}", "high": "{:.3f}"}
     table, figures = Table("grid_loss_ratios", title, formats), {}
     losses = {(row["tool"], row["architecture"], row["lambda"]): row["loss"] for row in judged.rows}
-    for tool in TOOLS[1:]:
+    for tool in dict.fromkeys(tool for tool, _, _ in losses if tool != TOOLS[0]):
         for arm in sorted({arm for _, arm, _ in losses}):
             each = [losses["ours", arm, v] / loss_ for (t, a, v), loss_ in losses.items() if (t, a) == (tool, arm)]
             table.add(peer=tool, arm=arm, mean=math.fsum(each) / len(each), low=min(each), high=max(each))

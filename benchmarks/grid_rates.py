@@ -1,7 +1,7 @@
 """Each tool's best learning rate on the benchmark's grid: `python -m benchmarks.grid_rates [quick=true]`.
 
 Trains an SAE from the middle of each arm, as long as the grid does, with each tool at each rate. What LEARNING_RATES in
-benchmarks/grid.py is chosen by: the smallest geometric mean of the two held-out losses.
+benchmarks/grid.py is chosen by: the smallest geometric mean of the two held-out losses, where the whole grid trains.
 """
 
 import math

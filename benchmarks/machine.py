@@ -52,6 +52,23 @@ def widest_instructions() -> str:
     return next((name for name in ("avx512f", "avx2") if name in flags), "")
 
 
+def cores_busy(for_seconds: float = 1.0) -> float:
+    """How many cores' worth of work is done here while we wait: by somebody else, then. 0 where no kernel says.
+
+    A load average would still remember the benchmark before this one.
+    """
+    path = Path("/proc/stat")
+    if not path.is_file():
+        return 0.0
+    ticks: list[list[int]] = []
+    for pause in (for_seconds, 0.0):
+        ticks.append([int(word) for word in path.read_text().splitlines()[0].split()[1:9]])
+        time.sleep(pause)
+    user, nice, system, idle, iowait, irq, softirq, steal = (b - a for a, b in zip(*ticks, strict=True))
+    busy = user + nice + system + irq + softirq + steal
+    return (os.cpu_count() or 1) * busy / max(1, busy + idle + iowait)
+
+
 def words(device: str = "cpu") -> str:
     """One line: cores, processor, matmul rate, versions."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -95,7 +95,7 @@ def bench(arguments: Sequence[str]) -> int:
     git = git_state()
     changed = ", changed" if git["dirty"] else ""
     words = f"at commit {str(git['commit'])[:7]}{changed}, on {machine.words(options.device)}"
-    print(f"{words}; load average {os.getloadavg()[0]:.1f}")
+    print(f"{words}; {machine.cores_busy():.1f} cores busy before it began")
     failed = [part for part in parts if not run_part(part, options)]
     figures = bars.read_figures(options.out)
     print("\n== verdict")
