@@ -212,8 +212,10 @@ def _show_times(options: Options, work: Work, took: dict[str, list[float]], resu
             each = 1e3 / (work.steps * len(work.lambdas[arm]))
             arms.add(tool=tool, arm=arm, ms=seconds * each, over_ours=seconds / results[OURS].by_arm[arm])
     arms.show(options.out)
+    settings = Table("grid_settings", "each tool's versions and settings", {"tool": "{}", "settings": "{}"})
     for tool, found in results.items():
-        print(f"  {tool}: {json.dumps(found.versions | found.settings)}")
+        settings.add(tool=tool, settings=json.dumps(found.versions | found.settings))
+    settings.show(options.out)
 
 
 def main(options: Options) -> None:
