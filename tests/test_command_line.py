@@ -1,6 +1,7 @@
 """The commands as users type them: subprocesses of the real scripts on a tiny model."""
 
 import csv
+import json
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import hydra  # noqa: F401  once, for all forks
 import pytest
+import yaml
 
 from pipeline import record
 
@@ -143,6 +145,12 @@ def test_one_run_then_again_then_a_grid(tiny, tmp_path):
         assert {"config.yaml", "cfg.json", "sae_weights.safetensors", "metrics.json", "sequences.safetensors"} <= names
         assert {"history.csv", "execution.json", "log.txt"} <= names and not {"checkpoints", "failure.json"} & names
         assert len(list(csv.DictReader((folder / "history.csv").open()))) == 4
+        shape = {name: json.loads((folder / "cfg.json").read_text())[name] for name in ("d_in", "d_sae")}
+        train = yaml.safe_load((folder / "config.yaml").read_text())["train"]
+        took = json.loads((folder / "execution.json").read_text())["attempts"][-1]
+        assert took["encoder_flops"] == 2 * train["steps"] * train["batch"] * shape["d_in"] * shape["d_sae"]
+        assert set(took["pack_seconds"]) >= {"load", "activations", "training", "evaluation"}
+        assert took["training_seconds"] > 0 and took["peak_memory_bytes"] > 1e8
     after = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
     assert before == after and not (ROOT / "outputs").exists() and not (ROOT / "multirun").exists()
 

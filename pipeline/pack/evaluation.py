@@ -11,6 +11,7 @@ from pipeline import record
 from pipeline.activations import training_facts
 from pipeline.clock import Timer
 from pipeline.config import RunConfig
+from pipeline.cost import encoder_flops
 from pipeline.errors import Interrupted, UserError
 from pipeline.evaluation.evaluate import Candidate, evaluate, metrics_of
 from pipeline.evaluation.references import References, references
@@ -97,5 +98,6 @@ class Evaluation:
         return {
             "pack": [run_name(run) for run in self.runs], "pack_seconds": dict(self.shared.seconds),
             "training_seconds": member.trainer.seconds if member.trainer else 0.0,
+            "encoder_flops": encoder_flops(member.run) * member.run.train.steps,
             "language_model_forwards": self.shared.language_model.forwards,
         } | process_facts(self.shared.language_model.device)  # fmt: skip
