@@ -44,8 +44,7 @@ ARCHITECTURES = {"gated": "gated_unfrozen", "baseline": "baseline"}
 """Ours by arm. SAELens' gated auxiliary loss teaches the decoder, so ours does here; dictionary_learning's does not."""
 LEARNING_RATES = {OURS: 4e-3, SAELENS: 2e-3, DICTIONARY_LEARNING: 8e-3}
 """Each tool's best of those tried, for SAEs in the middle of both arms (benchmarks/grid_rates.py), with which its whole
-grid trains: at 1.6e-2 dictionary_learning's middle is 1 % better, and three of its gated SAEs diverge. Ours was chosen
-without data's directions."""
+grid trains: at 1.6e-2 dictionary_learning's middle is 1 % better, and three of its gated SAEs diverge."""
 DATA_DIRECTIONS = 0.5
 """Ours: at large lambdas random features die before they have learned anything; lambda is warmed up against it too."""
 BUSY = 0.2
