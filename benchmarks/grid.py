@@ -27,7 +27,9 @@ from benchmarks.options import Options
 from benchmarks.process import timed
 from benchmarks.table import Spread, Table
 from pipeline.activations import StreamShape, calibration_size, harvest
+from pipeline.arguments import command
 from pipeline.config import REPOSITORY
+from pipeline.errors import UserError
 from pipeline.execution import available_cores
 from pipeline.files import write_safetensors
 from pipeline.language_model import load_language_model
@@ -150,7 +152,7 @@ def run_peer(tool: str, folder: Path) -> tuple[float, Result]:
 PHASES = ("load", "language model", "steps, gated", "steps, baseline", "stream and loop", "evaluation", "rest")
 
 
-def run(options: Options, rates: dict[str, float], folder: Path) -> dict[str, float]:
+def run(options: Options, rates: dict[str, float], folder: Path, peers: Sequence[str]) -> dict[str, float]:
     """Run everyone, ours between the others, and print the tables; returns the figures of the bars."""
     given = prepare(work(options, rates), folder)
     ratio = given.training_tokens / given.held_out_tokens
@@ -164,7 +166,7 @@ def run(options: Options, rates: dict[str, float], folder: Path) -> dict[str, fl
     took: dict[str, list[float]] = {}
     results: dict[str, Result] = {}
     rates_seen = [rate.best()]
-    for number, tool in enumerate([OURS, *(name for peer in options.peers for name in (peer, OURS))]):
+    for number, tool in enumerate([OURS, *(name for peer in peers for name in (peer, OURS))]):
         print(f"{tool} ...", end=" ", flush=True)
         ran = run_ours(given, folder / OURS, best(given)) if tool == OURS else run_peer(tool, folder / tool)
         took.setdefault(tool, []).append(ran[0])
@@ -172,7 +174,7 @@ def run(options: Options, rates: dict[str, float], folder: Path) -> dict[str, fl
         rates_seen.append(rate.best())
         print(f"{ran[0]:.1f} s; fp32 matmul at {rates_seen[-1] / 1e9:.0f} GFLOP/s after run {number + 1}", flush=True)
     _show_times(options, given, took, results)
-    judged = grid_judge.judge(given, folder, compose(overrides(given)), (OURS, *options.peers))
+    judged = grid_judge.judge(given, folder, compose(overrides(given)), (OURS, *peers))
     judged.show(options.out)
     figures = grid_judge.ratios(judged, options)
     if SAELENS in took:
@@ -217,15 +219,26 @@ def _show_times(options: Options, work: Work, took: dict[str, list[float]], resu
     settings.show(options.out)
 
 
-def main(options: Options) -> None:
+def main(options: Options, peers: Sequence[str]) -> None:
     busy = machine.cores_busy()
     print(f"grid on {machine.words()}; {busy:.1f} cores busy before it began", flush=True)
     if busy > BUSY:
         print("  somebody else's work is on this machine: these times are not for publishing")
     with tempfile.TemporaryDirectory(prefix="bench-grid-") as folder:
-        figures = run(options, LEARNING_RATES, Path(folder))
+        figures = run(options, LEARNING_RATES, Path(folder), peers)
     add_figures(options.out, figures)
 
 
+def start(arguments: Sequence[str]) -> int:
+    """Raises: UserError, for an argument that is unknown."""
+    chosen = [word for word in arguments if word.startswith("peers=")]
+    options = Options.parse([word for word in arguments if word not in chosen])
+    peers = chosen[-1].removeprefix("peers=").split(",") if chosen else list(SCRIPTS)
+    if unknown := [peer for peer in peers if peer not in SCRIPTS]:
+        raise UserError(f"peers={unknown[0]} is unknown; accepted: {', '.join(SCRIPTS)}")
+    main(options, peers)
+    return 0
+
+
 if __name__ == "__main__":
-    main(Options.parse(sys.argv[1:]))
+    sys.exit(command(start, __doc__ or "", sys.argv[1:]))

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.grid_work import Work
-from benchmarks.options import PEERS, Options
+from benchmarks.options import Options
 from benchmarks.table import Table
 from pipeline.activations import calibrate, calibration_size, harvest
 from pipeline.config import RunConfig
@@ -26,7 +26,7 @@ from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class
 from pipeline.tokens.sources import calibration_contexts, evaluation_contexts
 
-TOOLS = ("ours", *PEERS)
+TOOLS = ("ours", "SAELens", "dictionary_learning")
 
 
 def load(tool: str, work: Work, folder: Path, name: str, architecture: str, value: float) -> SAE:

@@ -13,6 +13,7 @@ from benchmarks.options import Options
 from benchmarks.peer_timing import Phases
 from benchmarks.table import Table
 from benchmarks.untrained import LAMBDA, trainer
+from pipeline.errors import UserError
 
 
 @pytest.fixture
@@ -77,3 +78,9 @@ def test_an_inner_phase_is_taken_from_the_one_around_it():
         time.sleep(0.01)
     assert phases.seconds["language model"] >= 0.05
     assert 0.01 <= phases.seconds["loop"] < 0.05
+
+
+@pytest.mark.parametrize("word", ["peers=SAElens", "peers=", "peer=SAELens"])
+def test_a_peer_that_there_is_not_is_named(word):
+    with pytest.raises(UserError, match="unknown"):
+        grid.start([word])
