@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.activations import StreamShape, calibration_size
 from pipeline.config import ModelConfig, RunConfig
+from pipeline.sae.elementwise import AT_ONCE
 from pipeline.sites import d_in, d_sae, model_shape, read_model_config
 
 PROCESS = {"cpu": 1.0e9, "cuda": 0.8e9}
@@ -95,12 +96,13 @@ def memory(runs: Sequence[RunConfig], device: str = "cpu") -> float:
 def _saes(runs: Sequence[RunConfig]) -> float:
     """Numbers: parameters, moments and, when all are evaluated, the folded SAE; one step's gradients and temporaries.
 
-    Runs take turns, so those of the largest are enough. A dense step has eleven tensors as large as its features, and
-    listing pairs has three (pipeline/sae/active_pairs.py).
+    Runs take turns, so those of the largest are enough. A step has three tensors as large as its features, and eleven
+    more of as many rows as a dense one takes at a time (pipeline/sae/elementwise.py).
     """
     sizes = [2 * d_in(run) * d_sae(run) for run in runs]
     kept = sum((2 + moments(run)) * size for run, size in zip(runs, sizes, strict=True))
-    return kept + 2 * max(sizes) + max(14 * run.train.batch * d_sae(run) for run in runs)
+    features = [run.train.batch * d_sae(run) for run in runs]
+    return kept + 2 * max(sizes) + max(3 * count + 11 * min(count, AT_ONCE) for count in features)
 
 
 def moments(run: RunConfig) -> int:

@@ -52,8 +52,9 @@ class ActivePairs(ListedPairs):
         split(loop, arguments, self._row_start, 2 * len(decoded) * len(self._feature) * x.shape[1])
         return made
 
-    def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]]) -> Gradient:
-        values = [values.numpy()[self._by_feature] for values, _ in terms]
+    def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]], scale: float = 1.0) -> Gradient:
+        scaled = (values if scale == 1.0 else scale * values for values, _ in terms)
+        values = [values.numpy()[self._by_feature] for values in scaled]
         if len(terms) == 1:
             return Gathered(self._feature_start, self._row_by_feature, values[0], terms[0][1].numpy())
         # A pair's terms side by side, and the rows of one term below another's.

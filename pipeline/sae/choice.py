@@ -10,10 +10,13 @@ from pipeline.sae.active_pairs import active_pairs
 from pipeline.sae.pairs import AllPairs, Pairs
 from pipeline.sae.precision import FLOAT32
 
-SPARSE_BELOW = {"cpu": 0.22, "cuda": 0.005}
-"""Share of active pairs from which a step is dense, by kind of device (none: always dense).
+SPARSE_BELOW = {"cpu": 0.22, "cuda": 0.03, "cuda bfloat16": 0.005}
+"""Share of active pairs from which a step is dense, by kind of device (none: always dense), and by the precision of its
+products where this has another.
 
-On a CPU measured by benchmarks/crossover.py; on a GPU reckoned from an H200's bandwidth and bfloat16 rate.
+On a CPU measured by benchmarks/crossover.py. On a GPU reckoned for d_in 512 to 2560, in row reads and products of a
+gated step on an H100: six rows of d_in numbers an active pair at 3 TB/s; dense, for each pair of all, six products at
+50 (float32) or 500 (bfloat16) TFLOP/s and 25 passes over a tensor of features.
 Part of the numerics: a change of it is a change of bits.
 """
 
@@ -34,18 +37,25 @@ def choose_pairs(
     A function of shape and count alone (on a GPU of whether there is Triton too), never of a timing. On a GPU the host
     waits for the count, here and nowhere else in a step.
     """
-    kind = products.device.type
-    listed = active_pairs if kind == "cpu" else active_on_device
-    found = listed(products.detach(), threshold.detach(), round(SPARSE_BELOW.get(kind, 0.0) * products.numel()))
+    listed = active_pairs if products.device.type == "cpu" else active_on_device
+    most = round(sparse_below(products.device.type, precision) * products.numel())
+    found = listed(products.detach(), threshold.detach(), most) if most else None
     return Chosen(*found, True) if found else Chosen(AllPairs(precision), products, False)
+
+
+def sparse_below(device: str, precision: str) -> float:
+    return SPARSE_BELOW.get(f"{device} {precision}", SPARSE_BELOW.get(device, 0.0))
 
 
 def active_on_device(products: Tensor, threshold: Tensor, most: int) -> tuple[Pairs, Tensor] | None:
     """The active pairs and their products, where there are fewer than `most` (and Triton, which Windows has not)."""
+    if find_spec("triton") is None:
+        return None
     active = products > threshold
-    if find_spec("triton") is None or active.sum().item() >= most:
+    count = int(active.sum().item())
+    if count >= most:
         return None
     from pipeline.sae.gpu.active_pairs import DevicePairs  # imports Triton
 
-    pairs = DevicePairs(active)
+    pairs = DevicePairs(active, count)
     return pairs, products.flatten()[pairs.places]

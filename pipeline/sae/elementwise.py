@@ -7,6 +7,7 @@ training step, with forward and backward written out over pairs of input and fea
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -17,7 +18,7 @@ from pipeline.sae.active_pairs import ActivePairs
 from pipeline.sae.base import SAE, Losses, squared_error
 from pipeline.sae.choice import choose_pairs
 from pipeline.sae.pairs import Gradient, Pairs
-from pipeline.sae.precision import FLOAT32, product
+from pipeline.sae.precision import FLOAT32, product, rounded
 
 
 class Products(NamedTuple):
@@ -54,6 +55,20 @@ class Differentiable(Protocol):
         ...
 
 
+AT_ONCE = 2**26
+"""Numbers in each tensor of features that a dense step makes at a time. A function of the shape alone: beside a kept
+[batch, d_sae] or two, its dozen temporaries are no larger, so that a step fits into 24 bytes a parameter."""
+
+
+class Learned(NamedTuple):
+    """What a batch teaches, before the matrices' gradients are formed."""
+
+    decoded: tuple[Tensor, ...]  # f, and what else teaches W_dec: at the pairs
+    penalised: Tensor  # at the pairs; of a batch in parts [parts, d_sae]
+    errors: list[Float[Tensor, "batch d_in"]]  # reconstruction minus x, of f and of the gate
+    teaching: Teaching
+
+
 @dataclass(frozen=True)
 class PairsStep:
     """A step of `ElementwiseSAE`."""
@@ -61,8 +76,8 @@ class PairsStep:
     gradients: Mapping[str, Gradient]
     sparse: bool
     pairs: Pairs
-    f: Tensor  # at the pairs, as is `penalised`
-    penalised: Tensor
+    f: Tensor  # at the pairs
+    penalised: Tensor  # at the pairs; of a batch in parts [parts, d_sae]
     error: Float[Tensor, "batch d_in"]  # x_hat - x
     gate_error: Float[Tensor, "batch d_in"] | None = None
 
@@ -154,20 +169,52 @@ class ElementwiseSAE(SAE):
         centred, scale = x - self.b_dec, 2 / len(x)
         encoded = product(centred, self.W_enc, self.precision)
         pairs, products, sparse = choose_pairs(encoded, self.silent_up_to(), self.precision)
+        learn = self._learn if sparse else self._learn_in_parts
+        f, penalised, errors, teaching = learn(pairs, products, centred, sparsity_coefficient / len(x), scale)
+        gradients: dict[str, Gradient] = {**teaching.parameters, "W_enc": pairs.gather((teaching.products, centred))}
+        live = teaching.live
+        del encoded, products, teaching  # a dense step's largest tensors
+        gradients["W_dec"] = pairs.gather(*zip(f, errors, strict=False), scale=scale)
+        gradients["b_dec"] = scale * sum(error.sum(0) for error in errors[: len(f)]) - self.W_enc @ live
+        return PairsStep(gradients, sparse, pairs, f[0], penalised, *errors)
+
+    def _learn(
+        self, pairs: Pairs, products: Tensor, centred: Float[Tensor, "batch d_in"], of_penalised: float, scale: float,
+        W_dec: Float[Tensor, "d_sae d_in"] | None = None,
+    ) -> Learned:  # fmt: skip
         made = self.differentiable(pairs, products)
         f, gate, penalised = made.activations
         decoded = (f,) if gate is None else (f, gate)
-        reconstructions = pairs.reconstruct(decoded, self.W_dec, centred, scale)
-        teaching = made.teaching(sparsity_coefficient / len(x), *(each.teaching for each in reconstructions))
-
-        errors = [each.error for each in reconstructions]
+        reconstructions = pairs.reconstruct(decoded, self.W_dec if W_dec is None else W_dec, centred, scale)
+        teaching = made.teaching(of_penalised, *(each.teaching for each in reconstructions))
         teachers = decoded[:1] if self.auxiliary_frozen else decoded
-        gradients: dict[str, Gradient] = {
-            "W_enc": pairs.gather((teaching.products, centred)),
-            "W_dec": pairs.gather(*((scale * values, error) for values, error in zip(teachers, errors, strict=False))),
-            "b_dec": scale * sum(error.sum(0) for error in errors[: len(teachers)]) - self.W_enc @ teaching.live,
-        }
-        return PairsStep(gradients | teaching.parameters, sparse, pairs, f, penalised, *errors)
+        return Learned(teachers, penalised, [each.error for each in reconstructions], teaching)
+
+    def _learn_in_parts(
+        self, pairs: Pairs, products: Float[Tensor, "batch d_sae"], centred: Float[Tensor, "batch d_in"],
+        of_penalised: float, scale: float,
+    ) -> Learned:  # fmt: skip
+        """As `_learn` over all pairs, some rows at a time; what teaches the products takes their memory."""
+        rows = max(1, AT_ONCE // self.d_sae)
+        W_dec = rounded(self.W_dec, self.precision)
+        if len(products) <= rows:
+            return self._learn(pairs, products, centred, of_penalised, scale, W_dec)
+        teachers: list[Tensor] = []
+        parts: list[Learned] = []
+        for number, (of_products, of_x) in enumerate(zip(products.split(rows), centred.split(rows), strict=True)):
+            part = self._learn(pairs, of_products, of_x, of_penalised, scale, W_dec)
+            teachers = teachers or [torch.empty_like(products) for _ in part.decoded]
+            for teacher, values in zip(teachers, part.decoded, strict=True):
+                teacher.split(rows)[number].copy_(values)
+            of_products.copy_(part.teaching.products)
+            penalised = pairs.sum(part.penalised)
+            parts.append(Learned((), penalised, part.errors, part.teaching._replace(products=of_products)))
+            del part  # its memory is for the next
+        errors = [torch.cat(each) for each in zip(*(part.errors for part in parts), strict=True)]
+        taught = [part.teaching for part in parts]
+        sums = {name: reduce(torch.add, [each.parameters[name] for each in taught]) for name in taught[0].parameters}
+        teaching = Teaching(products, reduce(torch.add, [each.live for each in taught]), sums)
+        return Learned(tuple(teachers), torch.stack([part.penalised for part in parts]), errors, teaching)
 
     def differentiable(self, pairs: Pairs, products: Tensor) -> Differentiable:
         if isinstance(pairs, ActivePairs):

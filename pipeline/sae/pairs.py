@@ -56,8 +56,8 @@ class Pairs(Protocol):
         """What becomes of each of the values that are decoded."""
         ...
 
-    def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]]) -> Gradient:
-        """The sum of values^T @ rows over the terms, [d_sae, d_in]."""
+    def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]], scale: float = 1.0) -> Gradient:
+        """The sum of (scale * values)^T @ rows over the terms, [d_sae, d_in]."""
         ...
 
     def collect(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
@@ -97,9 +97,15 @@ class AllPairs:
         errors = [self.decode(values, W_dec) - x for values in decoded]
         return [Reconstruction(error, product(scale * error, W_dec.T, self.precision)) for error in errors]
 
-    def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]]) -> Gradient:
-        first, *others = (product(values.T, rows, self.precision) for values, rows in terms)
-        return sum(others, start=first)
+    def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]], scale: float = 1.0) -> Gradient:
+        first, *others = terms
+        total = self._gather(*first, scale)
+        for each in others:
+            total += self._gather(*each, scale)
+        return total
+
+    def _gather(self, values: Tensor, rows: Float[Tensor, "batch d_in"], scale: float) -> Tensor:
+        return product((values if scale == 1.0 else scale * values).T, rows, self.precision)
 
     def collect(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
         return gradient

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.sae import choice, compiled
+from pipeline.sae import choice, compiled, elementwise
 from pipeline.sae.active_pairs import ActivePairs
 from pipeline.sae.base import SAE, Step
 from pipeline.sae.baseline import BaselineConfig, BaselineSAE
@@ -66,9 +66,17 @@ def written_out(sae: ElementwiseSAE, x: Tensor, sparse: bool, monkeypatch: pytes
     return gradients(step)
 
 
+@pytest.fixture(params=[None, 7], ids=["whole", "in parts"])
+def rows(request, monkeypatch) -> None:
+    """How many rows of the batch a dense step takes at a time."""
+    if request.param:
+        monkeypatch.setattr(elementwise, "AT_ONCE", request.param * D_SAE)
+        assert 2 * request.param < BATCH and BATCH % request.param
+
+
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("share", SHARES)
-def test_gradients_are_those_of_the_plain_loss(share, sparse, sae, monkeypatch) -> None:
+def test_gradients_are_those_of_the_plain_loss(share, sparse, rows, sae, monkeypatch) -> None:
     make_active(sae, share)
     active = (sae.products(inputs()) > sae.silent_up_to()).double().mean().item()
     assert active == pytest.approx(share, abs=1e-3)
@@ -94,7 +102,7 @@ def test_single_precision_is_as_good_as_the_dense_steps(share, sae, monkeypatch)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_a_step_says_what_the_loss_was_made_of(sparse, sae, monkeypatch) -> None:
+def test_a_step_says_what_the_loss_was_made_of(sparse, rows, sae, monkeypatch) -> None:
     make_active(sae, 0.1)
     monkeypatch.setitem(choice.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
     plain, step = SAE.take_gradients(sae, inputs(), COEFFICIENT), sae.take_gradients(inputs(), COEFFICIENT)

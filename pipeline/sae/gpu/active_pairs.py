@@ -27,11 +27,11 @@ class GatheredOnDevice(NamedTuple):
 
 
 class DevicePairs(ListedPairs):
-    """Made without waiting for the device, but for the number of pairs."""
+    """Made without waiting for the device: `count`, the number of pairs, is what the host has waited for."""
 
-    def __init__(self, active: Bool[Tensor, "batch d_sae"]) -> None:
+    def __init__(self, active: Bool[Tensor, "batch d_sae"], count: int) -> None:
         self.shape = active.shape
-        self.places = torch.nonzero(active.flatten())[:, 0]
+        self.places = torch.nonzero_static(active.flatten(), size=count)[:, 0]
         self.row, self.feature = (part.int() for part in (self.places // self.shape[1], self.places % self.shape[1]))
         batch, d_sae = (torch.arange(size + 1, dtype=torch.int32, device=active.device) for size in self.shape)
         self._row_start = torch.searchsorted(self.row, batch)
@@ -48,8 +48,8 @@ class DevicePairs(ListedPairs):
         pairs, table = (self._row_start, self.feature), W_dec.detach()
         return [Reconstruction(*loops.reconstruct(*pairs, values, table, x, scale)) for values in decoded]
 
-    def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]]) -> GatheredOnDevice:
-        values = torch.stack([values[self._by_feature] for values, _ in terms], dim=1)
+    def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]], scale: float = 1.0) -> GatheredOnDevice:
+        values = scale * torch.stack([values[self._by_feature] for values, _ in terms], dim=1)
         offsets = torch.arange(len(terms), dtype=torch.int32, device=values.device) * self.shape[0]
         row = self._row_by_feature[:, None] + offsets  # of one term's rows below another's
         rows = torch.cat([rows for _, rows in terms]) if len(terms) > 1 else terms[0][1]
