@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.config import RunConfig, TrainConfig
+from pipeline.execution import to_device
 from pipeline.language_model import LanguageModel
 from pipeline.sites import d_in, d_sae
 from pipeline.tokens.contexts import Contexts
@@ -75,7 +76,7 @@ def read_block(
     rows = len(next(iter(activations.values())))
     # Special tokens inside contexts leave fewer rows than the block has places: the first of the order come again.
     places = torch.arange(shape.steps_per_block * shape.batch) % rows
-    order = permutation(rows, seed, index)[places].to(language_model.device)
+    order = to_device(permutation(rows, seed, index)[places], language_model.device)
     for hook in hooks:  # one hook's copy at a time
         activations[hook] = activations[hook].index_select(0, order)
     return Block(index, shape, activations)
@@ -88,9 +89,9 @@ def harvest(
     parts: dict[str, list[Tensor]] = {hook: [] for hook in hooks}
     for start in range(0, len(contexts), lm_batch):
         batch = contexts[slice(start, start + lm_batch)]
-        wanted = ~batch.special.to(language_model.device)
+        wanted = to_device(torch.nonzero(~batch.special.flatten())[:, 0], language_model.device)
         for hook, activation in language_model.activations(batch.tokens, hooks).items():
-            parts[hook].append(activation[wanted])
+            parts[hook].append(activation.flatten(0, 1).index_select(0, wanted))
     return {hook: torch.cat(tensors) for hook, tensors in parts.items()}
 
 

@@ -90,7 +90,7 @@ def runs_worth_a_process(runs: Sequence[RunConfig]) -> int:
 def memory(runs: Sequence[RunConfig], device: str = "cpu") -> float:
     """Bytes at the most: of main memory on a CPU, of the GPU's memory on `cuda`."""
     model = PROCESS[device] + DTYPE_BYTES[runs[0].model.dtype] * _parameters(runs[0].model)
-    return model + 4 * (_saes(runs) + _stream(runs) + _evaluation(runs))
+    return model + 4 * (_saes(runs) + _stream(runs, device) + _evaluation(runs))
 
 
 def _saes(runs: Sequence[RunConfig]) -> float:
@@ -110,14 +110,15 @@ def moments(run: RunConfig) -> int:
     return 2 if run.train.beta1 else 1
 
 
-def _stream(runs: Sequence[RunConfig]) -> float:
-    """Numbers: the calibration set, kept, and a block, twice while it is put together from its forwards."""
+def _stream(runs: Sequence[RunConfig], device: str) -> float:
+    """Numbers: the calibration set, kept, and a block, twice while it is put together from its forwards; on a GPU that
+    goes on beside the steps on another (pipeline/pack/blocks.py)."""
     run = runs[0]
     widths = sum({r.hook_name: d_in(r) for r in runs}.values())
     shape = StreamShape.of(run.train, run.model.context)
     kept = calibration_size(run.train, run.model.context) * run.model.context
     block = shape.contexts_per_block * run.model.context
-    return widths * (kept + 2 * max(block, kept))
+    return widths * (kept + 2 * max(block, kept) + (block if device == "cuda" else 0))
 
 
 def block_bytes(runs: Sequence[RunConfig]) -> float:

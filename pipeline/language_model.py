@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from pipeline.config import ModelConfig
 from pipeline.errors import Interrupted, UserError
+from pipeline.execution import to_device
 from pipeline.sites import model_shape
 
 Hook = Callable[..., Tensor | None]
@@ -144,7 +145,9 @@ class LanguageModel:
         if self.stop.is_set():
             raise Interrupted
         self.forwards += 1
-        output: Tensor = self.bridge.run_with_hooks(tokens.to(self.device), fwd_hooks=hooks, return_type="logits")
+        output: Tensor = self.bridge.run_with_hooks(
+            to_device(tokens, self.device), fwd_hooks=hooks, return_type="logits"
+        )
         return output
 
 

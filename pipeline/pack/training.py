@@ -12,11 +12,12 @@ from pipeline.clock import Timer
 from pipeline.config import TrackerConfig
 from pipeline.errors import Interrupted
 from pipeline.identity import git_state
+from pipeline.pack.blocks import Blocks, made_ahead
 from pipeline.pack.exchange import Circle, Exchange
 from pipeline.pack.members import Member, Shared
 from pipeline.sae.base import SAE
 from pipeline.sites import d_sae
-from pipeline.tokens.ahead import ReadAhead, read_ahead
+from pipeline.tokens.ahead import read_ahead
 from pipeline.tokens.sources import ContextSource, training_contexts
 from pipeline.tracker import open_tracker
 from pipeline.training.trainer import Trainer
@@ -32,22 +33,29 @@ class Training:
 
     def train(self, members: list[Member]) -> None:
         run = members[0].run
-        with read_ahead(training_contexts(run.model, run.data, run.seed)) as source:
-            self._train(members, source, StreamShape.of(run.train, run.model.context))
+        shape = StreamShape.of(run.train, run.model.context)
+        count = 1 + shape.block_of(max(member.run.train.steps for member in members) - 1)
+        source = training_contexts(run.model, run.data, run.seed)
+        exchanged = self.circle is not None and not source.position()  # the text can be read in any order
+        with read_ahead(source, 0 if exchanged else count * shape.contexts_per_block) as ahead:
+            self._prepare(members, ahead)
+            exchange = self._exchange(members, ahead, shape, count) if exchanged else None
+            with made_ahead(self._blocks(members, ahead, shape)) as blocks:
+                self._train(members, shape, blocks, exchange)
+            if exchange:
+                exchange.leave()
 
-    def _train(self, members: list[Member], source: ReadAhead, shape: StreamShape) -> None:
-        self._prepare(members, source)
-        exchange = self._exchange(members, source, shape)
+    def _train(self, members: list[Member], shape: StreamShape, blocks: Blocks, exchange: Exchange | None) -> None:
         saved = time.monotonic()
         while training := [m for m in members if m.training]:
             index = min(shape.block_of(m.trainer.step) for m in training if m.trainer)
             present = [m for m in training if m.trainer and shape.block_of(m.trainer.step) == index]
-            position = source.position()
-            block = self._read_block(present, source, shape, index, exchange)
+            position = blocks.position()
+            block = self._read_block(present, blocks, index, exchange)
             if block is not None:
-                last = max(shape.block_of(m.run.train.steps - 1) for m in training)
-                if exchange is None and index < last and not self.shared.stop.is_set():
-                    source.prepare((index + 1) * shape.contexts_per_block, shape.contexts_per_block)
+                following = [m for m in training if shape.block_of(m.run.train.steps - 1) > index]
+                if following and exchange is None and not self.shared.stop.is_set():
+                    blocks.prepare(index + 1, {m.run.hook_name for m in following})
                 with Timer(self.shared.seconds, "training"):
                     for member in present:
                         self._train_member(member, block)
@@ -57,31 +65,29 @@ class Training:
                 saved = time.monotonic()
             if self.shared.stop.is_set():
                 raise Interrupted
-        if exchange:
-            exchange.leave()
 
-    def _exchange(self, members: Sequence[Member], source: ContextSource, shape: StreamShape) -> Exchange | None:
-        """Where this process has a circle, and its text can be read in any order."""
-        if self.circle is None or source.position():
-            return None
+    def _exchange(self, members: Sequence[Member], source: ContextSource, shape: StreamShape, count: int) -> Exchange:
+        assert self.circle is not None
         language_model, hooks, seed = self.shared.language_model, self.circle.hooks, members[0].run.seed
-        blocks = 1 + shape.block_of(max(member.run.train.steps for member in members) - 1)
         return Exchange(
-            self.circle, shape, lambda index: read_block(language_model, source, shape, hooks, index, seed), blocks,
+            self.circle, shape, lambda index: read_block(language_model, source, shape, hooks, index, seed), count,
             language_model.device, self.shared.stop.is_set,
         )  # fmt: skip
 
+    def _blocks(self, members: Sequence[Member], source: ContextSource, shape: StreamShape) -> Blocks:
+        language_model, seed = self.shared.language_model, members[0].run.seed
+        return Blocks(
+            lambda index, hooks: read_block(language_model, source, shape, sorted(hooks), index, seed),
+            source.position, language_model.device, beside=language_model.device.type != "cpu",
+        )  # fmt: skip
+
     def _read_block(
-        self, present: Sequence[Member], source: ContextSource, shape: StreamShape, index: int,
-        exchange: Exchange | None,
-    ) -> Block | None:  # fmt: skip
+        self, present: Sequence[Member], blocks: Blocks, index: int, exchange: Exchange | None
+    ) -> Block | None:
         """The block that these runs train on next; None when `stop` was set before it was full."""
-        hooks = sorted({m.run.hook_name for m in present})
         with Timer(self.shared.seconds, "activations"):
             try:
-                if exchange:
-                    return exchange.read(index)
-                return read_block(self.shared.language_model, source, shape, hooks, index, present[0].run.seed)
+                return exchange.read(index) if exchange else blocks.read(index, {m.run.hook_name for m in present})
             except Interrupted:
                 return None
 

@@ -23,11 +23,11 @@ class _Prepared:
 
 
 class ReadAhead:
-    """A source of contexts that is read on in a thread where it is told to."""
+    """A source of contexts that a thread reads on: what follows those that were read, up to the context `until`."""
 
-    def __init__(self, source: ContextSource) -> None:
+    def __init__(self, source: ContextSource, until: int = 0) -> None:
         self.contexts_per_epoch = source.contexts_per_epoch
-        self._source = source
+        self._source, self._until = source, until
         self._prepared: _Prepared | None = None
 
     def prepare(self, first: int, count: int) -> None:
@@ -48,8 +48,12 @@ class ReadAhead:
     def read(self, first: int, count: int) -> Contexts:
         prepared = self._finish()
         if prepared and (prepared.first, prepared.count) == (first, count):
-            return prepared.contexts.result()
-        return self._source.read(first, count)
+            contexts = prepared.contexts.result()
+        else:
+            contexts = self._source.read(first, count)
+        if first + 2 * count <= self._until:
+            self.prepare(first + count, count)
+        return contexts
 
     def position(self) -> dict[str, Any]:
         """As if nothing were prepared: it is to be read by whoever goes on from here."""
@@ -73,8 +77,8 @@ class ReadAhead:
 
 
 @contextmanager
-def read_ahead(source: ContextSource) -> Iterator[ReadAhead]:
-    ahead = ReadAhead(source)
+def read_ahead(source: ContextSource, until: int = 0) -> Iterator[ReadAhead]:
+    ahead = ReadAhead(source, until)
     try:
         yield ahead
     finally:

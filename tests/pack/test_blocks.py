@@ -1,0 +1,102 @@
+"""Blocks made beside the steps: the same blocks, one after the other, and nothing left running."""
+
+import threading
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.activations import Block, StreamShape
+from pipeline.errors import Interrupted
+from pipeline.pack.blocks import Blocks, made_ahead
+
+SHAPE = StreamShape(9, 4, 8, 16)
+CPU = torch.device("cpu")
+
+
+class Maker:
+    """Makes blocks, says in which thread, and stands where the next one begins."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[int, list[str], str]] = []
+        self.at, self.may_go_on, self.error = 0, threading.Event(), None
+        self.may_go_on.set()
+
+    def make(self, index: int, hooks: Collection[str]) -> Block:
+        assert self.may_go_on.wait(30)
+        self.made.append((index, sorted(hooks), threading.current_thread().name))
+        if self.error:
+            raise self.error
+        self.at = index + 1
+        return Block(index, SHAPE, {hook: torch.full((3, 2), float(index)) for hook in hooks})
+
+    def position(self) -> dict[str, Any]:
+        return {"at": self.at}
+
+
+def blocks_of(maker: Maker, beside: bool = True) -> Blocks:
+    return Blocks(maker.make, maker.position, CPU, beside)
+
+
+def test_the_next_block_is_made_in_a_thread_and_is_the_one_that_is_read():
+    maker = Maker()
+    with made_ahead(blocks_of(maker)) as blocks:
+        for index in range(3):
+            block = blocks.read(index, ["b"])
+            assert block.index == index and block.activations["b"].eq(index).all()
+            blocks.prepare(index + 1, ["b"])
+    main = threading.main_thread().name
+    assert maker.made == [(0, ["b"], main), *((index, ["b"], "next-block") for index in (1, 2, 3))]
+
+
+def test_it_goes_on_beside_other_work_and_the_position_is_that_before_it():
+    maker = Maker()
+    with made_ahead(blocks_of(maker)) as blocks:
+        blocks.read(0, ["a"])
+        maker.may_go_on.clear()
+        blocks.prepare(1, ["a"])  # returns, though nothing is made yet
+        assert blocks.position() == {"at": 1}
+        maker.may_go_on.set()
+        blocks.read(1, ["a"])
+        assert blocks.position() == {"at": 2}
+
+
+def test_a_block_of_more_hooks_will_do_and_one_of_fewer_or_another_will_not():
+    maker = Maker()
+    with made_ahead(blocks_of(maker)) as blocks:
+        blocks.prepare(1, ["a", "b"])
+        assert blocks.read(1, ["a"]).activations.keys() >= {"a"}
+        blocks.prepare(2, ["a"])
+        assert blocks.read(2, ["a", "b"]).activations.keys() == {"a", "b"}
+        blocks.prepare(3, ["a"])
+        assert blocks.read(5, ["a"]).index == 5
+    assert [index for index, _, _ in maker.made] == [1, 2, 2, 3, 5]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("none left"), Interrupted()])
+def test_an_error_waits_for_the_one_who_reads(error):
+    maker = Maker()
+    with made_ahead(blocks_of(maker)) as blocks:
+        maker.error = error
+        blocks.prepare(1, ["a"])
+        with pytest.raises(type(error)):
+            blocks.read(1, ["a"])
+
+
+def test_an_end_waits_for_what_still_uses_the_language_model():
+    maker = Maker()
+    maker.may_go_on.clear()
+    with made_ahead(blocks_of(maker)) as blocks:
+        blocks.prepare(1, ["a"])
+        threading.Timer(0.2, maker.may_go_on.set).start()
+    assert [index for index, _, _ in maker.made] == [1]
+
+
+def test_on_a_cpu_nothing_is_made_before_it_is_read():
+    maker = Maker()
+    with made_ahead(blocks_of(maker, beside=False)) as blocks:
+        blocks.prepare(1, ["a"])
+        assert not maker.made
+        blocks.read(1, ["a"])
+    assert maker.made == [(1, ["a"], threading.main_thread().name)]
