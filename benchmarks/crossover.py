@@ -34,28 +34,33 @@ def _step(made: Trainer, x: Tensor) -> None:
     made.optimizer.step(made.sae.take_gradients(x, 1.0).gradients, LEARNING_RATE)
 
 
+def ratios(architecture: str, x: Tensor, d_sae: int, share: float, precision: str, device: str) -> list[float]:
+    """Seconds of an all sparse step over those of an all dense one, in turn."""
+    made = trainer(architecture, x, len(x), d_sae, share * d_sae, precision)
+    inputs, kind = x * made.scale, device.partition(":")[0]
+    key = f"{kind} {precision}" if f"{kind} {precision}" in choice.SPARSE_BELOW else kind
+    found = []
+    for _ in range(15 if len(x) < 1000 else 3):
+        times = []
+        for limit in (1.0, 0.0):  # all sparse, all dense
+            choice.SPARSE_BELOW[key] = limit
+            times.append(seconds(lambda: _step(made, inputs), device))
+        found.append(times[0] / times[1])
+    return found
+
+
 def main(options: Options) -> None:
     torch.manual_seed(0)
-    device, kind = options.device, options.device.partition(":")[0]
+    kind = options.device.partition(":")[0]
     print("time over active pairs divided by time over all pairs, at each share of active pairs")
-    print("                            " + "".join(f"{share:7.2%}" for share in SHARES[kind]))
-    for batch, d_in, d_sae in SHAPES[kind]:
-        x = torch.randn(batch, d_in, device=device)
-        for architecture in ("gated", "baseline"):
-            cells = []
-            for share in SHARES[kind]:
-                precision = "float32" if device == "cpu" else "bfloat16"
-                made = trainer(architecture, x, batch, d_sae, share * d_sae, precision)
-                inputs, repeats = x * made.scale, 15 if batch < 1000 else 3
-                ratios = []
-                for _ in range(repeats):
-                    times = []
-                    for limit in (1.0, 0.0):  # all sparse, all dense
-                        choice.SPARSE_BELOW[kind] = limit
-                        times.append(seconds(lambda: _step(made, inputs), options.device))  # noqa: B023
-                    ratios.append(times[0] / times[1])
-                cells.append(f"{statistics.median(ratios):7.2f}")
-            print(f"{architecture:8} {batch:5} {d_in:5} {d_sae:6}  " + "".join(cells))
+    print("                                     " + "".join(f"{share:7.2%}" for share in SHARES[kind]))
+    for precision in ("float32",) if kind == "cpu" else ("float32", "bfloat16"):
+        for batch, d_in, d_sae in SHAPES[kind]:
+            x = torch.randn(batch, d_in, device=options.device)
+            for architecture in ("gated", "baseline"):
+                found = [ratios(architecture, x, d_sae, share, precision, options.device) for share in SHARES[kind]]
+                cells = "".join(f"{statistics.median(each):7.2f}" for each in found)
+                print(f"{architecture:8} {precision:8} {batch:5} {d_in:5} {d_sae:6}  {cells}", flush=True)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,10 @@ def use_device(execution: Execution) -> torch.device:
     device = choose_device(execution)
     if device.type == "cuda" and find_spec("triton") and not c_compiler():
         raise UserError(f"this machine has a GPU, but {MISSING}")
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False  # sums are float32
+        if device.index is not None:
+            torch.cuda.set_device(device)
     return device
 
 
