@@ -23,6 +23,7 @@ from benchmarks.options import Options
 from benchmarks.table import Spread, Table
 from benchmarks.untrained import LAMBDA, trainer
 from pipeline.activations import Block, StreamShape
+from pipeline.sae import choice
 from pipeline.sae.elementwise import ElementwiseSAE
 
 OURS = "ours"
@@ -98,12 +99,16 @@ def in_a_row(call: Callable[[], object], times: int) -> Callable[[], object]:
     return repeated
 
 
-def peak_bytes(step: Callable[[], object], sae: ElementwiseSAE) -> float:
-    """A GPU's memory at the worst moment of two steps, for each of the SAE's parameters."""
+def peak_bytes(step: Callable[[], object], sae: ElementwiseSAE, inputs: Tensor) -> float:
+    """A GPU's memory at the worst moment of two dense steps, for each of the SAE's parameters; without the inputs."""
+    kept = dict(choice.SPARSE_BELOW)
+    choice.SPARSE_BELOW.clear()
     torch.cuda.reset_peak_memory_stats()
     step()
     step()
-    return torch.cuda.max_memory_allocated() / sum(p.numel() for p in sae.parameters())
+    choice.SPARSE_BELOW.update(kept)
+    most = torch.cuda.max_memory_allocated() - inputs.untyped_storage().nbytes()
+    return most / sum(p.numel() for p in sae.parameters())
 
 
 def measure(case: Case, table: Table, options: Options) -> float:
@@ -118,7 +123,7 @@ def measure(case: Case, table: Table, options: Options) -> float:
     sae, inputs, rate = trained.sae, x[:batch] * trained.scale, machine.MatmulRate(options.device)
     assert isinstance(sae, ElementwiseSAE)
     calls: dict[str, tuple[Callable[[], object], int]] = {OURS: (lambda: trained._train_step(block), 1)}
-    peak = peak_bytes(calls[OURS][0], sae) if options.device.startswith("cuda") else None
+    peak = peak_bytes(calls[OURS][0], sae, x) if options.device.startswith("cuda") else None
     calls |= {name: (call, 1) for name, call in products(inputs, sae, case.precision).items()}
     for name in peers.installed():
         theirs = peers.peer(name, sae, LAMBDA, batch, case.precision)

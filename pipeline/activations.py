@@ -6,12 +6,12 @@ of its place in the block. Any position is therefore rebuilt by one block of for
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pipeline.config import RunConfig, TrainConfig
@@ -70,26 +70,40 @@ def read_block(
     index: int,
     seed: int,
 ) -> Block:
-    """Run the language model over one block of contexts."""
+    """Run the language model over one block of contexts; what it gives goes to its place at once."""
     contexts = source.read(index * shape.contexts_per_block, shape.contexts_per_block)
-    activations = harvest(language_model, contexts, hooks, shape.lm_batch)
-    rows = len(next(iter(activations.values())))
+    rows = int((~contexts.special).sum())
     # Special tokens inside contexts leave fewer rows than the block has places: the first of the order come again.
     places = torch.arange(shape.steps_per_block * shape.batch) % rows
-    order = to_device(permutation(rows, seed, index)[places], language_model.device)
-    for hook in hooks:  # one hook's copy at a time
-        activations[hook] = activations[hook].index_select(0, order)
+    ordered = permutation(rows, seed, index)[places].sort(stable=True)  # the rows in turn, and each one's place
+    activations: dict[str, Tensor] = {}
+    first = 0
+    for batch, positions in _forwards(contexts, shape.lm_batch):
+        start, end = torch.searchsorted(ordered.values, torch.tensor([first, first + len(positions)])).tolist()
+        taken = to_device(positions[ordered.values[start:end] - first], language_model.device)
+        to = to_device(ordered.indices[start:end], language_model.device)
+        for hook, activation in language_model.activations(batch.tokens, hooks).items():
+            if hook not in activations:
+                activations[hook] = activation.new_empty(len(places), activation.shape[-1])
+            activations[hook].index_copy_(0, to, activation.flatten(0, 1).index_select(0, taken))
+        first += len(positions)
     return Block(index, shape, activations)
+
+
+def _forwards(contexts: Contexts, lm_batch: int) -> Iterator[tuple[Contexts, Int[Tensor, " rows"]]]:
+    """Contexts of one forward each, all of the same shape, and their non-special positions."""
+    for start in range(0, len(contexts), lm_batch):
+        batch = contexts[slice(start, start + lm_batch)]
+        yield batch, torch.nonzero(~batch.special.flatten())[:, 0]
 
 
 def harvest(
     language_model: LanguageModel, contexts: Contexts, hooks: Sequence[str], lm_batch: int
 ) -> dict[str, Float[Tensor, "rows d_in"]]:
-    """Activations at all non-special positions; every forward has the same shape."""
+    """Activations at all non-special positions, in the order of the text."""
     parts: dict[str, list[Tensor]] = {hook: [] for hook in hooks}
-    for start in range(0, len(contexts), lm_batch):
-        batch = contexts[slice(start, start + lm_batch)]
-        wanted = to_device(torch.nonzero(~batch.special.flatten())[:, 0], language_model.device)
+    for batch, positions in _forwards(contexts, lm_batch):
+        wanted = to_device(positions, language_model.device)
         for hook, activation in language_model.activations(batch.tokens, hooks).items():
             parts[hook].append(activation.flatten(0, 1).index_select(0, wanted))
     return {hook: torch.cat(tensors) for hook, tensors in parts.items()}

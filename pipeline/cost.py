@@ -30,6 +30,10 @@ START = 12.0
 """Seconds of one core until a process has imported everything, loaded a small model and calibrated."""
 
 
+SPARE = 0.9
+"""Share of a machine's, or a GPU's, memory that packs may take."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """What one pack needs: bytes of memory, floating-point operations of encoders and of the language model, steps."""
@@ -90,7 +94,7 @@ def runs_worth_a_process(runs: Sequence[RunConfig]) -> int:
 def memory(runs: Sequence[RunConfig], device: str = "cpu") -> float:
     """Bytes at the most: of main memory on a CPU, of the GPU's memory on `cuda`."""
     model = PROCESS[device] + DTYPE_BYTES[runs[0].model.dtype] * _parameters(runs[0].model)
-    return model + 4 * (_saes(runs) + _stream(runs, device) + _evaluation(runs))
+    return model + 4 * (_saes(runs) + _stream(runs) + _evaluation(runs))
 
 
 def _saes(runs: Sequence[RunConfig]) -> float:
@@ -110,15 +114,13 @@ def moments(run: RunConfig) -> int:
     return 2 if run.train.beta1 else 1
 
 
-def _stream(runs: Sequence[RunConfig], device: str) -> float:
-    """Numbers: the calibration set, kept, and a block, twice while it is put together from its forwards; on a GPU that
-    goes on beside the steps on another (pipeline/pack/blocks.py)."""
+def _stream(runs: Sequence[RunConfig]) -> float:
+    """Numbers: the calibration set, kept, and beside it what it is summed from in float64, or a block."""
     run = runs[0]
     widths = sum({r.hook_name: d_in(r) for r in runs}.values())
     shape = StreamShape.of(run.train, run.model.context)
     kept = calibration_size(run.train, run.model.context) * run.model.context
-    block = shape.contexts_per_block * run.model.context
-    return widths * (kept + 2 * max(block, kept) + (block if device == "cuda" else 0))
+    return widths * (kept + max(4 * kept, shape.contexts_per_block * run.model.context))
 
 
 def block_bytes(runs: Sequence[RunConfig]) -> float:
@@ -129,11 +131,16 @@ def block_bytes(runs: Sequence[RunConfig]) -> float:
 
 
 def _evaluation(runs: Sequence[RunConfig]) -> float:
-    """Numbers: logits of one batch with their copy, the features of one SAE, and an MLP's inside."""
-    run = runs[0]
+    """Numbers: the features of one SAE while they are made, or as they are kept beside a pass of the language model.
+
+    Such a pass has the logits of one batch with their copy, or before that an MLP's inside or attention's scores.
+    """
+    run, shape = runs[0], model_shape(runs[0].model)
     positions = max(run.eval.batch, run.train.lm_batch) * run.model.context
-    features = (3 if run.eval.prune_below else 2) * max(d_sae(r) for r in runs)
-    return positions * (2 * vocabulary(run.model) + features + 4 * model_shape(run.model).d_mlp)
+    widest = max(d_sae(r) for r in runs)
+    made, kept = (3, 2) if run.eval.prune_below else (2, 1)
+    inside = max(4 * shape.d_mlp, 3 * shape.n_heads * run.model.context)
+    return positions * max(made * widest, kept * widest + max(2 * vocabulary(run.model), inside))
 
 
 def vocabulary(model: ModelConfig) -> int:

@@ -30,15 +30,34 @@ def choose_device(execution: Execution) -> torch.device:
 
 
 def use_device(execution: Execution) -> torch.device:
-    """The device, made this process's current one: Triton starts its loops there."""
+    """The device, made this process's current one: Triton starts its loops there.
+
+    Raises:
+        UserError: there is none, or Triton cannot use it, which the first sparse step would find out.
+    """
     device = choose_device(execution)
-    if device.type == "cuda" and find_spec("triton") and not c_compiler():
-        raise UserError(f"this machine has a GPU, but {MISSING}")
     if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False  # sums are float32
+        # float32 is float32, in containers that say otherwise too; and sums of bfloat16 products are
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
         if device.index is not None:
             torch.cuda.set_device(device)
+        if find_spec("triton"):
+            _try_triton()
     return device
+
+
+def _try_triton() -> None:
+    if not c_compiler():
+        raise UserError(f"this machine has a GPU, but {MISSING}")
+    from triton.runtime import driver
+
+    try:
+        driver.active.get_current_target()
+    except Exception as error:
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        hint = "it compiles a part of itself with a C compiler and Python's headers (Python.h, in python3-dev)"
+        raise UserError(f"Triton cannot use this machine's GPU: {why}; {hint}") from error
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

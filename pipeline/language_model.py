@@ -204,7 +204,15 @@ def load_language_model(model: ModelConfig, device: torch.device) -> LanguageMod
     for parameter in bridge.parameters():
         parameter.requires_grad_(False)
     _check_shape(bridge, model)
+    _keep_no_patterns(bridge)
     return LanguageModel(bridge, device)
+
+
+def _keep_no_patterns(bridge: Any) -> None:
+    """TransformerLens' attention keeps its last pattern, [batch, heads, pos, pos], in every layer; nobody reads it."""
+    for module in bridge.modules():
+        if hasattr(module, "_pattern"):
+            module.register_forward_hook(lambda module, *_: setattr(module, "_pattern", None))
 
 
 def _check_shape(bridge: Any, model: ModelConfig) -> None:

@@ -1,7 +1,11 @@
 """Where a process computes."""
 
+import pytest
 import torch
 
+from pipeline import execution
+from pipeline.config import Execution
+from pipeline.errors import UserError
 from pipeline.execution import process_facts
 
 
@@ -9,3 +13,17 @@ def test_a_record_names_the_processor():
     facts = process_facts(torch.device("cpu"))
     assert facts["device"] == "cpu" and facts["hardware"].strip() == facts["hardware"] != ""
     assert "\n" not in facts["hardware"]
+
+
+def test_a_gpu_that_triton_cannot_use_is_one_line(monkeypatch):
+    pytest.importorskip("triton")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(execution, "c_compiler", lambda: "gcc")
+    if torch.cuda.device_count():
+        pytest.skip("this machine's GPU is one that it can use")
+    with pytest.raises(UserError, match=r"^Triton cannot use this machine's GPU: .+Python\.h") as raised:
+        execution.use_device(Execution(device="cuda"))
+    assert "\n" not in str(raised.value)
+    monkeypatch.setattr(execution, "c_compiler", lambda: None)
+    with pytest.raises(UserError, match="no C compiler"):
+        execution.use_device(Execution(device="cuda"))

@@ -3,6 +3,7 @@
 What the hooks give is compared with what plain forward hooks find inside the Hugging Face model.
 """
 
+import gc
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -423,3 +424,16 @@ def test_a_configuration_without_a_part_of_the_shape_says_which():
     incomplete: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2}
     with pytest.raises(UserError, match=r"config.json names no n_heads \(num_attention_heads or n_head or num_heads\)"):
         shape_of_config(incomplete)
+
+
+def test_no_attention_pattern_is_kept(family: Family) -> None:
+    """One of each layer would be gigabytes in a large model."""
+    tokens = torch.randint(1, VOCABULARY, (3, CONTEXT))
+    hook = "blocks.0.hook_resid_post"
+    prefix = family.language_model.prefix(tokens, [hook])
+    where = torch.ones(tokens.shape, dtype=torch.bool)
+    family.language_model.spliced(prefix, hook, prefix.activations[hook], where)
+    del prefix
+    gc.collect()
+    shapes = [each.shape for each in gc.get_objects() if type(each) is Tensor]
+    assert not [shape for shape in shapes if len(shape) == 4 and shape[0] == 3 and shape[2:] == (CONTEXT, CONTEXT)]

@@ -4,11 +4,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.cost import block_bytes, memory
+from pipeline.cost import SPARE, block_bytes, memory
 from pipeline.disk import exchange_bytes
+from pipeline.execution import choose_device
 from pipeline.identity import pack_identity
 from pipeline.launching.packing import machine_memory
-from pipeline.launching.slots import SPARE
 from pipeline.launching.tasks import Task, TaskTable
 from pipeline.pack.exchange import Circle
 
@@ -17,7 +17,11 @@ BLOCKS = "blocks"
 
 
 def circles(table: TaskTable, starting: Sequence[Task]) -> dict[int, Circle]:
-    """By task: those that start together on one stream exchange its blocks, where memory and disk have room."""
+    """By task: those that start together on one stream exchange its blocks, where memory and disk have room.
+
+    On a CPU: a GPU makes blocks beside its steps (pipeline/pack/blocks.py), and has memory for its own hooks' only.
+    """
+    starting = [task for task in starting if choose_device(table.pack(task.pack).execution).type == "cpu"]
     packs = {task.task: table.pack(task.pack).runs for task in starting}
     streams: dict[str, list[int]] = {}
     for number, runs in packs.items():

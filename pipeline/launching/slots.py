@@ -4,13 +4,11 @@ import os
 from collections.abc import Sequence
 
 from pipeline.config import Execution, RunConfig
-from pipeline.cost import encoder_flops, memory, runs_worth_a_process
+from pipeline.cost import SPARE, encoder_flops, memory, runs_worth_a_process
 from pipeline.execution import available_cores, choose_device
 from pipeline.launching.options import LocalOptions
 from pipeline.launching.packing import MOST, Room, machine_memory
 
-SPARE = 0.9
-"""Share of a machine's memory that packs may take."""
 SMALL_STEP = 1e9
 """Floating-point operations of an encoder's product up to which a core for each process is assumed to do more than
 threads. Measured at 1.3e8 alone (docs/measurements.md)."""

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from pipeline.activations import Block
+from pipeline.execution import is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class _Prepared:
     index: int
     hooks: frozenset[str]
     position: dict[str, Any]  # of the source before it was read for this block
-    block: Future[Block]
+    block: Future[Block | None]  # None: two found no room
 
 
 class Blocks:
@@ -32,7 +33,7 @@ class Blocks:
         make: a block, by its index and its hooks.
         position: where the source of its contexts stands.
         device: of its activations.
-        beside: whether `prepare` makes blocks, which holds two of them in memory.
+        beside: whether `prepare` makes blocks, as long as memory has room for two.
     """
 
     def __init__(
@@ -48,7 +49,11 @@ class Blocks:
         prepared = self._finish()
         if prepared is None or prepared.index != index or not prepared.hooks.issuperset(hooks):
             return self._make(index, hooks)
-        block, now = prepared.block.result(), self._streams.current_stream()
+        block = prepared.block.result()
+        if block is None:
+            self.beside = False
+            return self._make(index, hooks)
+        now = self._streams.current_stream()
         now.wait_stream(self._stream)
         for activations in block.activations.values():
             if activations.device.type != "cpu":
@@ -59,17 +64,24 @@ class Blocks:
         """Begin to make a block; an error waits for the one who reads it."""
         if self.beside:
             self._finish()
-            self._prepared = _Prepared(index, frozenset(hooks), self._position(), Future())
-            arguments = self._prepared, self._streams.current_stream()
-            threading.Thread(target=self._make_prepared, args=arguments, name="next-block", daemon=True).start()
+            prepared = _Prepared(index, frozenset(hooks), self._position(), Future())
+            given = prepared, self._streams.current_device(), self._streams.current_stream()
+            threading.Thread(target=self._make_prepared, args=given, name="next-block", daemon=True).start()
+            self._prepared = prepared
 
-    def _make_prepared(self, prepared: _Prepared, now: Any) -> None:
+    def _make_prepared(self, prepared: _Prepared, device: Any, now: Any) -> None:
         try:
+            self._streams.set_device(device)  # a thread begins on the first
             with self._streams.stream(self._stream):
                 self._stream.wait_stream(now)
-                prepared.block.set_result(self._make(prepared.index, sorted(prepared.hooks)))
+                block = self._make(prepared.index, sorted(prepared.hooks))
         except BaseException as error:
-            prepared.block.set_exception(error)
+            if is_out_of_memory(error):
+                prepared.block.set_result(None)
+            else:
+                prepared.block.set_exception(error)
+        else:
+            prepared.block.set_result(block)
 
     def position(self) -> dict[str, Any]:
         """Of the source as if nothing were prepared: it is to be read by whoever goes on from here."""

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from pipeline import record
 from pipeline.activations import Block, Calibration, StreamShape, read_block
 from pipeline.clock import Timer
 from pipeline.config import TrackerConfig
+from pipeline.cost import SPARE, block_bytes, memory
 from pipeline.errors import Interrupted
 from pipeline.identity import git_state
 from pipeline.pack.blocks import Blocks, made_ahead
@@ -78,7 +81,7 @@ class Training:
         language_model, seed = self.shared.language_model, members[0].run.seed
         return Blocks(
             lambda index, hooks: read_block(language_model, source, shape, sorted(hooks), index, seed),
-            source.position, language_model.device, beside=language_model.device.type != "cpu",
+            source.position, language_model.device, _has_room_for_two(language_model.device, members),
         )  # fmt: skip
 
     def _read_block(
@@ -162,3 +165,12 @@ class Training:
         folded.fold_input_scale(trainer.scale)
         folded.fold_decoder_norm()
         return folded.requires_grad_(False)
+
+
+def _has_room_for_two(device: torch.device, members: Sequence[Member]) -> bool:
+    """Whether a block can be made beside the steps on another: not on a CPU, whose cores they would only share."""
+    if device.type != "cuda":
+        return device.type != "cpu"
+    runs = [member.run for member in members]
+    ours = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    return memory(runs, "cuda") + block_bytes(runs) <= SPARE * ours

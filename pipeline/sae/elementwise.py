@@ -204,8 +204,8 @@ class ElementwiseSAE(SAE):
         for number, (of_products, of_x) in enumerate(zip(products.split(rows), centred.split(rows), strict=True)):
             part = self._learn(pairs, of_products, of_x, of_penalised, scale, W_dec)
             teachers = teachers or [torch.empty_like(products) for _ in part.decoded]
-            for teacher, values in zip(teachers, part.decoded, strict=True):
-                teacher.split(rows)[number].copy_(values)
+            for place in range(len(teachers)):
+                teachers[place].split(rows)[number].copy_(part.decoded[place])
             of_products.copy_(part.teaching.products)
             penalised = pairs.sum(part.penalised)
             parts.append(Learned((), penalised, part.errors, part.teaching._replace(products=of_products)))

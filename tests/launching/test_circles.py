@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.composed import compose
 from pipeline.config import Execution, Job, RunConfig, TrackerConfig
@@ -49,6 +50,11 @@ def test_a_stream_of_ones_own_is_exchanged_with_nobody(tmp_path, run):
     assert circles(tmp_path, [run], [apart]) == {}
     both = circles(tmp_path, [run], [apart], [replace(run, sparsity_coefficient=9.0)])
     assert sorted(both) == [1, 3]
+
+
+def test_gpus_exchange_nothing(monkeypatch, tmp_path, run):
+    monkeypatch.setattr(of_sweep, "choose_device", lambda execution: torch.device("cuda"))
+    assert circles(tmp_path, [run], [replace(run, sparsity_coefficient=9.0)]) == {}
 
 
 def test_nothing_is_exchanged_where_blocks_do_not_fit(monkeypatch, tmp_path, run):

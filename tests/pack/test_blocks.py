@@ -74,7 +74,19 @@ def test_a_block_of_more_hooks_will_do_and_one_of_fewer_or_another_will_not():
     assert [index for index, _, _ in maker.made] == [1, 2, 2, 3, 5]
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("none left"), Interrupted()])
+def test_where_two_find_no_room_one_is_made_at_a_time():
+    maker = Maker()
+    with made_ahead(blocks_of(maker)) as blocks:
+        maker.error = torch.OutOfMemoryError("none left")
+        blocks.prepare(1, ["a"])
+        assert blocks._prepared is not None and blocks._prepared.block.result() is None
+        maker.error = None
+        assert blocks.read(1, ["a"]).index == 1
+        blocks.prepare(2, ["a"])
+        assert [thread for _, _, thread in maker.made] == ["next-block", threading.main_thread().name]
+
+
+@pytest.mark.parametrize("error", [ValueError("bad text"), Interrupted()])
 def test_an_error_waits_for_the_one_who_reads(error):
     maker = Maker()
     with made_ahead(blocks_of(maker)) as blocks:
