@@ -1,7 +1,7 @@
 """All benchmarks and the verdict over their bars: `make bench`, or `python -m benchmarks.run [parts=step,pack,...]`.
 
   quick=true     few steps and repetitions: does everything run? Bars are not judged
-  parts=A,B      some parts only: step, memory, scaling, pack, grid, sweep
+  parts=A,B      some parts only: step, curves, memory, scaling, pack, grid, sweep
   publish=true   the tables to results/reference/benchmarks/, which git keeps, in place of those that lie there
   threads=N      default: the cores this process may use
 
@@ -30,6 +30,7 @@ from pipeline.identity import git_state
 
 PARTS = {
     "step": "benchmarks.training_step",  # in the peers' environment
+    "curves": "benchmarks.whole_training",
     "memory": "benchmarks.step_memory",
     "scaling": "benchmarks.scaling",
     "pack": "benchmarks.one_more_run",

@@ -102,8 +102,9 @@ def hardware(device: torch.device) -> str:
 
 
 def process_facts(device: torch.device) -> dict[str, Any]:
-    """Where this process runs, and the most memory it has had."""
-    return {
+    """Where this process runs, and the most memory it has had, of a GPU too where it has one."""
+    gpu = {"peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else {}
+    return gpu | {
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "host": platform.node(), "process": os.getpid(),
         "hardware": hardware(device),
         "device": str(device), "threads": torch.get_num_threads(),
