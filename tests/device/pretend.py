@@ -12,13 +12,14 @@ from torch.utils.cpp_extension import include_paths, library_paths
 
 NAME = "pretend"
 SOURCE = Path(__file__).with_name("pretend.cpp")
+COMPILER = os.environ.get("CXX", "c++")
 
 
 def register(folder: Path) -> torch.device:
     """Compile it, about ten seconds, and make it one of this process's devices, for good."""
     library = folder / "pretend.so"
     includes = [f"-isystem{path}" for path in include_paths()]
-    command = [os.environ.get("CXX", "c++"), "-std=c++20", "-O0", "-fPIC", "-shared", *includes, str(SOURCE)]
+    command = [COMPILER, "-std=c++20", "-O0", "-fPIC", "-shared", *includes, str(SOURCE)]
     libraries = [f"-L{path}" for path in library_paths()] + ["-lc10", "-ltorch_cpu"]
     subprocess.run([*command, "-o", str(library), *libraries], check=True)
     torch.ops.load_library(library)

@@ -4,6 +4,7 @@ The device is pretend.cpp's, whose memory and operations are the host's; it take
 """
 
 import csv
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipeline import record
 from pipeline.config import RunConfig
 from pipeline.identity import evaluation_identity
 from pipeline.sae import choice
+from tests.device.pretend import COMPILER
 from tests.device.train import ALWAYS, few, rounded, train
 from tests.pack.test_pack import sixteen
 
@@ -24,6 +26,8 @@ COMPARED = 4  # steps: at this learning rate the rounding of a gradient near zer
 
 @pytest.fixture(scope="module")
 def on_device(tiny_model: Path, tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which(COMPILER) is None:
+        pytest.skip("no C++ compiler")
     folder = tmp_path_factory.mktemp("device")
     given = [sys.executable, "-m", "tests.device.train", str(tiny_model), str(tiny_text), str(folder)]
     done = subprocess.run(given, capture_output=True, text=True, check=False)
