@@ -170,42 +170,42 @@ class ElementwiseSAE(SAE):
         encoded = product(centred, self.W_enc, self.precision)
         pairs, products, sparse = choose_pairs(encoded, self.silent_up_to(), self.precision)
         learn = self._learn if sparse else self._learn_in_parts
-        f, penalised, errors, teaching = learn(pairs, products, centred, sparsity_coefficient / len(x), scale)
+        W_dec = self.W_dec if sparse else rounded(self.W_dec, self.precision)
+        f, penalised, errors, teaching = learn(pairs, products, centred, W_dec, sparsity_coefficient / len(x), scale)
         gradients: dict[str, Gradient] = {**teaching.parameters, "W_enc": pairs.gather((teaching.products, centred))}
         live = teaching.live
-        del encoded, products, teaching  # a dense step's largest tensors
+        del encoded, products, teaching, W_dec  # a dense step's largest tensors
         gradients["W_dec"] = pairs.gather(*zip(f, errors, strict=False), scale=scale)
         gradients["b_dec"] = scale * sum(error.sum(0) for error in errors[: len(f)]) - self.W_enc @ live
         return PairsStep(gradients, sparse, pairs, f[0], penalised, *errors)
 
     def _learn(
-        self, pairs: Pairs, products: Tensor, centred: Float[Tensor, "batch d_in"], of_penalised: float, scale: float,
-        W_dec: Float[Tensor, "d_sae d_in"] | None = None,
+        self, pairs: Pairs, products: Tensor, centred: Float[Tensor, "batch d_in"], W_dec: Float[Tensor, "d_sae d_in"],
+        of_penalised: float, scale: float,
     ) -> Learned:  # fmt: skip
         made = self.differentiable(pairs, products)
         f, gate, penalised = made.activations
         decoded = (f,) if gate is None else (f, gate)
-        reconstructions = pairs.reconstruct(decoded, self.W_dec if W_dec is None else W_dec, centred, scale)
+        reconstructions = pairs.reconstruct(decoded, W_dec, centred, scale)
         teaching = made.teaching(of_penalised, *(each.teaching for each in reconstructions))
         teachers = decoded[:1] if self.auxiliary_frozen else decoded
         return Learned(teachers, penalised, [each.error for each in reconstructions], teaching)
 
     def _learn_in_parts(
         self, pairs: Pairs, products: Float[Tensor, "batch d_sae"], centred: Float[Tensor, "batch d_in"],
-        of_penalised: float, scale: float,
+        W_dec: Float[Tensor, "d_sae d_in"], of_penalised: float, scale: float,
     ) -> Learned:  # fmt: skip
         """As `_learn` over all pairs, some rows at a time; what teaches the products takes their memory."""
         rows = max(1, AT_ONCE // self.d_sae)
-        W_dec = rounded(self.W_dec, self.precision)
         if len(products) <= rows:
-            return self._learn(pairs, products, centred, of_penalised, scale, W_dec)
+            return self._learn(pairs, products, centred, W_dec, of_penalised, scale)
         teachers: list[Tensor] = []
         parts: list[Learned] = []
         for number, (of_products, of_x) in enumerate(zip(products.split(rows), centred.split(rows), strict=True)):
-            part = self._learn(pairs, of_products, of_x, of_penalised, scale, W_dec)
+            part = self._learn(pairs, of_products, of_x, W_dec, of_penalised, scale)
             teachers = teachers or [torch.empty_like(products) for _ in part.decoded]
-            for place in range(len(teachers)):
-                teachers[place].split(rows)[number].copy_(part.decoded[place])
+            for place, teacher in enumerate(teachers):
+                teacher.split(rows)[number].copy_(part.decoded[place])
             of_products.copy_(part.teaching.products)
             penalised = pairs.sum(part.penalised)
             parts.append(Learned((), penalised, part.errors, part.teaching._replace(products=of_products)))
