@@ -9,10 +9,12 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,6 +37,18 @@ def why_not() -> str | None:
     return None if program() else "no chromium here: as root, python -m tests.report.browser install"
 
 
+def remove(folder: Path, seconds: float = 10.0) -> None:
+    """Delete a folder to which dying processes may still write: what they add meanwhile is deleted as well."""
+    deadline = time.monotonic() + seconds
+    while folder.exists():
+        try:
+            shutil.rmtree(folder)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
 class BrowserError(Exception):
     """The browser did not answer, or a script in the page failed."""
 
@@ -47,16 +61,16 @@ class Browser:
         self.requests: list[str] = []  # addresses, in order
         self.loaded = 0
         self._number, self._rest, self._answers = 0, b"", {}
-        self._profile = tempfile.TemporaryDirectory(prefix="chromium-")
+        self._profile = Path(tempfile.mkdtemp(prefix="chromium-"))
         theirs, self._out = os.pipe()
         self._in, ours = os.pipe()
         found = program()
         assert found is not None
-        command = [found, *FLAGS, f"--user-data-dir={self._profile.name}"]
+        command = [found, *FLAGS, f"--user-data-dir={self._profile}"]
         command += ["--no-sandbox"] if os.geteuid() == 0 else []
         shell = ["bash", "-c", f'exec "$0" "$@" 3<&{theirs} 4>&{ours}', *command, "about:blank"]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(shell, pass_fds=(theirs, ours), **quiet)
+        self._process = subprocess.Popen(shell, pass_fds=(theirs, ours), start_new_session=True, **quiet)
         os.close(theirs)
         os.close(ours)
         self._session = ""
@@ -67,19 +81,24 @@ class Browser:
         nothing = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
         self.call("Network.emulateNetworkConditions", offline=True, **nothing)
 
+    @property
+    def group(self) -> int:
+        """Its process group, helpers included."""
+        return self._process.pid
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self.group, signal.SIGKILL)  # its helpers too, which may outlive it and write on
+        self._process.wait()
         os.close(self._in)
         os.close(self._out)
-        self._profile.cleanup()
+        remove(self._profile)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command of the protocol, and its result."""
