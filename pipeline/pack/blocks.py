@@ -53,8 +53,8 @@ class Blocks:
         if block is None:
             self.beside = False
             return self._make(index, hooks)
+        self._streams.synchronize()  # the host waits too: or the rest would count as the first run's seconds
         now = self._streams.current_stream()
-        now.wait_stream(self._stream)
         for activations in block.activations.values():
             if activations.device.type != "cpu":
                 activations.record_stream(now)  # the other stream takes the memory again when this one is done with it

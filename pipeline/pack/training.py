@@ -60,7 +60,7 @@ class Training:
                 if following and exchange is None and not self.shared.stop.is_set():
                     blocks.prepare(index + 1, {m.run.hook_name for m in following})
                 with Timer(self.shared.seconds, "training"):
-                    for member in present:
+                    for member in in_turn(present, index):
                         self._train_member(member, block)
             block = None  # its memory is for the next
             if self.shared.stop.is_set() or time.monotonic() - saved >= self.shared.execution.checkpoint_seconds:
@@ -165,6 +165,12 @@ class Training:
         folded.fold_input_scale(trainer.scale)
         folded.fold_decoder_norm()
         return folded.requires_grad_(False)
+
+
+def in_turn(members: Sequence[Member], index: int) -> list[Member]:
+    """Another first at each block: whoever is first has caches to fill and, on a GPU, the next block made beside it."""
+    first = index % len(members)
+    return [*members[first:], *members[:first]]
 
 
 def _has_room_for_two(device: torch.device, members: Sequence[Member]) -> bool:

@@ -56,8 +56,9 @@ class Differentiable(Protocol):
 
 
 AT_ONCE = 2**26
-"""Numbers in each tensor of features that a dense step makes at a time. A function of the shape alone: beside a kept
-[batch, d_sae] or two, its dozen temporaries are no larger, so that a step fits into 24 bytes a parameter."""
+"""Numbers in each tensor of features that a dense step makes at a time, or a dense code. A function of the shape alone:
+beside a kept [batch, d_sae] or two, its dozen temporaries are no larger, so that a step fits into 24 bytes a parameter.
+"""
 
 
 class Learned(NamedTuple):
@@ -132,6 +133,10 @@ class ElementwiseSAE(SAE):
     def products(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
         return (x - self.b_dec) @ self.W_enc
 
+    def rows_at_once(self) -> int:
+        """Of a batch, where all pairs are computed with."""
+        return max(1, AT_ONCE // self.d_sae)
+
     def silent_up_to(self) -> Float[Tensor, " d_sae"]:
         """The largest product at which a feature is silent: the sum's sign is exact, so no addition is needed."""
         bias: Tensor = getattr(self, self.gate_bias)
@@ -143,9 +148,13 @@ class ElementwiseSAE(SAE):
 
     @torch.no_grad()
     def code(self, x: Float[Tensor, "batch d_in"]) -> tuple[Pairs, Tensor]:
-        pairs, values, _ = choose_pairs(self.products(x), self.silent_up_to())
+        pairs, values, sparse = choose_pairs(self.products(x), self.silent_up_to())
         parameters = {name: pairs.spread(value) for name, value in self.by_feature().items()}
-        return pairs, self.activations(Products(values, values), parameters).f
+        if sparse:
+            return pairs, self.activations(Products(values, values), parameters).f
+        for part in values.split(self.rows_at_once()):
+            part.copy_(self.activations(Products(part, part), parameters).f)
+        return pairs, values
 
     def training_losses(self, x: Float[Tensor, "batch d_in"]) -> Losses:
         """The loss as it stands, for autograd: what the training step is checked against."""
@@ -196,7 +205,7 @@ class ElementwiseSAE(SAE):
         W_dec: Float[Tensor, "d_sae d_in"], of_penalised: float, scale: float,
     ) -> Learned:  # fmt: skip
         """As `_learn` over all pairs, some rows at a time; what teaches the products takes their memory."""
-        rows = max(1, AT_ONCE // self.d_sae)
+        rows = self.rows_at_once()
         if len(products) <= rows:
             return self._learn(pairs, products, centred, W_dec, of_penalised, scale)
         teachers: list[Tensor] = []

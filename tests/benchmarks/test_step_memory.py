@@ -6,6 +6,8 @@ import torch
 from benchmarks.bars import BARS
 from benchmarks.live_memory import LiveMemory
 from benchmarks.step_memory import bytes_a_parameter
+from pipeline.sae.elementwise import AT_ONCE
+from pipeline.sae.registry import config_class, sae_class
 
 
 def test_memory_is_counted_while_it_lives_and_views_have_none():
@@ -26,3 +28,16 @@ def test_memory_is_counted_while_it_lives_and_views_have_none():
 def test_a_dense_step_of_the_largest_saes_fits(architecture, precision):
     gradients, optimizer = bytes_a_parameter(architecture, precision, 0.0)
     assert 12 < max(gradients, optimizer) <= BARS["step_memory"].limit
+
+
+@pytest.mark.parametrize("architecture", ["gated", "baseline"])
+def test_a_dense_code_has_two_tensors_of_features_at_the_most(architecture):
+    """As pipeline/cost.py reckons."""
+    batch, d_sae = 8192, 2**16
+    with LiveMemory("meta") as memory, torch.device("meta"):
+        sae = sae_class(architecture)(config_class(architecture)(), 64, d_sae)
+        before = memory.now
+        pairs, f = sae.code(torch.empty(batch, 64))
+        pairs.counts(f, torch.ones(batch, dtype=torch.bool))
+        assert f.shape == (batch, d_sae) and batch * d_sae >= 4 * AT_ONCE
+    assert 4 * f.numel() < memory.most - before <= 2 * 4 * f.numel()

@@ -33,7 +33,7 @@ def _module() -> types.ModuleType:
     module = types.ModuleType(NAME)
     named: dict[str, Callable[..., Any]] = {
         "is_available": lambda: True, "device_count": lambda: 1, "current_device": lambda: 0,
-        "set_device": lambda device: None,
+        "set_device": lambda device: None, "synchronize": lambda: None,
         "_is_in_bad_fork": lambda: False, "manual_seed_all": lambda seed: None,
         "Stream": lambda: torch.Stream(device=NAME), "stream": lambda stream: stream,
         "current_stream": lambda: torch.accelerator.current_stream(),

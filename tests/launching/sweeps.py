@@ -67,6 +67,17 @@ def wait_for(holds: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
+def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
+    """Read what a process prints up to a line with these words."""
+    assert process.stdout
+    read = ""
+    for line in process.stdout:
+        read += line
+        if words in line:
+            return
+    raise AssertionError(f"{words!r} is not in:\n{read}")
+
+
 def tasks(folder: Path) -> list[dict[str, Any]]:
     try:
         return json.loads((folder / "tiny" / "tasks.json").read_text())["tasks"]

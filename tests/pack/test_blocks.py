@@ -50,6 +50,18 @@ def test_the_next_block_is_made_in_a_thread_and_is_the_one_that_is_read():
     assert maker.made == [(0, ["b"], main), *((index, ["b"], "next-block") for index in (1, 2, 3))]
 
 
+def test_a_block_that_was_made_beside_is_waited_for_where_it_is_read(monkeypatch):
+    """Or its rest would count as seconds of whoever trains on it first."""
+    waits: list[str] = []
+    monkeypatch.setattr(torch.cpu, "synchronize", lambda: waits.append("waited"))
+    with made_ahead(blocks_of(Maker())) as blocks:
+        blocks.read(0, ["b"])
+        assert not waits
+        blocks.prepare(1, ["b"])
+        blocks.read(1, ["b"])
+        assert len(waits) == 1
+
+
 def test_it_goes_on_beside_other_work_and_the_position_is_that_before_it():
     maker = Maker()
     with made_ahead(blocks_of(maker)) as blocks:

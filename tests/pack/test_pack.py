@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from pipeline import record
-from pipeline.activations import StreamShape, calibration_size
+from pipeline.activations import Block, StreamShape, calibration_size
 from pipeline.config import (
     DataConfig,
     EvalConfig,
@@ -30,6 +30,7 @@ from pipeline.progress import Progress
 from pipeline.sae.baseline import BaselineConfig
 from pipeline.sae.gated import GatedConfig
 from pipeline.tokens.ahead import ReadAhead
+from pipeline.training.trainer import Trainer
 
 SITES = {"attn_z": "attn.hook_z", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}
 TRAIN = TrainConfig(
@@ -120,6 +121,22 @@ def test_a_diverging_run_leaves_a_failure_record_and_stops_no_other(packed):
     assert failure is not None and failure["error"] == "TrainingDiverged" and "step" in failure["reason"]
     assert not (diverged / record.METRICS).exists()
     assert all((record.run_folder(folder, run) / record.METRICS).exists() for run in runs[:-1])
+
+
+def test_each_run_is_the_first_of_a_block_as_often_as_any_other(packed, tmp_path, monkeypatch):
+    """Whoever is first waits for more than its own work: seconds are compared between runs."""
+    _, runs, _ = packed
+    first: dict[int, str] = {}
+
+    def noted(trainer: Trainer, block: Block, stop: threading.Event) -> None:
+        first.setdefault(block.index, run_name(trainer.run))
+        train_on(trainer, block, stop)
+
+    train_on = Trainer.train_on
+    monkeypatch.setattr(Trainer, "train_on", noted)
+    execute(runs[:3], tmp_path)
+    assert len(first) >= 3
+    assert [first[index] for index in range(3)] == [run_name(run) for run in runs[:3]]
 
 
 def test_a_pack_reads_the_language_model_once(packed):

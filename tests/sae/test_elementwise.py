@@ -112,7 +112,7 @@ def test_a_step_says_what_the_loss_was_made_of(sparse, rows, sae, monkeypatch) -
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.9])
-def test_code_is_the_encoder_where_it_is_not_zero(share, sae) -> None:
+def test_code_is_the_encoder_where_it_is_not_zero(share, rows, sae) -> None:
     make_active(sae, share)
     found, values = sae.code(inputs())
     f = sae.encode(inputs()).detach()

@@ -18,6 +18,7 @@ from tests.launching.sweeps import (
     start,
     tasks,
     wait_for,
+    wait_for_line,
 )
 from tests.slurm.cluster import Cluster
 
@@ -72,13 +73,19 @@ def test_a_killed_launcher_finds_its_tasks_again_and_a_second_is_refused(
     words = [*words, "hydra.launcher.runs_per_pack=2"]
     first = start(words, cluster.environment)
     wait_for(lambda: checkpoints(tmp_path))
+    before = [task["job_id"] for task in tasks(tmp_path)]
+    for job in before:
+        cluster.run("scontrol", "suspend", job)  # or they might be at their end before the next command has begun
     code, output = launch(words, cluster.environment)
     assert code == 2 and len(output.strip().splitlines()) == 1 and f"process {first.pid}" in output, output
     os.kill(first.pid, signal.SIGKILL)
     finish(first)
-    before = [task["job_id"] for task in tasks(tmp_path)]
-    code, output = launch(words, cluster.environment)
-    assert code == 0 and "2 tasks of an earlier launch go on" in output, output
+    third = start(words, cluster.environment)
+    wait_for_line(third, "2 tasks of an earlier launch go on")
+    for job in before:
+        cluster.run("scontrol", "resume", job)
+    code, output = finish(third)
+    assert code == 0, output
     assert [task["job_id"] for task in tasks(tmp_path)] == before, "nothing is submitted twice"
     assert log_of_runs(tmp_path).count("begins at step") == 4
     assert_same_runs(undisturbed, tmp_path)
