@@ -168,7 +168,7 @@ class Training:
 
 
 def in_turn(members: Sequence[Member], index: int) -> list[Member]:
-    """Another first at each block: whoever is first has caches to fill and, on a GPU, the next block made beside it."""
+    """Another first at each block: on a GPU the first has the next block made beside it, which takes its time."""
     first = index % len(members)
     return [*members[first:], *members[:first]]
 

@@ -4,20 +4,19 @@ Such an architecture says its mathematics once, in `activations`: its encoder, i
 training step, with forward and backward written out over pairs of input and feature, all follow from that.
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.sae.active_pairs import ActivePairs
 from pipeline.sae.base import SAE, Losses, squared_error
 from pipeline.sae.choice import choose_pairs
 from pipeline.sae.pairs import Gradient, Pairs
+from pipeline.sae.pairs_step import PairsStep
 from pipeline.sae.precision import FLOAT32, product, rounded
 
 
@@ -68,34 +67,6 @@ class Learned(NamedTuple):
     penalised: Tensor  # at the pairs; of a batch in parts [parts, d_sae]
     errors: list[Float[Tensor, "batch d_in"]]  # reconstruction minus x, of f and of the gate
     teaching: Teaching
-
-
-@dataclass(frozen=True)
-class PairsStep:
-    """A step of `ElementwiseSAE`."""
-
-    gradients: Mapping[str, Gradient]
-    sparse: bool
-    pairs: Pairs
-    f: Tensor  # at the pairs
-    penalised: Tensor  # at the pairs; of a batch in parts [parts, d_sae]
-    error: Float[Tensor, "batch d_in"]  # x_hat - x
-    gate_error: Float[Tensor, "batch d_in"] | None = None
-
-    def fired(self) -> Bool[Tensor, " d_sae"]:
-        return self.pairs.fired(self.f)
-
-    def l0(self) -> float:
-        return (self.f > 0).sum().item() / len(self.error)
-
-    def terms(self) -> tuple[float, float, float]:
-        """Each a mean over the batch, summed exactly."""
-        sparsity = math.fsum(self.pairs.sum(self.penalised).tolist()) / len(self.error)
-        return _mean_square(self.error), sparsity, _mean_square(self.gate_error)
-
-
-def _mean_square(error: Float[Tensor, "batch d_in"] | None) -> float:
-    return 0.0 if error is None else math.fsum(error.double().square().sum(1).tolist()) / len(error)
 
 
 class ElementwiseSAE(SAE):

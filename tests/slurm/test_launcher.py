@@ -75,6 +75,7 @@ def test_a_killed_launcher_finds_its_tasks_again_and_a_second_is_refused(
     wait_for(lambda: checkpoints(tmp_path))
     before = [task["job_id"] for task in tasks(tmp_path)]
     for job in before:
+        wait_for(lambda job=job: cluster.job_state(job) == "RUNNING")
         cluster.run("scontrol", "suspend", job)  # or they might be at their end before the next command has begun
     code, output = launch(words, cluster.environment)
     assert code == 2 and len(output.strip().splitlines()) == 1 and f"process {first.pid}" in output, output
