@@ -19,7 +19,7 @@ import pandas as pd
 from safetensors.numpy import save_file
 
 from pipeline.arguments import key_values, whole_number
-from pipeline.config import REPOSITORY
+from pipeline.places import BASE
 
 SITES, LAYERS, ARMS = ("attn_z", "mlp_out", "resid_post"), tuple(range(9)), {"gated": 4, "baseline": 6}
 LAMBDAS = 20
@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> None:
     runs = whole_number("runs", given.get("runs", "10000"))
     folder = Path(given["out"]) if "out" in given else Path(mkdtemp())
     write_sweep(folder / "sweeps", runs)
-    script = [sys.executable, str(REPOSITORY / "pipeline" / "plot_pareto.py"), f"sweeps_dir={folder / 'sweeps'}"]
+    script = [sys.executable, str(BASE / "pipeline" / "plot_pareto.py"), f"sweeps_dir={folder / 'sweeps'}"]
     for replicates in (0, REPLICATES):
         started = time.perf_counter()
         command = [*script, f"results_dir={folder / 'results'}", f"replicates={replicates}"]

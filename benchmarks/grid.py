@@ -28,14 +28,14 @@ from benchmarks.process import timed
 from benchmarks.table import Spread, Table
 from pipeline.activations import StreamShape, calibration_size, harvest
 from pipeline.arguments import command
-from pipeline.config import REPOSITORY
 from pipeline.errors import UserError
 from pipeline.execution import available_cores
 from pipeline.files import write_safetensors
 from pipeline.language_model import load_language_model
+from pipeline.places import BASE
 from pipeline.tokens.sources import calibration_contexts, evaluation_contexts, training_contexts
 
-PEERS = REPOSITORY / ".venv-peers" / "bin" / "python"
+PEERS = BASE / ".venv-peers" / "bin" / "python"
 OURS, SAELENS, DICTIONARY_LEARNING = grid_judge.TOOLS
 SCRIPTS = {SAELENS: "benchmarks.grid_saelens", DICTIONARY_LEARNING: "benchmarks.grid_dictionary_learning"}
 LAMBDAS = {
@@ -58,7 +58,7 @@ def work(options: Options, rates: dict[str, float]) -> Work:
     steps, held_out, block = (60, 16, 16384) if options.quick else (1000, 192, 65536)
     lambdas = {arm: values[::4] for arm, values in LAMBDAS.items()} if options.quick else LAMBDAS
     return Work(
-        model=str(REPOSITORY / "pipeline" / "bundled" / "model"), module="gpt_neox.layers.2.mlp", layer=2, d_in=256,
+        model=str(BASE / "pipeline" / "bundled" / "model"), module="gpt_neox.layers.2.mlp", layer=2, d_in=256,
         architectures=ARCHITECTURES, widths={"gated": 1024, "baseline": 1536}, lambdas=lambdas, batch=1024, steps=steps,
         warmup=steps // 20, decay=steps // 4, context=256, lm_batch=16, held_out=held_out, block=block,
         calibration=block // 2, mean_norm_over_rms=1.0, threads=options.threads, learning_rates=rates,

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from pipeline.arguments import key_values, true_or_false
-from pipeline.config import REPOSITORY
 from pipeline.execution import available_cores
+from pipeline.places import BASE
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Options:
         threads = int(given.get("threads", available_cores()))
         torch.set_num_threads(threads)
         quick = true_or_false("quick", given.get("quick", "false"))
-        out = Path(given.get("out", REPOSITORY / "results" / "benchmarks"))
+        out = Path(given.get("out", BASE / "results" / "benchmarks"))
         return cls(quick, threads, given.get("device", "cpu"), out)
 
     def fewer(self, repeats: int, in_quick: int) -> int:

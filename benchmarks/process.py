@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.config import REPOSITORY
+from pipeline.places import BASE
 
 
 def timed(command: Sequence[str], log: Path, extra: dict[str, str] | None = None) -> float:
@@ -15,10 +15,10 @@ def timed(command: Sequence[str], log: Path, extra: dict[str, str] | None = None
     Raises:
         SystemExit: it failed; the end of its log is shown.
     """
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | (extra or {})
+    environment = os.environ | {"PYTHONPATH": str(BASE)} | (extra or {})
     started = time.perf_counter()
     with log.open("w") as file:
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, cwd=REPOSITORY, env=environment)
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, cwd=BASE, env=environment)
     took = time.perf_counter() - started
     if done.returncode:
         print("\n".join(log.read_text().splitlines()[-15:]))

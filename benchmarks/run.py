@@ -24,9 +24,9 @@ from benchmarks import bars, machine
 from benchmarks.options import Options
 from benchmarks.table import TABLES
 from pipeline.arguments import command, key_values, true_or_false
-from pipeline.config import REPOSITORY
 from pipeline.errors import UserError
 from pipeline.identity import git_state
+from pipeline.places import BASE
 
 PARTS = {
     "step": "benchmarks.training_step",  # in the peers' environment
@@ -38,7 +38,7 @@ PARTS = {
     "sweep": "benchmarks.default_sweep",
 }
 IN_PEERS_ENVIRONMENT = {"step"}
-REFERENCE = REPOSITORY / "results" / "reference" / "benchmarks"
+REFERENCE = BASE / "results" / "reference" / "benchmarks"
 
 
 def peers_python() -> Path:
@@ -47,7 +47,7 @@ def peers_python() -> Path:
     Raises:
         UserError: there is none.
     """
-    path = Path(os.environ.get("PEERS_PYTHON", REPOSITORY / ".venv-peers" / "bin" / "python"))
+    path = Path(os.environ.get("PEERS_PYTHON", BASE / ".venv-peers" / "bin" / "python"))
     if not path.exists():
         raise UserError(f"the peers' environment is missing ({path}): make bench makes it")
     return path
@@ -58,9 +58,9 @@ def run_part(part: str, options: Options) -> bool:
     python = str(peers_python()) if part in IN_PEERS_ENVIRONMENT else sys.executable
     arguments = [f"out={options.out}", f"threads={options.threads}", f"device={options.device}"]
     quick = [f"quick={str(options.quick).lower()}"]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
+    environment = os.environ | {"PYTHONPATH": str(BASE), "PYTHONWARNINGS": "ignore"}
     print(f"\n== {part}", flush=True)
-    done = subprocess.run([python, "-m", PARTS[part], *arguments, *quick], cwd=REPOSITORY, env=environment)
+    done = subprocess.run([python, "-m", PARTS[part], *arguments, *quick], cwd=BASE, env=environment)
     return done.returncode == 0
 
 
@@ -77,7 +77,7 @@ def publish(out: Path, arguments: Sequence[str], words: str, last: str) -> None:
         f"```\n{tables}\n```\n\n{last}\n"
     )
     (REFERENCE / "README.md").write_text(text)
-    print(f"published {REFERENCE.relative_to(REPOSITORY)}")
+    print(f"published {REFERENCE.relative_to(BASE)}")
 
 
 def bench(arguments: Sequence[str]) -> int:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from pipeline.arguments import command, did_you_mean, key_values, true_or_false
 from pipeline.errors import UserError
+from pipeline.places import SWEEPS
 from pipeline.states import declared_runs, read_run, sweeps_on_disk
 
-SWEEPS = Path(__file__).resolve().parent.parent / "sweeps"
 KINDS = ("unwanted", "old", "checkpoints", "temporary")
 USAGE = f"""\
 usage: python pipeline/clean.py [only=KIND] [delete=true] [sweeps_dir=FOLDER]

@@ -9,13 +9,10 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
 
 from pipeline.errors import Interrupted, UserError
-
-HERE = Path(__file__).resolve().parent
-CONF = HERE.parent / "conf"
+from pipeline.places import CONF, CONF_FOLDERS, PACKAGE
 
 
 def announce_plugins() -> None:
@@ -26,7 +23,7 @@ def announce_plugins() -> None:
         spec = importlib.machinery.ModuleSpec("hydra_plugins", None, is_package=True)
         package = importlib.util.module_from_spec(spec)
         sys.modules["hydra_plugins"] = package
-    folder = str(HERE / "hydra_plugins")
+    folder = str(PACKAGE / "hydra_plugins")
     if folder not in list(package.__path__):
         package.__path__.append(folder)
 
@@ -92,7 +89,7 @@ def _missing_option(error: BaseException) -> str:
     if missing is None:
         return str(error).splitlines()[0]
     group, _, option = missing.group(1).rpartition("/")
-    options = sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+    options = sorted({p.stem for folder in CONF_FOLDERS for p in (folder / group).glob("*.yaml")})
     if group == "hydra/launcher":
         options = sorted({*options, "local", "slurm"})  # these two are code
     if not options:

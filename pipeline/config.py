@@ -5,12 +5,9 @@ run's identity is under `RunConfig`; how and where it executes is under `Executi
 """
 
 from dataclasses import asdict, dataclass, field, is_dataclass
-from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)

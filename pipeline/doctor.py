@@ -15,9 +15,9 @@ from pipeline.diagnosis import cluster, cluster_checks, machine
 from pipeline.diagnosis.finding import Finding
 from pipeline.diagnosis.probe import probe
 from pipeline.launching.squeue import NoAnswer
+from pipeline.places import SWEEPS
 from pipeline.states import largest_sweep
 
-SWEEPS = Path(__file__).resolve().parent.parent / "sweeps"
 USAGE = f"""\
 usage: python pipeline/doctor.py [partition=NAME] [probe=false] [sweeps_dir=FOLDER]
 

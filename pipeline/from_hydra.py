@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import (
-    REPOSITORY,
     DataConfig,
     EvalConfig,
     Execution,
@@ -23,11 +22,13 @@ from pipeline.config import (
     TrainConfig,
 )
 from pipeline.errors import UserError
+from pipeline.places import BASE, PACKAGE
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)
 
-OmegaConf.register_new_resolver("repository", lambda path: str(REPOSITORY / path), replace=True)
+OmegaConf.register_new_resolver("package", lambda path: str(PACKAGE / path), replace=True)
+OmegaConf.register_new_resolver("base", lambda path: str(BASE / path), replace=True)
 
 SECTIONS: dict[str, type] = {
     "model": ModelConfig, "site": SiteConfig, "data": DataConfig, "train": TrainConfig, "eval": EvalConfig,

@@ -8,7 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import REPOSITORY, EvalConfig, ModelConfig, RunConfig, evaluation_settings, plain
+from pipeline.config import EvalConfig, ModelConfig, RunConfig, evaluation_settings, plain
+from pipeline.places import BASE, CHECKOUT
 from pipeline.sites import d_sae
 from pipeline.tokens import text
 
@@ -91,6 +92,8 @@ def pack_identity(run: RunConfig) -> str:
 @lru_cache(maxsize=1)
 def git_state() -> dict[str, Any]:
     """Commit and whether the working tree differs from it; None outside a checkout."""
+    if not CHECKOUT:  # a working directory, or a virtual environment, may lie in somebody's repository
+        return {"commit": None, "dirty": None}
     try:
         commit = _git("rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
@@ -99,5 +102,5 @@ def git_state() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(REPOSITORY), *arguments]
+    command = ["git", "-C", str(BASE), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

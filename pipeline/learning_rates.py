@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from pipeline.config import REPOSITORY
+from pipeline.places import RESULTS
 
 AT_L0 = (8, 11, 15)
 HEAD = """# Learning rates
@@ -54,4 +54,4 @@ def table(runs: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    print(table(pd.read_csv(REPOSITORY / "results" / "learning_rates" / "runs.csv")))
+    print(table(pd.read_csv(RESULTS / "learning_rates" / "runs.csv")))

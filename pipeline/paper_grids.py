@@ -18,10 +18,10 @@ from statistics import median
 import numpy as np
 from omegaconf import OmegaConf
 
-from pipeline.config import REPOSITORY, ModelShape
+from pipeline.config import ModelShape
 from pipeline.errors import UserError
+from pipeline.places import CONF, PAPER_TABLE
 
-TABLES = REPOSITORY / "docs" / "gated_paper_tables.csv"
 SITES = {"resid": "resid_post", "mlp": "mlp_out", "attn": "attn_z"}
 """The tables' names of the sites, and ours."""
 
@@ -122,7 +122,7 @@ def _log_lambda(arm: Sequence[Row], l0: float) -> float:
 
 def published_grids(figure: Figure, tables: Path) -> list[Grid]:
     """The grids of every site and layer of a figure."""
-    shape = ModelShape(**OmegaConf.load(REPOSITORY / "conf" / "model" / f"{figure.model}.yaml").shape)
+    shape = ModelShape(**OmegaConf.load(CONF / "model" / f"{figure.model}.yaml").shape)
     rows = read_rows(tables, figure.published_as)
     grids: list[Grid] = []
     for site in SITES:
@@ -187,7 +187,7 @@ def as_yaml(name: str, figure: Figure, grids: Sequence[Grid]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def sweep_yaml(name: str, tables: Path = TABLES) -> str:
+def sweep_yaml(name: str, tables: Path = PAPER_TABLE) -> str:
     """The content of conf/sweep/<name>.yaml."""
     if name not in FIGURES:
         raise UserError(f"{name} is unknown; accepted: {', '.join(FIGURES)}")

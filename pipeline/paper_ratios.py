@@ -7,11 +7,10 @@ import pandas as pd
 from pipeline.comparison.claims import ABOUT_HALF, HEALTHY
 from pipeline.comparison.compare import panels
 from pipeline.comparison.tables import curves, l0_ratios
-from pipeline.config import REPOSITORY
 from pipeline.frontier import PANEL
+from pipeline.places import PAPER_TABLE
 from pipeline.published import read_source
 
-TABLES = REPOSITORY / "docs" / "gated_paper_tables.csv"
 NARROW = 1.25
 """Where L0 of gated rises by less than this factor along the overlap, the ratio is hardly more than one point."""
 HEAD = """# L0 ratios from the paper's own points
@@ -40,7 +39,7 @@ source=docs/gated_paper_tables.csv` writes the same numbers, their curves and th
 
 
 def document() -> str:
-    source = read_source(TABLES)
+    source = read_source(PAPER_TABLE)
     compared = list(panels(source.runs, None, 0))
     ratios = l0_ratios(compared)
     by = [*PANEL, "d_sae_baseline", "d_sae_gated"]

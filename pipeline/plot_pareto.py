@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.arguments import command, key_values, one_sweep, whole_number
-from pipeline.config import REPOSITORY
 from pipeline.errors import UserError
+from pipeline.places import PAPER_TABLE, RESULTS, SWEEPS
 from pipeline.states import read_object, sweeps_on_disk
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
   source=FILE.csv     points from a table (the paper's column names or ours) instead of records: results/<its stem>/
   replicates=N        draws of the bootstrap over documents (default 2000; 0: no intervals)
   family=FILE.csv     training compute and loss of a family of language models: columns compute, loss
-  sweeps_dir=FOLDER   where runs left their records (default {REPOSITORY / "sweeps"})
-  results_dir=FOLDER  where the results go (default {REPOSITORY / "results"})"""
+  sweeps_dir=FOLDER   where runs left their records (default {SWEEPS})
+  results_dir=FOLDER  where the results go (default {RESULTS})"""
 REPLICATES = 2000
 """Draws of the bootstrap unless others are asked for."""
 
@@ -66,12 +66,12 @@ class Options:
 def parse(arguments: Sequence[str]) -> Options:
     """key=value arguments, checked."""
     given = key_values(arguments, ("sweep", "source", "family", "replicates", "sweeps_dir", "results_dir"))
-    folders = {name: Path(given.get(f"{name}_dir", REPOSITORY / name)) for name in ("sweeps", "results")}
+    sweeps_dir, results_dir = Path(given.get("sweeps_dir", SWEEPS)), Path(given.get("results_dir", RESULTS))
     replicates = whole_number("replicates", given.get("replicates", str(REPLICATES)))
     if {"sweep", "source"} <= set(given):
         raise UserError("sweep= and source= exclude each other: records or a table")
     source, family = (Path(given[name]) if name in given else None for name in ("source", "family"))
-    return Options(given.get("sweep"), source, family, replicates, folders["sweeps"], folders["results"])
+    return Options(given.get("sweep"), source, family, replicates, sweeps_dir, results_dir)
 
 
 def chosen_sweeps(options: Options) -> list[str]:
@@ -115,7 +115,7 @@ def write_results(
     from pipeline.figures.material import material
     from pipeline.files import write_text
     from pipeline.frontier import frontier, frontiers, on_frontier, points
-    from pipeline.published import PAPER, paper_points
+    from pipeline.published import paper_points
     from pipeline.report.page import Findings, page
     from pipeline.screen import print_ratios
 
@@ -142,7 +142,7 @@ def write_results(
     findings = Findings(name, with_intervals, found, ratios, delta_ces, compared, records, typed, pruned_lines)
     write_text(results / "report.html", page(findings, results))
     print_ratios([*summary.ratio_lines(ratios), *pruned_lines], summary.not_compared(compared, runs))
-    beside = None if options.source and options.source.resolve() == PAPER else paper_points(runs)
+    beside = None if options.source and options.source.resolve() == PAPER_TABLE else paper_points(runs)
     return draw_figures(material(with_intervals, curves, records, pruned, beside), results)
 
 

@@ -8,12 +8,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline.aggregate import table
-from pipeline.config import REPOSITORY
 from pipeline.errors import UserError
 from pipeline.frontier import PANEL
-
-PAPER = REPOSITORY / "docs" / "gated_paper_tables.csv"
-"""The points that the paper published, as text in its appendices."""
+from pipeline.places import PAPER_TABLE
 
 NAMES = {
     "arch": "architecture", "lam": "sparsity_coefficient", "lambda": "sparsity_coefficient", "lr": "train.lr",
@@ -67,7 +64,7 @@ def paper_points(runs: pd.DataFrame) -> pd.DataFrame:
     panels = panels.assign(published=bare)[bare.isin(PAPER_MODELS)]
     if panels.empty:
         return runs.iloc[:0]
-    points = read_source(PAPER).runs.rename(columns={"model": "published"})
+    points = read_source(PAPER_TABLE).runs.rename(columns={"model": "published"})
     own = [name for name in PANEL if name not in {"model", "site", "layer"}]
     beside = panels.merge(points.drop(columns=own), on=["published", "site", "layer"])
     return beside.drop(columns="published").assign(sweep=runs["sweep"].iloc[0])

@@ -14,7 +14,8 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
 import hydra
 from omegaconf import DictConfig
 
-from pipeline.cli import CONF, announce_plugins, check_arguments, plain_errors
+from pipeline.cli import announce_plugins, check_arguments, plain_errors
+from pipeline.places import CONF
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises instead of printing; `plain_errors` prints one line
 announce_plugins()

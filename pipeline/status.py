@@ -17,9 +17,9 @@ from typing import Any
 from pipeline.arguments import command, key_values, one_sweep, seconds
 from pipeline.clock import clock
 from pipeline.launching import squeue
+from pipeline.places import SWEEPS
 from pipeline.states import RunOnDisk, read_states, read_tasks, reason, sweeps_on_disk
 
-SWEEPS = Path(__file__).resolve().parent.parent / "sweeps"
 USAGE = f"""\
 usage: python pipeline/status.py [sweep=NAME] [watch=SECONDS] [sweeps_dir=FOLDER]
 

@@ -20,6 +20,7 @@ from pipeline import config
 from pipeline.config import ModelConfig, ModelShape, RunConfig
 from pipeline.errors import UserError
 from pipeline.language_model import LanguageModel, Prefix, cross_entropy, load_language_model
+from pipeline.places import CONF
 from pipeline.sites import d_in, model_shape, read_model_config, shape_of_config
 
 VOCABULARY, CONTEXT, LAYERS = 64, 16, 2
@@ -213,7 +214,7 @@ def where(tokens: Tensor) -> Tensor:
 
 def runs(family: Family) -> list[RunConfig]:
     """One run for every site of conf/site/ that is used here, and layer of the model."""
-    conf = config.REPOSITORY / "conf" / "site"
+    conf = CONF / "site"
     sites = [config.SiteConfig(**OmegaConf.load(conf / f"{name}.yaml")) for name in SITES]
     data, train = config.DataConfig(name="none", source="files"), config.TrainConfig(steps=1, batch=1, lr=1.0)
     return [

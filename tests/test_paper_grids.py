@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from pipeline.config import REPOSITORY, DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import UserError
 from pipeline.from_hydra import check, typed
 from pipeline.paper_grids import FIGURES, TABLES, Row, lambda_ratios, read_rows, sweep_yaml
+from pipeline.places import BASE
 from pipeline.sae.registry import config_class
 from pipeline.sites import d_in, d_sae
 
-CONF = REPOSITORY / "conf"
+CONF = BASE / "conf"
 
 
 def load(group: str, name: str):

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline import plot_pareto
 from pipeline.aggregate import FIRST, read_sweep
-from pipeline.config import REPOSITORY
+from pipeline.places import BASE
 
 EVALUATION = "0123456789ab"
 TABLES = ["runs", "frontier", "frontiers", "l0_ratio", "l0_ratio_curve", "delta_ce"]
@@ -97,7 +97,7 @@ def grid(disk: Disk, sweep: str) -> None:
     disk.manifest(sweep)
 
 
-def command(*arguments: str, code: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, code: Path = BASE) -> subprocess.CompletedProcess[str]:
     script = [sys.executable, str(code / "pipeline" / "plot_pareto.py"), *arguments]
     return subprocess.run(script, capture_output=True, text=True, timeout=120)
 
@@ -126,9 +126,7 @@ def test_the_command_does_every_sweep_and_names_its_pictures(tmp_path: Path, dis
 def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_path: Path, disk: Disk) -> None:
     disk.declare("a")
     disk.manifest("one")
-    shutil.copytree(
-        REPOSITORY / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("bundled", "__pycache__")
-    )
+    shutil.copytree(BASE / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("bundled", "__pycache__"))
     for name in ("types", "json", "dataclasses", "difflib"):
         (tmp_path / "pipeline" / f"{name}.py").write_text("raise ImportError('shadowed')\n")
     finished = command(*folders(tmp_path), code=tmp_path)
@@ -290,5 +288,5 @@ def test_frontier_csv_holds_the_non_dominated_runs(tmp_path: Path, disk: Disk) -
 def test_aggregation_imports_no_torch() -> None:
     modules = "pipeline.plot_pareto, pipeline.published, pipeline.comparison.summary, pipeline.compute_hit"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    environment = os.environ | {"PYTHONPATH": str(BASE)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=60).returncode == 0

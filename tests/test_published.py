@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from pipeline import plot_pareto
-from pipeline.config import REPOSITORY
 from pipeline.errors import UserError
 from pipeline.evaluation.metrics import loss_recovered
 from pipeline.paper_ratios import TABLES, document
+from pipeline.places import BASE
 from pipeline.published import read_source
 
 HEADER = "arch,model,site,layer,lam,l0,loss_recovered,width,alive,gamma,note"
@@ -99,6 +99,6 @@ def test_the_papers_rows_agree_with_equation_5() -> None:
 
 def test_the_document_on_the_papers_ratios_is_what_the_code_says() -> None:
     text = document()
-    assert (REPOSITORY / "docs" / "paper_l0_ratios.md").read_text() == text + "\n"
+    assert (BASE / "docs" / "paper_l0_ratios.md").read_text() == text + "\n"
     rows = [line for line in text.splitlines() if line.startswith(("| gemma", "| pythia"))]
     assert len(rows) == 29 and sum("do not overlap" in row for row in rows) == 7

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from pipeline.config import REPOSITORY, Execution, Job
+from pipeline.config import Execution, Job
 from pipeline.execution import threads_each
 from pipeline.launching.circles import circles, forget_blocks
 from pipeline.launching.deaths import by_signal
@@ -28,6 +28,7 @@ from pipeline.launching.tasks import (
 from pipeline.launching.worker import STOPPED, USERS_TO_MEND
 from pipeline.lease import process_start
 from pipeline.pack.exchange import Circle
+from pipeline.places import python_path
 from pipeline.progress import Progress
 
 
@@ -85,8 +86,7 @@ class Processes:
         log = folder / "logs" / f"task-{task.task}.log"
         log.parent.mkdir(exist_ok=True)
         threads = str(self.table.pack(task.pack).execution.threads)
-        path = os.pathsep.join(p for p in (str(REPOSITORY), os.environ.get("PYTHONPATH")) if p)
-        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONPATH": path}
+        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads} | python_path()
         if slot is not None:
             environment["CUDA_VISIBLE_DEVICES"] = slot
         pack, outcome = str(folder / task.pack), str(self._outcome_file(task))

@@ -1,6 +1,6 @@
 """Tasks as Slurm jobs, submitted as arrays through submitit."""
 
-import os
+import shlex
 import shutil
 import time
 import uuid
@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import REPOSITORY, Execution, Job
+from pipeline.config import Execution, Job
 from pipeline.errors import UserError
 from pipeline.launching import deaths, squeue
 from pipeline.launching.options import SlurmOptions
 from pipeline.launching.packing import Room
 from pipeline.launching.tasks import KILLED, LOST, SUBMITTING, WAITING, Outcome, Task, TaskTable, read_outcome
 from pipeline.launching.worker import SlurmTask
+from pipeline.places import python_path
 from pipeline.progress import Progress
 
 LOST_SECONDS = 60.0
@@ -196,10 +197,8 @@ class Cluster:
 def parameters(options: SlurmOptions) -> dict[str, Any]:
     """What `hydra.launcher.*` asks, under sbatch's and submitit's names."""
     threads = options.cpus_per_task
-    path = os.pathsep.join(p for p in (str(REPOSITORY), os.environ.get("PYTHONPATH")) if p)
-    setup = [
-        *options.setup, f"export PYTHONPATH='{path}'", f"export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads}",
-    ]  # fmt: skip
+    environment = python_path() | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    setup = [*options.setup, *(f"export {name}={shlex.quote(value)}" for name, value in environment.items())]
     container = [f"--container-image={options.container_image}"] if options.container_image else []
     stated = {
         "partition": options.partition, "account": options.account, "qos": options.qos, "gres": options.gres,

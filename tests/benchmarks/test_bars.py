@@ -76,7 +76,7 @@ def test_what_is_published_names_its_command_and_replaces_what_lay_there(tmp_pat
         return True
 
     monkeypatch.setattr(run, "run_part", part)
-    monkeypatch.setattr(run, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(run, "BASE", tmp_path)
     monkeypatch.setattr(run, "REFERENCE", published)
     arguments = ["parts=pack", "publish=true", "threads=1", f"out={out}"]
     assert run.bench(arguments) == 0

@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.comparison import tables
 from pipeline.comparison.compare import panels
-from pipeline.config import REPOSITORY
 from pipeline.frontier import on_frontier, points
+from pipeline.places import BASE
 from pipeline.published import read_source
 from pipeline.report.page import Findings
 from pipeline.report.page import page as page_of
@@ -171,7 +171,7 @@ def test_printed_the_tables_fit_the_paper(browser: Browser, page: Path) -> None:
 
 def test_words_of_a_figure_do_not_touch(browser: Browser, tmp_path: Path) -> None:
     """On the paper's 27 panels, whose axes are of all kinds."""
-    source = read_source(REPOSITORY / "docs" / "gated_paper_tables.csv")
+    source = read_source(BASE / "docs" / "gated_paper_tables.csv")
     compared = list(panels(source.runs, None, 0))
     runs = tables.with_intervals(source.runs, compared).assign(on_frontier=on_frontier(source.runs))
     ratios, deltas = tables.l0_ratios(compared), tables.delta_ces(compared)
