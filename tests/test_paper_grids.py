@@ -9,12 +9,11 @@ from omegaconf import OmegaConf
 from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import UserError
 from pipeline.from_hydra import check, typed
-from pipeline.paper_grids import FIGURES, TABLES, Row, lambda_ratios, read_rows, sweep_yaml
-from pipeline.places import BASE
+from pipeline.paper_grids import FIGURES, Row, lambda_ratios, read_rows, sweep_yaml
+from pipeline.places import CONF, PAPER_TABLE
 from pipeline.sae.registry import config_class
 from pipeline.sites import d_in, d_sae
 
-CONF = BASE / "conf"
 
 
 def load(group: str, name: str):
@@ -85,7 +84,7 @@ def test_every_run_is_sound_and_as_wide_as_the_paper_says(name: str):
         assert widths == {("gated", "mlp_post", 0, 2**17), ("baseline", "mlp_post", 0, 3 * 2**16)}
         return
     sites = {"resid": "resid_post", "mlp": "mlp_out", "attn": "attn_z"}
-    rows = [row for row in read_rows(TABLES, FIGURES[name].published_as) if row.layer in FIGURES[name].layers]
+    rows = [row for row in read_rows(PAPER_TABLE, FIGURES[name].published_as) if row.layer in FIGURES[name].layers]
     assert widths == {(row.architecture, sites[row.site], row.layer, row.width) for row in rows}
 
 
@@ -126,10 +125,10 @@ def test_ratio_is_read_within_the_overlap_and_off_sound_rows_only():
 
 
 def test_negative_l0_of_the_paper_are_never_read():
-    text = TABLES.read_text().splitlines()
+    text = PAPER_TABLE.read_text().splitlines()
     negative = [line for line in text if "negative_L0_in_paper" in line]
     assert len(negative) == 4 and len(text) == 284
-    assert sum(len(read_rows(TABLES, model)) for model in ("gemma-7b", "pythia-2.8b")) == 283 - len(negative)
+    assert sum(len(read_rows(PAPER_TABLE, model)) for model in ("gemma-7b", "pythia-2.8b")) == 283 - len(negative)
 
 
 def test_unknown_figure_is_named():
