@@ -5,7 +5,7 @@ Hydra scans this module at every start: whatever is slow to import is imported l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
@@ -33,9 +33,10 @@ class LocalLauncher(Launcher):
     options_class: ClassVar[type[Options]] = LocalOptions
 
     def __init__(self, **options: Any) -> None:
-        known = {field.name for field in fields(self.options_class)}
+        from pipeline.checked import checked
+
         plain = {key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in options.items()}
-        self.options = self.options_class(**{key: value for key, value in plain.items() if key in known})
+        self.options: Options = checked(plain, self.options_class, "hydra.launcher")
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
