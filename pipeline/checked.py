@@ -2,13 +2,15 @@
 
 import reprlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import Field, fields, is_dataclass
 from functools import lru_cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from pipeline.accepted import Rule, is_control
+from pipeline.accepted import PathLike, Rule, is_control
 from pipeline.arguments import did_you_mean
 from pipeline.errors import UserError
 
@@ -43,7 +45,7 @@ def checked(value: Any, hint: Any, key: str) -> Any:
     for rule in rules:
         if not rule.holds(found):
             _refuse(key, value, rule.complaint, hint)
-    return found
+    return _at_home(found) if any(isinstance(rule, PathLike) for rule in rules) else found
 
 
 def section(value: Any, schema: Any, key: str) -> Any:
@@ -134,6 +136,13 @@ def _of_type(value: Any, bare: Any, hint: Any, key: str) -> Any:
     if bare not in (str, bool):
         raise TypeError(f"{key}: settings of type {bare} cannot be checked")
     return value if isinstance(value, bare) else _refuse(key, value, f"is not {TYPES[bare]}", hint)
+
+
+def _at_home(path: str) -> str:
+    """A path whose ~ no shell has replaced: none does after an equals sign."""
+    with suppress(RuntimeError):  # ~ of a user who does not exist: a folder may be called so
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    return path
 
 
 def _number(value: Any, kind: Any, hint: Any, key: str) -> Any:

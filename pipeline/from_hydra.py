@@ -14,6 +14,7 @@ from pipeline.accepted import LONGEST_COMPONENT, Name
 from pipeline.checked import NO_VALUE, checked, has_default, refuse_unknown, show, type_hints
 from pipeline.config import REPOSITORY, DataConfig, EvalConfig, Job, ModelConfig, RunConfig, TrainConfig
 from pipeline.errors import UserError
+from pipeline.launching.options import LAUNCHERS, Options
 
 OmegaConf.register_new_resolver("repository", lambda path: str(REPOSITORY / path), replace=True)
 
@@ -49,6 +50,13 @@ def from_hydra(cfg: DictConfig) -> Job:
     run = RunConfig(**{field.name: values.pop(field.name) for field in fields(RunConfig)})
     check(run)
     return Job(run, **values)
+
+
+def launcher_options(launcher: DictConfig) -> Options | None:
+    """What `hydra.launcher` holds, checked; None for a launcher that is not ours."""
+    given: Any = OmegaConf.to_container(launcher, resolve=True)
+    kind = LAUNCHERS.get(given.pop("_target_").rpartition(".")[2])
+    return checked(given, kind, "hydra.launcher") if kind else None
 
 
 def _value(tree: Mapping[str, Any], key: str, hint: Any) -> Any:

@@ -57,3 +57,7 @@ class SlurmOptions(Options):
     poll_seconds: Seconds = 10.0
     # a task that ended without records is judged after so long: file systems lag
     settle_seconds: Annotated[float, Range(at_least=0, at_most=86400)] = 30.0
+
+
+LAUNCHERS: dict[str, type[Options]] = {"LocalLauncher": LocalOptions, "SlurmLauncher": SlurmOptions}
+"""The options of each class of launchers in `pipeline/hydra_plugins`."""
