@@ -1,39 +1,56 @@
 """The configuration of one run, typed: what there is to set, and its defaults.
 
-Hydra composes conf/ into a plain tree; `pipeline.from_hydra` checks that tree against these dataclasses. What decides a
-run's identity is under `RunConfig`; how and where it executes is under `Execution`.
+Hydra composes conf/ into a plain tree; `pipeline.from_hydra` checks that tree against these dataclasses. Next to each
+field's type is what it accepts (`pipeline.accepted`). What decides a run's identity is under `RunConfig`; how and where
+it executes is under `Execution`.
 """
 
 from dataclasses import asdict, dataclass, field, is_dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from omegaconf import MISSING
+
+from pipeline.accepted import (
+    LARGEST,
+    NAME,
+    AtOnce,
+    Count,
+    CountOrZero,
+    FilePath,
+    Form,
+    Name,
+    Not,
+    NotNegative,
+    Positive,
+    Range,
+    Text,
+)
 
 
 @dataclass(frozen=True)
 class ModelShape:
     """What hooks and widths follow from; read from config.json when a local folder leaves it out."""
 
-    n_layers: int = MISSING
-    d_model: int = MISSING
-    n_heads: int = MISSING
-    d_head: int = MISSING
-    d_mlp: int = MISSING
+    n_layers: Count = MISSING
+    d_model: Count = MISSING
+    n_heads: Count = MISSING
+    d_head: Count = MISSING
+    d_mlp: CountOrZero = MISSING  # 0: the model has no MLP
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """A language model: a hub repository at a revision, or a local Hugging Face folder."""
 
-    name: str = MISSING
-    hub_id: str | None = None
-    revision: str | None = None
-    path: str | None = None
-    tokenizer_id: str | None = None  # where it is not the model's own
+    name: Name = MISSING
+    hub_id: Text | None = None
+    revision: Text | None = None
+    path: FilePath | None = None
+    tokenizer_id: Text | None = None  # where it is not the model's own
     legacy: bool = False  # a TransformerLens checkpoint (.pth) rather than a Hugging Face one
-    dtype: str = "float32"
-    context: int = MISSING
-    layer: int = MISSING  # where `layer` points unless it is given
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    context: Annotated[int, Range(at_least=3, at_most=LARGEST)] = MISSING  # BOS, one token and one to predict are three
+    layer: CountOrZero = MISSING  # where `layer` points unless it is given
     shape: ModelShape | None = None
 
 
@@ -41,61 +58,63 @@ class ModelConfig:
 class SiteConfig:
     """A place in each layer; `hook` holds {layer}."""
 
-    name: str = MISSING
-    hook: str = MISSING
+    name: Name = MISSING
+    hook: Annotated[str, Form(r"[\w.]*\{layer\}[\w.]*", "a hook's name that holds {layer} once")] = MISSING
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Text. source: bundled (with the package), files (local text or Parquet), hub (a streamed dataset)."""
 
-    name: str = MISSING
-    source: str = MISSING
-    path: str | None = None  # files: a file, a folder or a glob
-    dataset: str | None = None  # hub: the dataset's id
-    subset: str | None = None
-    split: str = "train"
-    revision: str | None = None
-    text_column: str = "text"
-    packing: str = "document"  # document: a context stays inside one; concatenate: documents are joined by EOS
-    evaluation_documents: int = 2000  # hub: the first so many documents are held out
-    evaluation_fraction: float = 0.1  # files: the share of documents held out
+    name: Name = MISSING
+    source: Literal["bundled", "files", "hub"] = MISSING
+    path: FilePath | None = None  # files: a file, a folder or a glob
+    dataset: Text | None = None  # hub: the dataset's id
+    subset: Text | None = None
+    split: Text = "train"
+    revision: Text | None = None
+    text_column: Text = "text"
+    # document: a context stays inside one; concatenate: documents are joined by EOS
+    packing: Literal["document", "concatenate"] = "document"
+    evaluation_documents: Count = 2000  # hub: the first so many documents are held out
+    evaluation_fraction: Annotated[float, Range(above=0, below=1)] = 0.1  # files: the share of documents held out
 
 
 @dataclass(frozen=True)
 class ResampleConfig:
     """Re-initialisation of features that have not fired (appendix D.1.1 of the paper)."""
 
-    steps: list[int] = field(default_factory=list)
-    window: int = 1000  # dead: silent for this many steps
-    inputs: int = 8192  # calibration activations whose loss decides what dead features become
-    encoder_norm: float = 0.2  # of the mean norm of alive encoder columns
-    lr_factor: float = 0.1
-    lr_warmup: int = 1000
+    steps: list[Count] = field(default_factory=list)
+    window: Count = 1000  # dead: silent for this many steps
+    inputs: Count = 8192  # calibration activations whose loss decides what dead features become
+    encoder_norm: Positive = 0.2  # of the mean norm of alive encoder columns
+    lr_factor: Annotated[float, Range(at_least=0, at_most=1)] = 0.1
+    lr_warmup: CountOrZero = 1000
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """How an SAE is trained; every field is part of the run's identity."""
 
-    steps: int = MISSING
-    batch: int = MISSING
-    lr: float = MISSING
-    lr_warmup: int = 0
-    lr_decay: int = 0  # linear to zero over the last so many steps
-    sparsity_warmup: int = 0
-    beta1: float = 0.0
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    input_scale: str = "sqrt_d_in"  # E||x||^2 = d_in; or none
-    b_dec_init: str = "mean"  # or zero
-    precision: str = "float32"  # of matrix products; or bfloat16, summed in float32
+    steps: Count = MISSING
+    batch: Count = MISSING
+    lr: Positive = MISSING
+    lr_warmup: CountOrZero = 0
+    lr_decay: CountOrZero = 0  # linear to zero over the last so many steps
+    sparsity_warmup: CountOrZero = 0
+    beta1: Annotated[float, Range(at_least=0, below=1)] = 0.0
+    beta2: Annotated[float, Range(at_least=0, below=1)] = 0.999
+    epsilon: Annotated[float, Range(at_least=1e-30, at_most=1)] = 1e-8  # float32 has no smaller one that is safe
+    input_scale: Literal["sqrt_d_in", "none"] = "sqrt_d_in"  # E||x||^2 = d_in
+    b_dec_init: Literal["mean", "zero"] = "mean"
+    precision: Literal["float32", "bfloat16"] = "float32"  # of matrix products; bfloat16 is summed in float32
     tied_init: bool = True  # W_enc starts along the transpose of W_dec
-    encoder_norm: float = 0.1  # of W_enc's columns at the start
-    data_directions: float = 0.0  # at the start, share of an activation's direction in each feature's; below 1
-    block: int = 65536  # activations shuffled together
-    lm_batch: int = 16  # contexts in one forward of the language model
-    calibration: int = 32768  # activations that set scale, mean and what resampling looks at
+    encoder_norm: Positive = 0.1  # of W_enc's columns at the start
+    # at the start, share of an activation's direction in each feature's
+    data_directions: Annotated[float, Range(at_least=0, below=1)] = 0.0
+    block: Count = 65536  # activations shuffled together
+    lm_batch: Count = 16  # contexts in one forward of the language model
+    calibration: Count = 32768  # activations that set scale, mean and what resampling looks at
     resample: ResampleConfig = field(default_factory=ResampleConfig)
 
 
@@ -103,20 +122,20 @@ class TrainConfig:
 class EvalConfig:
     """What a finished run is judged on; has an identity of its own."""
 
-    sequences: int = 400
-    batch: int = 16
-    prune_below: list[float] = field(default_factory=list)  # evaluated again without activations below each of these
+    sequences: Count = 400
+    batch: Count = 16
+    prune_below: list[Positive] = field(default_factory=list)  # evaluated again without activations below each of these
 
 
 @dataclass(frozen=True)
 class Execution:
     """How and where runs execute; no part of their identity."""
 
-    device: str = "auto"
-    threads: int | None = None  # default: the cores this process may use
-    checkpoint_seconds: float = 60.0
-    history_every: int = 50  # steps between rows of history.csv
-    sweeps_dir: str = MISSING
+    device: Annotated[str, Form(r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda, or one GPU as cuda:1")] = "auto"
+    threads: AtOnce | None = None  # default: the cores this process may use
+    checkpoint_seconds: Annotated[float, Range(at_least=0, at_most=1e9)] = 60.0  # 0: after each block
+    history_every: Count = 50  # steps between rows of history.csv
+    sweeps_dir: FilePath = MISSING
     retry_failed: bool = False
 
 
@@ -124,8 +143,8 @@ class Execution:
 class TrackerConfig:
     """An optional writer that follows each run's history."""
 
-    name: str = "none"  # none, tensorboard, wandb
-    project: str = "pipeline"
+    name: Literal["none", "tensorboard", "wandb"] = "none"
+    project: Name = "pipeline"
 
 
 @dataclass(frozen=True)
@@ -138,13 +157,22 @@ class RunConfig:
     data: DataConfig
     train: TrainConfig
     eval: EvalConfig
-    layer: int
-    sparsity_coefficient: float
-    seed: int
+    layer: CountOrZero
+    sparsity_coefficient: NotNegative
+    seed: Annotated[int, Range(at_least=0, at_most=2**32 - 1)]  # of a larger one torch's generator reads 32 bits
 
     @property
     def hook_name(self) -> str:
         return self.site.hook.format(layer=self.layer)
+
+    @property
+    def slug(self) -> str:
+        """What a person recognises the run by; no character that a shell or Hydra reads."""
+        parts = (
+            self.model.name, self.site.name, f"L{self.layer}", self.architecture.name,
+            f"lam{self.sparsity_coefficient:g}", f"seed{self.seed}",
+        )  # fmt: skip
+        return "-".join(parts)
 
 
 @dataclass(frozen=True)
@@ -154,7 +182,8 @@ class Job:
     run: RunConfig
     execution: Execution
     tracker: TrackerConfig
-    sweep_name: str
+    sweep_name: Annotated[str, NAME, Not(("runs", "shared"))]  # those folders lie next to the sweeps' own
+    plan: bool = False
 
 
 def plain(config: Any) -> dict[str, Any]:

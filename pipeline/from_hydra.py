@@ -1,141 +1,145 @@
 """From the tree that Hydra composed to a checked configuration: a wrong key or value is an error that names it."""
 
 import json
-import math
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import fields
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config import (
-    DataConfig,
-    EvalConfig,
-    Execution,
-    Job,
-    ModelConfig,
-    RunConfig,
-    SiteConfig,
-    TrackerConfig,
-    TrainConfig,
-)
+from pipeline.accepted import LONGEST_COMPONENT, Name
+from pipeline.checked import NO_VALUE, checked, has_default, refuse_unknown, show, type_hints
+from pipeline.config import DataConfig, EvalConfig, Job, ModelConfig, RunConfig, TrainConfig
 from pipeline.errors import UserError
+from pipeline.launching.options import LAUNCHERS, Options
 from pipeline.places import BASE, PACKAGE
-
-T = TypeVar("T")
-N = TypeVar("N", int, float)
 
 OmegaConf.register_new_resolver("package", lambda path: str(PACKAGE / path), replace=True)
 OmegaConf.register_new_resolver("base", lambda path: str(BASE / path), replace=True)
 
-SECTIONS: dict[str, type] = {
-    "model": ModelConfig, "site": SiteConfig, "data": DataConfig, "train": TrainConfig, "eval": EvalConfig,
-}  # fmt: skip
+LONGEST_SLUG = LONGEST_COMPONENT - 55
+"""What a run's folder adds: a hyphen and a hash, and the name under which it is deleted."""
+
+
+def top_level() -> dict[str, Any]:
+    """Type hints of everything that Hydra composes: sections and the keys above them, the architecture last.
+
+    Which sections' keys the architecture has, only its registered class knows: its hint is Any.
+    """
+    hints = {**type_hints(RunConfig), **type_hints(Job)}
+    del hints["run"]
+    hints["architecture"] = hints.pop("architecture")
+    return hints
 
 
 def from_hydra(cfg: DictConfig) -> Job:
     """Check the composed configuration and turn it into dataclasses.
 
     Raises:
-        UserError: a key is unknown or missing, a value has the wrong type, or settings exclude each other.
+        UserError: a key is unknown or missing, a value is not accepted, or settings exclude each other.
     """
-    from pipeline.sae.registry import config_class  # imports torch: not at the command line's start
-
-    parts: dict[str, Any] = {key: typed(cfg[key], schema, key) for key, schema in SECTIONS.items()}
-    architecture: Any = typed(cfg.architecture, config_class(cfg.architecture.name), "architecture")
-    run = RunConfig(
-        **parts, architecture=architecture, layer=_number(cfg, "layer", int),
-        sparsity_coefficient=_number(cfg, "sparsity_coefficient", float), seed=_number(cfg, "seed", int),
-    )  # fmt: skip
-    check(run)
-    execution = typed(cfg.execution, Execution, "execution")
-    return Job(run, execution, typed(cfg.tracker, TrackerConfig, "tracker"), str(cfg.sweep_name))
-
-
-def typed(node: DictConfig, schema: type[T], section: str) -> T:
-    """The node as an instance of a dataclass, checked key by key; runs with the same section share it."""
-    kind: Any = schema
     try:
-        checked: T = _checked(json.dumps(OmegaConf.to_container(node, resolve=True)), kind, section)
-        return checked
+        tree: Any = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:
-        raise UserError(_one_line(error, section, schema)) from error
+        raise UserError(f"{error.full_key or 'the configuration'}: {str(error).splitlines()[0]}") from error
+    hints = top_level()
+    refuse_unknown(tree, hints)
+    optional = {field.name for field in fields(Job) if has_default(field)}
+    values = {key: _value(tree, key, hint) for key, hint in hints.items() if key in tree or key not in optional}
+    run = RunConfig(**{field.name: values.pop(field.name) for field in fields(RunConfig)})
+    check(run)
+    return Job(run, **values)
+
+
+def launcher_options(launcher: DictConfig) -> Options | None:
+    """What `hydra.launcher` holds, checked; None for a launcher that is not ours."""
+    given: Any = OmegaConf.to_container(launcher, resolve=True)
+    kind = LAUNCHERS.get(given.pop("_target_").rpartition(".")[2])
+    return checked(given, kind, "hydra.launcher") if kind else None
+
+
+def _value(tree: Mapping[str, Any], key: str, hint: Any) -> Any:
+    value = tree.get(key, NO_VALUE)
+    if key == "architecture":
+        return architecture(value)
+    return _shared(json.dumps(value), hint, key) if isinstance(value, dict) else checked(value, hint, key)
 
 
 @lru_cache(maxsize=1024)
-def _checked(text: str, schema: Any, section: str) -> Any:
-    given: Any = json.loads(text)
-    merged = OmegaConf.merge(_writable(schema, given), given)
-    missing = OmegaConf.missing_keys(OmegaConf.create(given)) | OmegaConf.missing_keys(merged)
-    if missing:
-        key = min(missing).removeprefix(f"{section}.")
-        raise UserError(f"{section}.{key} has no value: give it on the command line or in conf/")
-    return OmegaConf.to_object(merged)
+def _shared(text: str, hint: Any, key: str) -> Any:
+    """A section; runs with the same one share it."""
+    return checked(json.loads(text), hint, key)
 
 
-def _writable(schema: Any, given: dict[str, Any]) -> DictConfig:
-    """The schema as OmegaConf's; it takes frozen dataclasses for read-only nodes, which could not be merged into."""
-    structured: DictConfig = OmegaConf.structured(schema)
-    OmegaConf.set_readonly(structured, False)
-    for key, hint in get_type_hints(schema).items():
-        nested = next((kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)), None)
-        if nested is not None and isinstance(given.get(key), dict):
-            structured[key] = _writable(nested, given[key])
-            OmegaConf.set_readonly(structured[key], False)
-    return structured
+def architecture(value: Any) -> Any:
+    """The section as the dataclass that `architecture.name` registered."""
+    if not isinstance(value, Mapping):
+        raise UserError(f"architecture={show(value)} is not a section; expected its name and its keys")
+    name = checked(value.get("name", NO_VALUE), Name, "architecture.name")
+    from pipeline.sae.registry import config_class  # imports torch: not before everything else is right
 
-
-def _one_line(error: OmegaConfBaseException, section: str, schema: type) -> str:
-    key = f"{section}.{error.full_key}" if error.full_key else section
-    accepted = ", ".join(f.name for f in fields(schema))
-    what = str(error).splitlines()[0]
-    if "is not a ListConfig" in what:
-        what = "it takes a list, as [1,2]"
-    return f"{key}: {what} (keys of {section}: {accepted})"
-
-
-def _number(cfg: DictConfig, key: str, kind: type[N]) -> N:
-    value = cfg[key]
-    if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and not isinstance(value, int)):
-        raise UserError(f"{key}={value!r} is not {'a whole number' if kind is int else 'a number'}")
-    return kind(value)
-
-
-def _one_of(key: str, value: Any, accepted: tuple[Any, ...]) -> None:
-    if value not in accepted:
-        raise UserError(f"{key}={value} is unknown; accepted: {', '.join(map(str, accepted))}")
+    return _shared(json.dumps(value), config_class(name), "architecture")
 
 
 def check(run: RunConfig) -> None:
-    """What types cannot say. The model's own limits (layers, hooks) are checked in `pipeline.sites`."""
-    train = run.train
-    _one_of("train.input_scale", train.input_scale, ("sqrt_d_in", "none"))
-    _one_of("train.precision", train.precision, ("float32", "bfloat16"))
-    _one_of("train.b_dec_init", train.b_dec_init, ("mean", "zero"))
-    _one_of("data.packing", run.data.packing, ("document", "concatenate"))
-    _one_of("data.source", run.data.source, ("bundled", "files", "hub"))
-    _one_of("model.dtype", run.model.dtype, ("float32", "bfloat16", "float16"))
-    if run.data.source == "hub" and run.data.revision is None:
-        raise UserError("data.revision has no value: a streamed dataset must be pinned to a commit of its repository")
-    at_least_one = {
-        "train.steps": train.steps, "train.batch": train.batch, "train.lm_batch": train.lm_batch,
-        "train.calibration": train.calibration, "eval.sequences": run.eval.sequences, "eval.batch": run.eval.batch,
-    }  # fmt: skip
-    for key, value in at_least_one.items():
-        if value < 1:
-            raise UserError(f"{key}={value} must be at least 1")
-    if train.lr <= 0 or train.encoder_norm <= 0 or run.sparsity_coefficient < 0:
-        raise UserError("train.lr and train.encoder_norm must be above 0, sparsity_coefficient at least 0")
-    if not 0 <= train.data_directions < 1:
-        raise UserError(f"train.data_directions={train.data_directions} must be at least 0 and below 1")
+    """What one field's type cannot say. The model's own limits (layers, hooks) are checked in `pipeline.sites`."""
+    _check_model(run.model)
+    _check_data(run.data)
+    _check_training(run.train)
+    _check_evaluation(run.eval)
+    if len(run.slug) > LONGEST_SLUG:
+        raise UserError(
+            f"model.name={run.model.name}, site.name={run.site.name} and architecture.name={run.architecture.name} are "
+            f"too long together: the run would be named by {len(run.slug)} characters; accepted: {LONGEST_SLUG}"
+        )
+
+
+def _check_model(model: ModelConfig) -> None:
+    if model.path is None and model.hub_id is None:
+        raise UserError("model.path has no value: give it, or model.hub_id for a model of the hub")
+
+
+def _check_data(data: DataConfig) -> None:
+    needed = {"bundled": (), "files": ("path",), "hub": ("dataset", "revision")}[data.source]
+    for name in needed:
+        if getattr(data, name) is None:
+            why = ": a streamed dataset must be pinned to a commit of its repository" if name == "revision" else ""
+            raise UserError(f"data.{name} has no value, which data.source={data.source} needs{why}")
+
+
+def _check_training(train: TrainConfig) -> None:
     if train.block < train.batch:
         raise UserError(f"train.block={train.block} is smaller than train.batch={train.batch}: a block holds batches")
-    if run.model.context < 3:
-        raise UserError(f"model.context={run.model.context} is too short: BOS, one token and one to predict are three")
-    if run.eval.sequences % run.eval.batch:
-        raise UserError(f"eval.sequences={run.eval.sequences} is no multiple of eval.batch={run.eval.batch}")
-    below = [0.0, *run.eval.prune_below]
-    if not all(first < second < math.inf for first, second in pairwise(below)):
-        raise UserError(f"eval.prune_below={below[1:]} must hold numbers above 0, from small to large")
+    if train.lr_decay > train.steps:
+        raise UserError(f"train.lr_decay={train.lr_decay} is longer than the training: train.steps={train.steps}")
+    if train.lr_decay and train.lr_warmup + train.lr_decay > train.steps:
+        raise UserError(
+            f"train.lr_warmup={train.lr_warmup} and train.lr_decay={train.lr_decay} are together longer than the "
+            f"training: train.steps={train.steps}"
+        )
+    resample = train.resample
+    late = [step for step in resample.steps if step >= train.steps]
+    if late:
+        raise UserError(f"train.resample.steps={resample.steps}: {late[0]} is not below train.steps={train.steps}")
+    if resample.steps and resample.inputs > train.calibration:
+        raise UserError(
+            f"train.resample.inputs={resample.inputs} are more than there are: train.calibration={train.calibration}"
+        )
+
+
+def _check_evaluation(evaluation: EvalConfig) -> None:
+    if evaluation.sequences % evaluation.batch:
+        raise UserError(
+            f"eval.sequences={evaluation.sequences} is not a multiple of eval.batch={evaluation.batch}; "
+            f"{_near(evaluation.sequences, evaluation.batch)} would be"
+        )
+    if not all(first < second for first, second in pairwise(evaluation.prune_below)):
+        raise UserError(f"eval.prune_below={evaluation.prune_below} must rise from small to large, each threshold once")
+
+
+def _near(count: int, batch: int) -> int:
+    """The multiple of `batch` next below `count`, or the first."""
+    return max(count // batch, 1) * batch

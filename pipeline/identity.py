@@ -60,12 +60,8 @@ def run_identity(run: RunConfig) -> dict[str, Any]:
 
 
 def run_name(run: RunConfig) -> str:
-    """The run's folder: a readable slug and the hash of its identity; no character that a shell or Hydra reads."""
-    parts = (
-        run.model.name, run.site.name, f"L{run.layer}", run.architecture.name, f"lam{run.sparsity_coefficient:g}",
-        f"seed{run.seed}",
-    )  # fmt: skip
-    return f"{'-'.join(parts)}-{short_hash(run_identity(run))}"
+    """The run's folder: a readable slug and the hash of its identity."""
+    return f"{run.slug}-{short_hash(run_identity(run))}"
 
 
 def evaluation_identity(run: RunConfig) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import disk, record
+from pipeline.circumstances import check_circumstances
 from pipeline.config import Job, RunConfig
 from pipeline.errors import LeaseLost, UserError
 from pipeline.execution import choose_device
@@ -35,6 +36,7 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
     Returns:
         Whether every run has its record at the end; true also when tasks were submitted that nobody waits for.
     """
+    check_circumstances(jobs[0])
     runs = unique([job.run for job in jobs])
     for run in runs:
         d_sae(run)  # fails early: a layer or hook that the model lacks

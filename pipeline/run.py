@@ -12,6 +12,7 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pipeline.cli import announce_plugins, check_arguments, plain_errors
@@ -24,11 +25,14 @@ announce_plugins()
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def train(cfg: DictConfig) -> None:
     """One run, without -m; with it, Hydra's launcher takes this place (pipeline/hydra_plugins)."""
-    from pipeline.from_hydra import from_hydra
-    from pipeline.launch import launch
+    from pipeline.from_hydra import from_hydra, launcher_options
 
     with plain_errors():  # here too: Hydra would add a line of its own
-        if not launch([from_hydra(cfg)], plan_only=bool(cfg.plan)):
+        launcher_options(HydraConfig.get().launcher)  # one run needs none, and a wrong one is a mistake all the same
+        job = from_hydra(cfg)
+        from pipeline.launch import launch
+
+        if not launch([job], plan_only=job.plan):
             raise SystemExit(1)
 
 

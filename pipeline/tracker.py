@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.circumstances import check_tracker
 from pipeline.config import RunConfig, TrackerConfig, plain
-from pipeline.errors import UserError
 
 
 class Tracker(Protocol):
@@ -16,10 +16,8 @@ class Tracker(Protocol):
 class TensorBoardTracker:
     def __init__(self, run: RunConfig, folder: Path, config: TrackerConfig) -> None:
         del run, config
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise UserError("tracker=tensorboard needs the package tensorboard: pip install tensorboard") from error
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(str(folder / "tensorboard"))
 
     def write(self, row: dict[str, Any]) -> None:
@@ -32,10 +30,8 @@ class TensorBoardTracker:
 
 class WandbTracker:
     def __init__(self, run: RunConfig, folder: Path, config: TrackerConfig) -> None:
-        try:
-            import wandb
-        except ImportError as error:
-            raise UserError("tracker=wandb needs the package wandb: pip install wandb") from error
+        import wandb
+
         self._run = wandb.init(
             project=config.project, name=folder.name, id=folder.name[-12:], resume="allow", dir=str(folder),
             config=plain(run), reinit="create_new",
@@ -55,7 +51,6 @@ def open_tracker(run: RunConfig, folder: Path, config: TrackerConfig) -> Tracker
     """The writer that `tracker=` names, or None."""
     if config.name == "none":
         return None
-    if config.name not in TRACKERS:
-        raise UserError(f"tracker.name={config.name} is unknown; accepted: none, {', '.join(TRACKERS)}")
+    check_tracker(config)  # here too: a node may lack what the machine that launched has
     tracker: Tracker = TRACKERS[config.name](run, folder, config)
     return tracker

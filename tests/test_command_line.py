@@ -94,7 +94,7 @@ def tiny(tiny_model: Path, tiny_text: Path, tmp_path: Path) -> list[str]:
         (["model=local"], ["model.path"]),
         (["eval.sequences=30"], ["eval.sequences=30", "eval.batch"]),
         (["eval.prune_below=[0.2,0.1]"], ["eval.prune_below=[0.2, 0.1]", "from small to large"]),
-        (["eval.prune_below=[0]"], ["eval.prune_below=[0.0]", "above 0"]),
+        (["eval.prune_below=[0]"], ["eval.prune_below[0]=0", "above 0"]),
         (["eval.prune_below=0.1"], ["eval.prune_below", "a list"]),
         (["data=pile", "data.revision=null"], ["data.revision", "pinned"]),
         (["data=files", "data.path=/no/such/text"], ["/no/such/text"]),

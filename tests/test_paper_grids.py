@@ -4,16 +4,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from pipeline.checked import checked
 from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import UserError
-from pipeline.from_hydra import check, typed
+from pipeline.from_hydra import check
 from pipeline.paper_grids import FIGURES, Row, lambda_ratios, read_rows, sweep_yaml
 from pipeline.places import CONF, PAPER_TABLE
 from pipeline.sae.registry import config_class
 from pipeline.sites import d_in, d_sae
 
+
+def typed(node: DictConfig, schema: type, section: str):
+    return checked(OmegaConf.to_container(node, resolve=True), schema, section)
 
 
 def load(group: str, name: str):

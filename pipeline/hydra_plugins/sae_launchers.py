@@ -5,16 +5,16 @@ Hydra scans this module at every start: whatever is slow to import is imported l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from pipeline.launching.options import LocalOptions, Options, SlurmOptions
+from pipeline.launching.options import LocalOptions, SlurmOptions
 
 
 @dataclass
@@ -30,15 +30,14 @@ class SlurmLauncherConf(SlurmOptions):
 class LocalLauncher(Launcher):
     """Composes all runs, then hands them to `pipeline.launch`."""
 
-    options_class: ClassVar[type[Options]] = LocalOptions
-
     def __init__(self, **options: Any) -> None:
-        known = {field.name for field in fields(self.options_class)}
-        plain = {key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in options.items()}
-        self.options = self.options_class(**{key: value for key, value in plain.items() if key in known})
+        """Options are read in `setup`: Hydra wraps what is raised here in an error of its own."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from pipeline.from_hydra import launcher_options
+
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        self.options = launcher_options(config.hydra.launcher)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from pipeline.composing import Composer
@@ -48,13 +47,13 @@ class LocalLauncher(Launcher):
         compose = Composer(self.hydra_context.config_loader, self.config)
         configs = [compose(overrides) for overrides in job_overrides]
         jobs = [from_hydra(config) for config in configs]
-        complete = launch(jobs, self.options, bool(configs[0].plan))
+        complete = launch(jobs, self.options, jobs[0].plan)
         status = JobStatus.COMPLETED if complete else JobStatus.FAILED
         return [JobReturn(overrides=list(overrides), status=status) for overrides in job_overrides]
 
 
 class SlurmLauncher(LocalLauncher):
-    options_class = SlurmOptions
+    """The same with tasks of Slurm: `pipeline.launch` tells them apart by their options."""
 
 
 for _name, _node in (("local", LocalLauncherConf), ("slurm", SlurmLauncherConf)):

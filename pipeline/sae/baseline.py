@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from pipeline.accepted import Expansion, Name
 from pipeline.sae.active_pairs import ActivePairs
 from pipeline.sae.elementwise import Activations, Differentiable, ElementwiseSAE, Products, Teaching
 from pipeline.sae.registry import register
@@ -14,8 +15,8 @@ from pipeline.sae.registry import register
 
 @dataclass(frozen=True)
 class BaselineConfig:
-    name: str = "baseline"
-    expansion: float = 6.0
+    name: Name = "baseline"
+    expansion: Expansion = 6.0
 
 
 @register("baseline", BaselineConfig)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pipeline.accepted import Expansion, Name
 from pipeline.sae.active_pairs import ActivePairs
 from pipeline.sae.compiled import Array, exact
 from pipeline.sae.elementwise import Activations, Differentiable, ElementwiseSAE, Products, Teaching
@@ -16,8 +17,8 @@ from pipeline.sae.registry import register
 
 @dataclass(frozen=True)
 class GatedConfig:
-    name: str = "gated"
-    expansion: float = 4.0
+    name: Name = "gated"
+    expansion: Expansion = 4.0
     stop_pre_bias: bool = False
 
 

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipeline.accepted import Expansion, Name
 from pipeline.sae.gated import GatedSAE
 from pipeline.sae.registry import register
 
 
 @dataclass(frozen=True)
 class GatedUnfrozenConfig:
-    name: str = "gated_unfrozen"
-    expansion: float = 4.0
+    name: Name = "gated_unfrozen"
+    expansion: Expansion = 4.0
     stop_pre_bias: bool = False
 
 

@@ -7,13 +7,12 @@ from typing import ClassVar
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from pipeline.activations import Block, StreamShape, calibrate
+from pipeline.checked import checked
 from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import UserError
-from pipeline.from_hydra import typed
 from pipeline.sae import baseline, gated, registry
 from pipeline.sae.base import SAE, Losses, squared_error
 from pipeline.sae.saved import load_sae, save_sae
@@ -61,8 +60,8 @@ def test_own_architectures_are_found_by_name() -> None:
 
 def test_foreign_architecture_is_found_and_configured_by_name() -> None:
     assert registry.sae_class("tanh_penalty") is TanhPenaltySAE
-    node = OmegaConf.create({"name": "tanh_penalty", "steepness": 2})
-    assert typed(node, registry.config_class("tanh_penalty"), "architecture") == TanhConfig(steepness=2.0)
+    section = {"name": "tanh_penalty", "steepness": 2}
+    assert checked(section, registry.config_class("tanh_penalty"), "architecture") == TanhConfig(steepness=2.0)
 
 
 def test_foreign_architecture_trains_and_comes_back_from_disk(tmp_path: Path) -> None:

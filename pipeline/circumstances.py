@@ -1,0 +1,51 @@
+"""What a launch finds on this machine before anything is loaded: a folder to write to, and the tracker's package."""
+
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from pipeline.config import Job, TrackerConfig
+from pipeline.errors import UserError
+
+
+def check_circumstances(job: Job) -> None:
+    """Raises: UserError, where the runs could not leave their records, or nothing could follow them."""
+    sweeps_dir = Path(job.execution.sweeps_dir)
+    for folder in (sweeps_dir, sweeps_dir / "runs", sweeps_dir / "shared", sweeps_dir / job.sweep_name):
+        _check_free_for_a_folder(folder)
+    if not sweeps_dir.is_dir():
+        _check_writable(sweeps_dir)
+    check_tracker(job.tracker)
+
+
+def _check_free_for_a_folder(path: Path) -> None:
+    """Whether there is a folder, or nothing in the way of one, up to the first folder above it that exists."""
+    for part in (path, *path.parents):
+        try:
+            if part.is_dir():
+                return
+            in_the_way = part.is_symlink() or part.exists()
+        except OSError as error:  # no permission to look
+            raise UserError(f"execution.sweeps_dir: {part} cannot be used ({error.strerror})") from error
+        if in_the_way:
+            raise UserError(f"execution.sweeps_dir: {part} is not a folder, and {path} is expected to be one")
+
+
+def _check_writable(folder: Path) -> None:
+    above = next(parent for parent in folder.parents if parent.is_dir())
+    try:
+        tempfile.TemporaryDirectory(dir=above, prefix=".sae-").cleanup()
+    except OSError as error:
+        raise UserError(
+            f"execution.sweeps_dir={folder} cannot be created: {above} takes no folder ({error.strerror}); expected "
+            "a path where you may write"
+        ) from error
+
+
+def check_tracker(tracker: TrackerConfig) -> None:
+    """A tracker's package bears its name."""
+    if tracker.name == "none":
+        return
+    found = find_spec(tracker.name)
+    if found is None or found.origin is None:  # a folder of that name, as wandb leaves one, is no package
+        raise UserError(f"tracker={tracker.name} needs the package {tracker.name}: pip install {tracker.name}")
