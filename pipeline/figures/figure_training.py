@@ -72,7 +72,7 @@ def last_fifth(points: pd.DataFrame) -> str:
     rising = int((found[:, 0] > RISE).sum())
     change = -float(np.median(found[:, 1]))
     return (
-        f"loss from the second to the fourth fifth of training: rises by over {RISE:.0%} in {rising} of {len(found)} runs"
+        f"loss from the second to the fourth fifth of training: rises over {RISE:.0%} in {rising} of {len(found)} runs"
         f"\nin the last fifth: {change:+.1%} (median over runs)"
     )
 
