@@ -25,6 +25,8 @@ MEASURED = {*FIRST[FIRST.index("l0") :], "alive_fraction", "training_seconds"}
 PRUNE_BELOW = "eval.prune_below"
 PLACE = ("host", "hardware", "device", "threads", "finished")
 """What the table says of where a run's last attempt was trained."""
+DEFAULTS = {"model.layer"}
+"""Settings that only another setting's default follows from: the run's layer is `layer`."""
 RENAMED = {"site.name": "site", "architecture.name": "architecture"}
 
 
@@ -58,7 +60,7 @@ def _row(sweeps_dir: Path, run: RunOnDisk, sweep: str, state: str) -> dict[str, 
     record = run.record or {}
     settings = flatten(record.get("settings", run.entry["settings"]))
     return {
-        **{RENAMED.get(path, path): value for path, value in settings.items()},
+        **{RENAMED.get(path, path): value for path, value in settings.items() if path not in DEFAULTS},
         **{name: run.entry.get(name) for name in ("d_in", "d_sae")},
         **_scalars(record.get("training", {})),
         **_scalars(record.get("metrics", {})),

@@ -16,7 +16,15 @@ ARM = ("architecture", "d_sae")
 """What fronts in one panel differ in; at one site the width is as good as the rule that set it."""
 KEY = (*PANEL, *ARM)
 """Columns that runs of one frontier share."""
-SETTINGS = ("sparsity_coefficient", "numerics_version")
+AXES = (
+    "sparsity_coefficient", "k", "topk", "top_k", "target_l0", "target", "target_sparsity", "sparsity", "l1",
+    "l1_coefficient", "l1_penalty", "penalty", "coefficient", "alpha", "beta", "theta", "threshold", "bandwidth",
+    "budget",
+)  # fmt: skip
+"""Columns that a front can be swept along; a sweep's runs have the first, tables may have others."""
+TABLE_ROW = "source.row"
+"""Column of a table's rows that nothing but their place tells apart: each is a point of its own."""
+SETTINGS = (*AXES, "numerics_version", TABLE_ROW)
 SETTING_PREFIXES = ("architecture.", "train.", "model.", "data.", "site.", "eval.")
 """Columns, and beginnings of columns, that tell the points of one frontier apart; the seed is not among them."""
 AVERAGED = (
@@ -57,6 +65,13 @@ def point_numbers(runs: pd.DataFrame) -> npt.NDArray[np.intp]:
     settings = [name for name in map(str, runs) if name in SETTINGS or name.startswith(SETTING_PREFIXES)]
     varying = [name for name in settings if name not in KEY and runs[name].nunique(dropna=False) > 1]
     return numbered(runs, [*KEY, *varying])
+
+
+def axes_of(runs: pd.DataFrame) -> list[str]:
+    """The axes that these runs have values on; lambda where they have none."""
+    found = [name for name in AXES if name in runs and runs[name].notna().any()]
+    varying = [name for name in found if runs[name].nunique() > 1]
+    return varying or found or [AXES[0]]
 
 
 def numbered(runs: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.intp]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.arguments import command, key_values, one_sweep, whole_number
+from pipeline.arguments import command, key_values, one_sweep, true_or_false, whole_number
 from pipeline.errors import UserError
 from pipeline.places import PAPER_TABLE, RESULTS, SWEEPS
 from pipeline.states import read_object, sweeps_on_disk
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from pipeline.comparison.compare import Panel
 
 USAGE = f"""\
-usage: python pipeline/plot_pareto.py [sweep=NAME | source=FILE.csv] [replicates=N]
+usage: python pipeline/plot_pareto.py [sweep=NAME | source=FILE.csv [percent=true]] [replicates=N]
                                       [family=FILE.csv] [sweeps_dir=FOLDER] [results_dir=FOLDER]
 
 Reads the records of a sweep, of every sweep on disk by default, and writes results/<sweep>/:
   runs.csv                   every declared run, with its status
+  columns.csv                what each column of runs.csv means
   frontier.csv               the non-dominated points in (L0, loss recovered), means over seeds
   frontiers.csv              each frontier's extent and hypervolume
   l0_ratio.csv               L0 of the baseline over L0 of gated at equal loss recovered, with intervals
@@ -37,14 +38,16 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
   compute_hit.csv            with family=: the share of training compute that each run's loss is worth
   summary.md                 all of it in words
   report.html                all of it on one page, for a browser: points show their settings, tables sort
-  figure_*.png, .pdf, .csv   1: loss recovered against L0; 6: gamma and alive fraction against L0; l0_ratio: the ratio
+  figure_*.png, .pdf, .svg, .csv
+                             1: loss recovered against L0; 6: gamma and alive fraction against L0; l0_ratio: the ratio
                              along loss recovered; diagnostics: gamma, dead features and cross-entropy against L0;
                              training: curves; density: how often features fire; 8, 9: variants of either arm
-  pruning.csv, figure_pruning.png, .pdf, .csv
+  pruning.csv, figure_pruning.*
                              the same without tiny activations, for runs evaluated with eval=pruning
 
   sweep=NAME          one sweep only
   source=FILE.csv     points from a table (the paper's column names or ours) instead of records: results/<its stem>/
+  percent=true        loss recovered and other shares in that table are in percent
   replicates=N        draws of the bootstrap over documents (default 2000; 0: no intervals)
   family=FILE.csv     training compute and loss of a family of language models: columns compute, loss
   sweeps_dir=FOLDER   where runs left their records (default {SWEEPS})
@@ -58,6 +61,7 @@ class Options:
     sweep: str | None
     source: Path | None
     family: Path | None
+    percent: bool
     replicates: int
     sweeps_dir: Path
     results_dir: Path
@@ -65,13 +69,16 @@ class Options:
 
 def parse(arguments: Sequence[str]) -> Options:
     """key=value arguments, checked."""
-    given = key_values(arguments, ("sweep", "source", "family", "replicates", "sweeps_dir", "results_dir"))
+    given = key_values(arguments, ("sweep", "source", "percent", "family", "replicates", "sweeps_dir", "results_dir"))
     sweeps_dir, results_dir = Path(given.get("sweeps_dir", SWEEPS)), Path(given.get("results_dir", RESULTS))
     replicates = whole_number("replicates", given.get("replicates", str(REPLICATES)))
     if {"sweep", "source"} <= set(given):
         raise UserError("sweep= and source= exclude each other: records or a table")
+    if "percent" in given and "source" not in given:
+        raise UserError("percent= is for source=: records hold fractions")
+    percent = true_or_false("percent", given.get("percent", "false"))
     source, family = (Path(given[name]) if name in given else None for name in ("source", "family"))
-    return Options(given.get("sweep"), source, family, replicates, sweeps_dir, results_dir)
+    return Options(given.get("sweep"), source, family, percent, replicates, sweeps_dir, results_dir)
 
 
 def chosen_sweeps(options: Options) -> list[str]:
@@ -84,11 +91,11 @@ def aggregate(options: Options, sweep: str) -> list[Path]:
     """Write the tables and figures of one sweep, print its results, and return the pictures' paths."""
     from pipeline.aggregate import read_pruned, read_sweep
     from pipeline.comparison.compare import panels
-    from pipeline.screen import print_results
+    from pipeline.screen import print_results, print_unfinished
 
     runs = read_sweep(options.sweeps_dir, sweep)
     compared = list(panels(runs, options.sweeps_dir, options.replicates))
-    print_results(sweep, runs)
+    (print_results if runs["status"].eq("done").any() else print_unfinished)(sweep, runs)
     return write_results(options, sweep, runs, compared, read_pruned(options.sweeps_dir, runs))
 
 
@@ -98,7 +105,7 @@ def aggregate_source(options: Options, path: Path) -> list[Path]:
     from pipeline.published import read_source
     from pipeline.screen import print_results
 
-    source = read_source(path)
+    source = read_source(path, options.percent)
     compared = list(panels(source.runs, None, options.replicates))
     print(source.line)
     print_results(source.name, source.runs)
@@ -109,11 +116,12 @@ def write_results(
     options: Options, name: str, runs: "pd.DataFrame", compared: "list[Panel]", pruned: "pd.DataFrame"
 ) -> list[Path]:
     """Tables, words, page and figures of one sweep or source; the ratios go to the screen too."""
+    from pipeline.columns import guide
     from pipeline.comparison import pruning, summary, tables
     from pipeline.compute_hit import compute_hits, read_family
     from pipeline.figures.every import draw_figures
     from pipeline.figures.material import material
-    from pipeline.files import write_text
+    from pipeline.files import csv_text, write_text
     from pipeline.frontier import frontier, frontiers, on_frontier, points
     from pipeline.published import paper_points
     from pipeline.report.page import Findings, page
@@ -123,11 +131,16 @@ def write_results(
     curves = tables.curves(compared)
     with_intervals = tables.with_intervals(runs, compared).assign(on_frontier=on_frontier(runs))
     delta_ces = tables.delta_ces(compared)
+    write_table(results / "runs.csv", with_intervals)
+    write_text(results / "columns.csv", csv_text(guide(with_intervals), ["column", "heading", "meaning"]))
     for file, rows in (
-        ("runs", with_intervals), ("frontier", frontier(runs)), ("frontiers", frontiers(runs)), ("l0_ratio", ratios),
+        ("frontier", frontier(runs)), ("frontiers", frontiers(runs)), ("l0_ratio", ratios),
         ("l0_ratio_curve", curves), ("delta_ce", delta_ces),
     ):  # fmt: skip
-        write_table(results / f"{file}.csv", rows)
+        if runs["status"].eq("done").any():
+            write_table(results / f"{file}.csv", rows)
+        else:
+            (results / f"{file}.csv").unlink(missing_ok=True)
     if options.family is not None:
         write_table(results / "compute_hit.csv", compute_hits(runs, read_family(options.family)))
     both_ways = pruning.compare_pruned(compared, pruned, options.sweeps_dir)
@@ -139,18 +152,22 @@ def write_results(
     further = pruning.paragraphs(pruned_lines)
     write_text(results / "summary.md", summary.summary(name, runs, ratios, found, compared, further))
     records, typed = (None if options.source else options.sweeps_dir), _commands(options, name)
-    findings = Findings(name, with_intervals, found, ratios, delta_ces, compared, records, typed, pruned_lines)
+    beside = None if options.source and options.source.resolve() == PAPER_TABLE else paper_points(runs)
+    pictures = draw_figures(material(with_intervals, curves, records, pruned, beside), results)
+    findings = Findings(
+        name, with_intervals, found, ratios, delta_ces, compared, records, typed, pruned_lines, pictures
+    )
     write_text(results / "report.html", page(findings, results))
     print_ratios([*summary.ratio_lines(ratios), *pruned_lines], summary.not_compared(compared, runs))
-    beside = None if options.source and options.source.resolve() == PAPER_TABLE else paper_points(runs)
-    return draw_figures(material(with_intervals, curves, records, pruned, beside), results)
+    return pictures
 
 
 def _commands(options: Options, name: str) -> list[str]:
     """What was typed to make the runs, and what makes the results of them."""
     manifest = {} if options.source else read_object(options.sweeps_dir / name / "manifest.json") or {}
     chosen = f"source={options.source.name}" if options.source else f"sweep={name}"
-    further = [] if options.replicates == REPLICATES else [f"replicates={options.replicates}"]
+    further = ["percent=true"] if options.percent else []
+    further += [] if options.replicates == REPLICATES else [f"replicates={options.replicates}"]
     made = [f"python {manifest['command']}"] if manifest.get("command") else []
     return [*made, shlex.join(["python", "pipeline/plot_pareto.py", chosen, *further])]
 
@@ -171,8 +188,15 @@ def plot(arguments: Sequence[str]) -> int:
         where = options.sweeps_dir
         print(f"no sweep on disk: {where} has no manifest; python pipeline/run.py makes one", file=sys.stderr)
         return 1
-    print_paths([path for sweep in sweeps for path in aggregate(options, sweep)])
-    return 0
+    pictures, code = [], 0
+    for sweep in sweeps:
+        try:
+            pictures += aggregate(options, sweep)
+        except UserError as error:  # of this sweep: the others go on
+            print(f"error: {sweep}: {error}" if len(sweeps) > 1 else f"error: {error}", file=sys.stderr)
+            code = 2
+    print_paths(pictures)
+    return code
 
 
 def print_paths(paths: Sequence[Path]) -> None:

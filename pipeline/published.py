@@ -1,36 +1,51 @@
 """Points from a CSV instead of records: the paper's own tables (docs/gated_paper_tables.csv), or anyone's."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.aggregate import table
+from pipeline.comparison.arms import BASELINE, GATED
 from pipeline.errors import UserError
-from pipeline.frontier import PANEL
+from pipeline.frontier import AXES, KEY, PANEL, SETTING_PREFIXES, TABLE_ROW, numbered
 from pipeline.places import PAPER_TABLE
+from pipeline.spreadsheet import SEPARATORS, read_sheet
+from pipeline.table_numbers import Numbers, decimal_mark, is_unknown
 
-NAMES = {
-    "arch": "architecture", "lam": "sparsity_coefficient", "lambda": "sparsity_coefficient", "lr": "train.lr",
-    "width": "d_sae", "alive": "alive_fraction",
+OTHER_NAMES = {
+    "arch": "architecture", "lam": "sparsity_coefficient", "lambda": "sparsity_coefficient",
+    "\N{GREEK SMALL LETTER LAMDA}": "sparsity_coefficient", "lr": "train.lr", "width": "d_sae",
+    "alive": "alive_fraction", "dead": "dead_fraction",
 }  # fmt: skip
 """The paper's column names, and ours; ours are understood as they are."""
 PAPER_MODELS = ("gemma-7b", "pythia-2.8b")
 SITES = {"resid": "resid_post", "mlp": "mlp_out", "attn": "attn_z"}
 """The paper's words for sites, and ours."""
-NEEDED = ("architecture", "model", "site", "layer", "d_sae", "l0", "loss_recovered")
+WORDS = ("architecture", "model", "site")
+NEEDED = (*WORDS, "layer", "d_sae", "l0", "loss_recovered")
 NUMBERS = (
-    "layer", "d_in", "d_sae", "sparsity_coefficient", "seed", "l0", "loss_recovered", "loss_recovered_mean_ablation",
-    "ce_clean", "ce_sae", "ce_zero", "ce_mean", "gamma", "alive_fraction", "dead_fraction", "fvu", "train.lr",
+    "layer", "d_in", "d_sae", "seed", "l0", "loss_recovered", "loss_recovered_mean_ablation", "ce_clean", "ce_sae",
+    "ce_zero", "ce_mean", "gamma", "alive_fraction", "dead_fraction", "fvu", "train.lr", "training_seconds",
+    "architecture.expansion", *AXES,
 )  # fmt: skip
 WHOLE = {"layer", "d_in", "d_sae", "seed"}
+SHARES = ("loss_recovered", "loss_recovered_mean_ablation", "alive_fraction", "dead_fraction")
+"""Columns that are fractions here, and that others give in percent."""
+LARGEST_USUAL = 1.5
+"""Loss recovered may exceed 1, but a column with a median above this is in percent."""
+NO_FRACTION = 10.0
 REPAIRED = {"realigned", "CE_swapped_back"}
 """Notes on rows that were read amiss and put right (they satisfy equation 5 again). A row with any other note is left
-out: a negative L0, or values that may belong to another row. So is a row with a negative L0."""
-COMPUTED = ("on_frontier", "delta_ce", "_low", "_high")
+out: values that may belong to another row. So is a row with a negative L0, or without a finite one."""
+COMPUTED = {"on_frontier", "delta_ce", "n_seeds", "runs", "arm", "point", "model.layer", TABLE_ROW}
+ENDS = ("_low", "_high")
 """Columns, and ends of columns, that aggregation adds: a runs.csv can be a source again."""
+STATES = ("done", "running", "waiting", "failed", "missing")
 
 
 @dataclass(frozen=True)
@@ -42,19 +57,53 @@ class Source:
     line: str
 
 
-def read_source(path: Path) -> Source:
-    """Read a CSV whose columns have the paper's names or ours.
+def read_source(path: Path, percent: bool = False) -> Source:
+    """Read a table whose columns have the paper's names or ours, in any spelling of a spreadsheet.
+
+    Args:
+        percent: loss recovered and the other shares are in percent.
 
     Raises:
-        UserError: the file is absent or no CSV, a needed column is missing or doubled, or a number is none.
+        UserError: the file cannot be read as a table, a needed column is missing or doubled, a name is missing, a
+            number is not one, or shares are in percent although `percent` is false.
     """
-    rows = _named(_read(path), path)
-    note = rows.pop("note").fillna("").astype(str) if "note" in rows else pd.Series("", index=rows.index)
-    for name in NUMBERS:
-        if name in rows:
-            rows[name] = _numbers(rows[name], name, path)
-    damaged = (~note.isin(["", *REPAIRED])) | (rows["l0"] < 0)
-    return Source(path.stem, _runs(rows[~damaged], path.stem), _line(path, note, damaged))
+    sheet = read_sheet(path, lambda word: our_name(word) in {*NEEDED, *NUMBERS})
+    rows = _named(sheet.cells, path)
+    numbers = _to_numbers(rows, path)
+    signed = numbers.percent | {our_name(word) for word in sheet.header if is_percentage(word)}
+    _to_fractions(rows, signed, percent, path)
+    note = rows.pop("note") if "note" in rows else pd.Series("", index=rows.index)
+    rows["status"] = rows["status"].where(rows["status"].isin(STATES), "done") if "status" in rows else "done"
+    note = note.mask(note.isin(["", *REPAIRED]) & (rows["l0"] < 0), "negative L0")
+    unmeasured = rows["status"].eq("done") & rows[["l0", "loss_recovered"]].isna().any(axis=1)
+    note = note.mask(unmeasured, "without a finite L0 and loss recovered")
+    damaged = ~note.isin(["", *REPAIRED])
+    line = _line(path, note, damaged, sheet.encoding, numbers.infinite)
+    if damaged.all():
+        raise UserError(f"source={path} has no row to draw: {line}")
+    kept = rows[~damaged]
+    _check_names(kept, path)
+    return Source(path.stem, _runs(kept, path.stem), line)
+
+
+def our_name(word: str) -> str:
+    """A word of the header as we write it: Loss Recovered [%] is loss_recovered."""
+    bare = re.sub(r"\s*[(\[][^)\]]*[)\]]\s*$|%", "", word.strip().lstrip("#")).strip()
+    bare = re.sub(r"(?i)[ _-](percent|pct)$", "", bare)
+    squashed = _squashed(bare)
+    return OTHER_NAMES.get(squashed) or OURS.get(squashed) or re.sub(r"[\s-]+", "_", bare)
+
+
+def is_percentage(word: str) -> bool:
+    return bool(re.search(r"%|[ _([-](percent|pct)\b", word, re.IGNORECASE))
+
+
+def _squashed(word: str) -> str:
+    """Letters and digits alone, in small letters."""
+    return re.sub(r"[\W_]", "", word).lower()
+
+
+OURS = {_squashed(name): name for name in (*NEEDED, *NUMBERS, "note", "status", "run")}
 
 
 def paper_points(runs: pd.DataFrame) -> pd.DataFrame:
@@ -70,63 +119,122 @@ def paper_points(runs: pd.DataFrame) -> pd.DataFrame:
     return beside.drop(columns="published").assign(sweep=runs["sweep"].iloc[0])
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype=object)
-    except FileNotFoundError as error:
-        raise UserError(f"source={path} is not there: a CSV with a row a trained SAE is wanted") from error
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"source={path} is no CSV ({reason})") from error
-
-
-def _named(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The rows under our names, without what aggregation computes itself."""
-    names = [NAMES.get(name, name) for name in map(str, rows.columns)]
-    doubled = [name for name, count in Counter(names).items() if count > 1]
+def _named(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The cells under our names, without what aggregation computes itself."""
+    names = [our_name(str(word)) for word in cells.columns]
+    copies = [stem for name in names if (stem := re.sub(r"\.\d+$", "", name)) != name and stem in names]  # by pandas
+    doubled = [name for name, count in Counter(names).items() if count > 1] + copies
     if doubled:
         raise UserError(f"source={path} has two columns for {doubled[0]}")
-    lacking = [name for name in NEEDED if name not in names]
+    lacking = [_in_both_names(name) for name in NEEDED if name not in names]
     if lacking:
-        theirs = [paper for paper, ours in NAMES.items() if ours == lacking[0]]
+        found = ", ".join(f"{word:.30}" for word in map(str, cells.columns))
         raise UserError(
-            f"source={path} has no column {' or '.join([lacking[0], *theirs])}: {', '.join(NEEDED)} are needed"
+            f"source={path} has no column {', no '.join(lacking)}; needed: {', '.join(NEEDED)}; found: {found:.300} "
+            f"(separated by {', '.join(SEPARATORS.values())})"
         )
-    named = rows.set_axis(names, axis=1)
-    return named[[name for name in names if not name.endswith(COMPUTED)]].assign(site=named["site"].replace(SITES))
+    named = cells.set_axis(names, axis=1)
+    named = named[[name for name in names if name not in COMPUTED and not name.endswith(ENDS)]]
+    architecture, site = named["architecture"], named["site"].replace({**SITES})
+    for known in (BASELINE, GATED):
+        architecture = architecture.mask(architecture.str.lower() == known, known)
+    small = site.str.lower()
+    return named.assign(architecture=architecture, site=small.map(SITES).fillna(site))
 
 
-def _numbers(column: "pd.Series[Any]", name: str, path: Path) -> "pd.Series[Any]":
-    found = pd.to_numeric(column, errors="coerce")
-    wrong = column[found.isna() & column.notna()]
-    if name in WHOLE:
-        wrong = pd.concat([wrong, column[found.notna() & (found % 1 != 0)]])
-    if len(wrong):
-        kind = "a whole number" if name in WHOLE else "a number"
-        raise UserError(f"source={path}, line {wrong.index[0] + 2}: {name}={wrong.iloc[0]} is not {kind}")
-    return found
+def _in_both_names(name: str) -> str:
+    return " or ".join([name, *(other for other, ours in OTHER_NAMES.items() if ours == name)])
+
+
+def _to_numbers(rows: pd.DataFrame, path: Path) -> Numbers:
+    """Turn the columns of numbers into numbers, in place; of other columns, cells without a value into gaps."""
+    columns = [name for name in NUMBERS if name in rows]
+    place = f"source={path}, line {{}}".format
+    fractional = [rows[name] for name in columns if name not in WHOLE]
+    numbers = Numbers(place, decimal_mark(pd.concat(fractional).sort_index(kind="stable"), place))
+    for name in rows.columns.difference(["note"]):
+        if name in columns:
+            rows[name] = numbers.column(rows[name], name, name in WHOLE)
+        else:
+            rows[name] = rows[name].mask(rows[name].map(is_unknown))
+    return numbers
+
+
+def _to_fractions(rows: pd.DataFrame, signed: set[str], percent: bool, path: Path) -> None:
+    """Divide columns in percent by 100, in place."""
+    there = [name for name in SHARES if name in rows]
+    in_percent = [name for name in there if name in signed or _is_in_percent(rows[name], name)]
+    if in_percent and not percent:
+        values = rows[in_percent[0]]
+        raise UserError(
+            f"source={path}: {in_percent[0]} is in percent ({values.min():g} to {values.max():g}); give percent=true, "
+            "or fractions (0.97 for 97 %)"
+        )
+    if percent and not in_percent:
+        low, high = rows["loss_recovered"].min(), rows["loss_recovered"].max()
+        raise UserError(f"percent=true, but loss_recovered in {path} is {low:g} to {high:g}: leave percent=true out")
+    for name in in_percent:
+        rows[name] /= 100
+    odd = rows["loss_recovered"][rows["loss_recovered"] > NO_FRACTION]
+    if len(odd) and "ce_sae" not in rows:
+        raise UserError(
+            f"source={path}, line {odd.index[0]}: loss_recovered={odd.iloc[0]:g} where other rows are fractions"
+        )
+
+
+def _is_in_percent(column: "pd.Series[float]", name: str) -> bool:
+    largest = column.median() if name.startswith("loss") else column.max()
+    return bool(largest > (LARGEST_USUAL if name.startswith("loss") else 1.0))
+
+
+def _check_names(rows: pd.DataFrame, path: Path) -> None:
+    """A finished row without an architecture, model, site, layer or width can be put in no panel."""
+    for name in NEEDED[:5]:
+        blank = rows.index[rows[name].isna() & rows["status"].eq("done")]
+        if len(blank):
+            raise UserError(f"source={path}, line {blank[0]}: {name} is blank")
+
+
+def _table_rows(rows: pd.DataFrame) -> "pd.Series[float]":
+    """The line of each row that is a point of its own, NaN for one that may share its point with other seeds.
+
+    Rows with the same settings are other seeds of one point, unless the table gives a seed twice, or neither seeds nor
+    a value on any axis.
+    """
+    settings = [name for name in map(str, rows) if name in {*KEY, *AXES} or name.startswith(SETTING_PREFIXES)]
+    groups = pd.Series(numbered(rows, settings), rows.index)
+    seed = rows["seed"] if "seed" in rows else pd.Series(np.nan, rows.index)
+    without = seed.isna() & rows.reindex(columns=list(AXES)).isna().all(axis=1)
+    twice = seed.notna() & pd.DataFrame({"group": groups, "seed": seed}).duplicated(keep=False)
+    alone = (without | twice).groupby(groups).transform("any")
+    return pd.Series(rows.index, rows.index, dtype=float).where(alone)
 
 
 def _runs(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The table that `pipeline.aggregate` would have made, of rows that are all finished unless they say otherwise."""
+    """The table that `pipeline.aggregate` would have built, of rows that are all finished unless they say otherwise."""
+    stem, own = re.sub(r"\s+", "_", name), rows["run"] if "run" in rows else pd.Series(None, rows.index, dtype=object)
+    if own.isna().any() or own.duplicated().any() or own.astype(str).str.contains(" ").any():
+        rows = rows.assign(run=[f"{stem}-line-{line}" for line in rows.index])
     filled: list[dict[str, Any]] = []
-    for index, row in zip(rows.index, rows.to_dict("records"), strict=True):
+    for row in rows.assign(**{TABLE_ROW: _table_rows(rows)}).to_dict("records"):
         known: dict[str, Any] = {
             str(key): int(value) if key in WHOLE else value for key, value in row.items() if pd.notna(value)
         }
-        given = {"run": f"{name}-line-{index + 2}", "status": "done", "data.name": name, "evaluation.id": name}
-        filled.append(given | known | {"sweep": name})
+        filled.append({"data.name": name, "evaluation.id": name} | known | {"sweep": name})
         if "alive_fraction" in known:
             filled[-1].setdefault("dead_fraction", 1 - known["alive_fraction"])
+        elif "dead_fraction" in known:
+            filled[-1]["alive_fraction"] = 1 - known["dead_fraction"]
     return table(filled)
 
 
-def _line(path: Path, note: "pd.Series[str]", damaged: "pd.Series[bool]") -> str:
-    """How many rows were read, left out, and kept although they had to be repaired."""
+def _line(path: Path, note: "pd.Series[str]", damaged: "pd.Series[bool]", encoding: str, infinite: int) -> str:
+    """How many rows were read, left out, and kept although they had to be repaired; what was guessed."""
     parts = [f"{path.name}: {len(note)} rows"]
     for kind, chosen in (("left out", note[damaged]), ("kept as repaired", note[~damaged & (note != "")])):
-        counts = Counter(text or "negative L0" for text in chosen)
+        counts = Counter(chosen)
         if counts:
             listed = ", ".join(f"{count} {text}" for text, count in sorted(counts.items()))
             parts.append(f"{len(chosen)} {kind} ({listed})")
-    return ", ".join(parts)
+    parts += [f"{infinite} infinite value{'s' if infinite > 1 else ''} read as unknown"] if infinite else []
+    return ", ".join([*parts, *([f"read as {encoding}"] if encoding else [])])

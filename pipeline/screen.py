@@ -4,16 +4,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pipeline.frontier import on_frontier
+from pipeline.columns import FORMS, heading
+from pipeline.frontier import axes_of, on_frontier
+from pipeline.places import door
 
-TABLE = {
-    "site": "{}", "layer": "{}", "architecture": "{}", "d_sae": "{}", "sparsity_coefficient": "{:g}", "l0": "{:.2f}",
-    "loss_recovered": "{:.4f}", "gamma": "{:.3f}", "alive_fraction": "{:.1%}", "front": "{}",
-}  # fmt: skip
-HEADINGS = {
-    "sparsity_coefficient": "lambda", "l0": "L0", "loss_recovered": "loss recovered", "alive_fraction": "alive",
-    "front": "* on the frontier",
-}  # fmt: skip
+BEFORE, AFTER = ("site", "layer", "architecture", "d_sae"), ("l0", "loss_recovered", "gamma", "alive_fraction")
+"""Columns before those that the fronts are swept along, and after them."""
+FRONT = "on_frontier"
+STATES = ("done", "running", "waiting", "failed", "missing")
 CELL = 28
 """Characters of a cell that are printed at most."""
 LINES_SHOWN = 40
@@ -22,14 +20,9 @@ LINES_SHOWN = 40
 
 def print_results(sweep: str, runs: pd.DataFrame) -> None:
     """A screen of results, then a line for each run that has failed or is missing."""
-    counts = runs["status"].value_counts()
-    parts = [f"{counts[name]} {name}" for name in ("done", "running", "waiting", "failed", "missing") if name in counts]
-    print(f"{sweep}: {len(runs)} runs: {', '.join(parts)}" if parts else f"{sweep}: no run is declared")
     done = runs[runs["status"] == "done"]
-    if len(done):
-        _print_table(done)
-    else:
-        print(f"{sweep}: nothing to draw yet: no run is finished")
+    print(f"{sweep}: {len(runs)} runs: {_counts(runs)}")
+    _print_table(done)
     absent = runs[runs["status"].isin(["failed", "missing"])].sort_values("status", kind="stable")
     for row in absent.head(LINES_SHOWN).itertuples():
         print(f"{row.status}: {row.run}: {row.reason}")
@@ -37,31 +30,47 @@ def print_results(sweep: str, runs: pd.DataFrame) -> None:
         print(f"and {len(absent) - LINES_SHOWN} more, all in runs.csv")
 
 
+def print_unfinished(sweep: str, runs: pd.DataFrame) -> None:
+    """The one line on a sweep without a finished run."""
+    declared = f"{len(runs)} runs: {_counts(runs)}" if len(runs) else "no run is declared"
+    print(f"{sweep}: {declared}; nothing is finished, so nothing is drawn ({door('status')} sweep={sweep})")
+
+
+def _counts(runs: pd.DataFrame) -> str:
+    counts = runs["status"].value_counts()
+    return ", ".join(f"{counts[name]} {name}" for name in STATES if name in counts)
+
+
 def _print_table(done: pd.DataFrame) -> None:
-    order = ["model", "site", "layer", "architecture", "sparsity_coefficient", "seed"]
-    ordered = done.assign(front=on_frontier(done).map({True: "*", False: ""})).sort_values(order, kind="stable")
-    shown = ordered if len(ordered) <= LINES_SHOWN else ordered[ordered["front"] == "*"].head(LINES_SHOWN)
+    axes = axes_of(done)
+    order = ["model", "site", "layer", "architecture", *axes, "seed"]
+    ordered = done.assign(**{FRONT: on_frontier(done).map({True: "*", False: ""})}).sort_values(order, kind="stable")
+    shown = ordered if len(ordered) <= LINES_SHOWN else ordered[ordered[FRONT] == "*"].head(LINES_SHOWN)
     varying = [name for name in ("model", "data.name", "seed") if done[name].nunique() > 1]
-    formats = dict.fromkeys(varying, "{}") | TABLE
-    for line in _aligned([[HEADINGS.get(n, n) for n in formats], *_cells(shown, formats)]):
+    names = [name for name in (*varying, *BEFORE, *axes, *AFTER, FRONT) if shown[name].notna().any()]
+    cells = [[_cell(name, value) for value in shown[name]] for name in names]
+    lines = [[heading(name) for name in names], *map(list, zip(*cells, strict=True))]
+    for line in _aligned(lines, [pd.api.types.is_numeric_dtype(shown[name]) for name in names]):
         print(f"  {line}".rstrip())
     if len(shown) < len(ordered):
         print(f"  {len(shown)} of {len(ordered)} finished runs, of the frontiers, are shown; all are in runs.csv")
 
 
-def _cells(rows: pd.DataFrame, formats: dict[str, str]) -> list[list[str]]:
-    columns = ([pattern.format(value)[:CELL] for value in rows[name]] for name, pattern in formats.items())
-    return [list(cells) for cells in zip(*columns, strict=True)]
+def _cell(name: str, value: object) -> str:
+    """A value as text; blank where it is unknown."""
+    if not isinstance(value, str) and pd.isna(value):
+        return ""
+    form = FORMS.get(name) or ("{:g}" if isinstance(value, float) else "{}")
+    return form.format(value)[:CELL]
 
 
-def _aligned(lines: list[list[str]]) -> list[str]:
+def _aligned(lines: list[list[str]], numbers: list[bool]) -> list[str]:
     """Columns as wide as their widest cell; text to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    to_left = [not cell[:1].isdigit() for cell in lines[-1]]
     return [
         "  ".join(
-            cell.ljust(width) if left else cell.rjust(width)
-            for cell, width, left in zip(line, widths, to_left, strict=True)
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(line, widths, numbers, strict=True)
         )
         for line in lines
     ]

@@ -64,8 +64,10 @@ def _half(rows: pd.DataFrame, name: str) -> Claim:
     healthy = rows[(rows["alive_baseline"] >= HEALTHY) & (rows["alive_gated"] >= HEALTHY)]
     groups = _groups(healthy)
     verdict, because = _overall(groups, low, high, name)
-    left_out = len(_groups(rows)) - len(groups)
+    unknown = len(_groups(rows[rows[["alive_baseline", "alive_gated"]].isna().any(axis=1)]))
+    left_out = len(_groups(rows)) - len(groups) - unknown
     because += f"; {left_out} left out for dead features" if left_out else ""
+    because += f"; {unknown} left out, where the share of alive features is unknown" if unknown else ""
     return Claim(
         "Gated needs about half the active features.", verdict, because,
         f"At a site where both arms have {HEALTHY:.0%} of their features alive: supported if the 95 % interval of the "

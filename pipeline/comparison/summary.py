@@ -1,5 +1,6 @@
 """The comparison in words: lines for the screen, and summary.md."""
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import pandas as pd
 
 from pipeline.comparison import claims
 from pipeline.comparison.compare import Panel
+from pipeline.comparison.words import explained
 from pipeline.frontier import PANEL
 
 METHOD = """\
@@ -40,8 +42,15 @@ def _headline(rows: pd.DataFrame, ratios: pd.DataFrame) -> tuple[str, str]:
     once = rows[rows["comparison"] == row["comparison"]]
     noises = "; ".join(_noise({str(key): value for key, value in noise.items()}) for noise in once.to_dict("records"))
     between = f"loss recovered {row['fidelity_low']:.3f} to {row['fidelity_high']:.3f}"
-    alive = f"alive {row['alive_baseline']:.0%} / {row['alive_gated']:.0%}"
-    return where, f"{row['ratio_median']:.2f} ({noises}), {between}, {alive}"
+    return where, f"{row['ratio_median']:.2f} ({noises}), {between}{_alive(row)}"
+
+
+def _alive(row: Mapping[str, Any]) -> str:
+    """Shares of alive features of both arms, where they are known."""
+    shares = [row["alive_baseline"], row["alive_gated"]]
+    if all(map(pd.isna, shares)):
+        return ""
+    return ", alive " + " / ".join("unknown" if pd.isna(share) else f"{share:.0%}" for share in shares)
 
 
 def _noise(row: Mapping[str, Any]) -> str:
@@ -87,13 +96,15 @@ def summary(
         further: paragraphs of Markdown on what else was compared.
     """
     lacking = [f"{row.status}: {row.run}: {row.reason}" for row in absent(runs).itertuples()]
+    ratios_said, gaps = bullets(ratio_lines(ratios)), bullets(not_compared(panels, runs))
     parts = [
-        f"# {sweep}", status_line(runs), "## L0 of the baseline over L0 of gated", METHOD,
-        bullets(ratio_lines(ratios)) or "There is nothing to compare yet.",
+        f"# {_plain(sweep)}", status_line(runs), "## L0 of the baseline over L0 of gated", METHOD,
+        _plain(ratios_said) or "There is nothing to compare yet.",
+        *([_plain(bullets([f"{word}: {said}" for word, said in explained([ratios_said])]))] if ratios_said else []),
         "## The paper's claims", "\n".join(claims.lines(claims.claims(ratios, points))),
         *further,
-        "## Not compared", bullets(not_compared(panels, runs)) or "Everything that is finished was compared.",
-        "## Failed or missing", bullets(lacking) or "None.",
+        "## Not compared", _plain(gaps) or "Everything that is finished was compared.",
+        "## Failed or missing", _plain(bullets(lacking)) or "None.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
@@ -107,6 +118,11 @@ def status_line(runs: pd.DataFrame) -> str:
 def absent(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that are failed or missing; `reason` says why."""
     return runs[runs["status"].isin(["failed", "missing"])]
+
+
+def _plain(text: str) -> str:
+    """Names from records and tables as they are: no HTML to whatever shows the Markdown."""
+    return html.escape(text, quote=False)
 
 
 def bullets(lines: Sequence[str]) -> str:

@@ -10,11 +10,14 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
+from pipeline import columns
+from pipeline.figures.labels import Label
 from pipeline.figures.material import Looks
-from pipeline.figures.panels import L0_LABEL, TICK, arm_lines, finish, grid, heading, log_axis, wrapped
-from pipeline.figures.style import RC, REFERENCE, Look
-from pipeline.frontier import as_floats
+from pipeline.figures.panels import L0_LABEL, TICK, arm_lines, common_range, finish, grid, heading, log_axis, wrapped
+from pipeline.figures.style import BAND, PAPER, PRUNED, RC, REFERENCE, Look
+from pipeline.frontier import as_floats, axes_of
 
 MARGIN = 0.06
 """Of an axis' range, on either side."""
@@ -28,17 +31,29 @@ class Measure:
     label: str
     inches: float
     levels: tuple[float, ...] = ()  # lines to compare with, where the axis reaches them
+    band: tuple[float, float] | None = None  # a range to compare with
     reach: tuple[float, ...] = ()  # values that the axis reaches whatever the points are
-    limits: tuple[float, float] | None = None  # the same in every panel
+    meaning: str = ""  # of the levels and the band, for the legend
     log: bool = False  # where all values are above 0
 
 
+@dataclass(frozen=True)
+class Scale:
+    """The y axis of one measure: a range for every panel, by its title, and whether they are one range."""
+
+    log: bool
+    ranges: dict[str, tuple[float, float]]
+    common: bool
+
+
 def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure]) -> Figure:
-    """One panel a site and layer, in it one axis a measure, above each other; a measure that no run has is left out."""
+    """One panel per site and layer, in it one axis per measure, above each other; without measures that no run has."""
     shown = [measure for measure in measures if np.isfinite(as_floats(points[measure.column])).any()]
     layout = grid(points)
+    scales = {measure.column: _scale(layout.panels, measure) for measure in shown}
+    labels: list[Label] = []
     with rc_context(RC):
-        height = sum(measure.inches for measure in shown) + 0.25
+        height = sum(measure.inches for measure in shown) + 0.4
         shrunk = layout.shrunk(height)
         figure = Figure(figsize=(layout.panel_width * layout.columns, height * shrunk * layout.rows + 0.3))
         ratios = [measure.inches for measure in shown] * layout.rows
@@ -49,22 +64,51 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure]) -> Fig
             for place, measure in enumerate(shown):
                 cell = cells[len(shown) * row + place, column]
                 stack.append(figure.add_subplot(cell, sharex=stack[0] if stack else None))
-                _fill(stack[-1], rows, looks, measure)
+                _fill(stack[-1], rows, looks, measure, scales[measure.column], title)
                 if column == 0:
                     stack[-1].set_ylabel(wrapped(measure.label, measure.inches * shrunk))
             stack[0].set_title(title + _hidden(rows))
             _finish_x(stack, rows, layout.panel_width, number + layout.columns >= len(layout.panels))
-        finish(figure, heading(points), _handles(points, looks, shown))
+            labels += _axis_values(stack[0], rows, looks, shown[0].column)
+        differing = [" ".join(m.label.split()).lower() for m in shown if not scales[m.column].common]
+        said = f"\nthe y range differs between panels: {', '.join(differing)}" if differing else ""
+        finish(figure, heading(points) + said, _handles(points, looks, shown, bool(labels)), labels)
     return figure
 
 
-def _fill(axes: Axes, rows: pd.DataFrame, looks: Looks, measure: Measure) -> None:
+def _fill(axes: Axes, rows: pd.DataFrame, looks: Looks, measure: Measure, scale: Scale, title: str) -> None:
     for label, here in rows[rows["l0"] > 0].groupby("arm", sort=False):
         _draw_arm(axes, here, looks[str(label)], measure.column)
-    low, high = _set_y(axes, rows[rows["l0"] > 0], measure)
+    low, high = scale.ranges[title]
+    if scale.log:
+        axes.set_yscale("log")
+        log_axis(axes.yaxis, low, high, int(4 * measure.inches))
+    axes.set_ylim(low, high)
     for level in measure.levels:
         if low < level < high:
             axes.axhline(level, **REFERENCE)
+    if measure.band is not None:
+        axes.axhspan(*measure.band, **BAND)
+
+
+def _axis_values(axes: Axes, rows: pd.DataFrame, looks: Looks, column: str) -> list[Label]:
+    """What each point of the fronts was trained with: lambda, or what the sweep has instead; ends of a front first."""
+    found = []
+    for label, here in rows[rows["on_frontier"] & (rows["l0"] > 0) & rows[column].notna()].groupby("arm", sort=False):
+        axis = axes_of(here)[0]
+        if str(label).split(" (")[0].endswith((PAPER, PRUNED)) or here[axis].isna().all():
+            continue
+        points = here.groupby("point").agg({"l0": _geometric_mean, column: "mean", axis: "first"}).sort_values("l0")
+        order = [0, len(points) - 1, *range(1, len(points) - 1)][: len(points)]
+        for x, y, value in points.iloc[order].itertuples(index=False):
+            if pd.notna(value):
+                words = f"{float(value):g}" if axis == axes_of(rows)[0] else f"{columns.heading(axis)} {float(value):g}"
+                found.append(Label(axes, x, y, words, looks[str(label)].shaded(0.9).colour))
+    return found
+
+
+def _geometric_mean(values: "pd.Series[Any]") -> float:
+    return float(np.exp(np.log(as_floats(values)).mean()))
 
 
 def _draw_arm(axes: Axes, rows: pd.DataFrame, look: Look, y: str) -> None:
@@ -85,16 +129,22 @@ def has_interval(rows: pd.DataFrame, y: str) -> bool:
     return f"{y}_low" in rows and bool(np.isfinite(as_floats(rows[f"{y}_low"])).any())
 
 
-def _set_y(axes: Axes, rows: pd.DataFrame, measure: Measure) -> tuple[float, float]:
-    """Limits that hold every point, and intervals as far as the points' own range beyond them."""
-    if measure.limits is not None:
-        low, high = measure.limits
-        axes.set_ylim(low - MARGIN * (high - low), high + MARGIN * (high - low))
-        axes.set_yticks([low, (low + high) / 2, high])
-        return low, high
+def _scale(panels: Sequence[tuple[str, pd.DataFrame]], measure: Measure) -> Scale:
+    """One range for all panels where each fills enough of it, else one for each."""
+    values = np.concatenate([as_floats(rows.loc[rows["l0"] > 0, measure.column]) for _, rows in panels])
+    values = values[np.isfinite(values)]
+    log = measure.log and len(values) > 0 and bool((values > 0).all())
+    ranges = [_range(rows[rows["l0"] > 0], measure, log) for _, rows in panels]
+    common = common_range(ranges)
+    ends = [common or own for own in ranges]
+    scaled = [(10**low, 10**high) if log else (low, high) for low, high in ends]
+    return Scale(log, dict(zip([title for title, _ in panels], scaled, strict=True)), common is not None)
+
+
+def _range(rows: pd.DataFrame, measure: Measure, log: bool) -> tuple[float, float]:
+    """Limits, or their log10, that hold every point, and intervals as far as the points' own range beyond them."""
     values = as_floats(rows[measure.column])
     values = np.append(values[np.isfinite(values)], measure.reach)
-    log = measure.log and len(values) > 0 and bool((values > 0).all())
     scaled = np.log10(values) if log else values
     low, high = (float(scaled.min()), float(scaled.max())) if len(scaled) else (0.0, 1.0)
     span = high - low or max(abs(high) * 0.1, 0.1)
@@ -103,13 +153,7 @@ def _set_y(axes: Axes, rows: pd.DataFrame, measure: Measure) -> tuple[float, flo
         ends = ends[np.isfinite(ends) & ((ends > 0) | (not log))]
         ends = np.clip(np.log10(ends) if log else ends, low - span, high + span)
         low, high = min(low, *ends), max(high, *ends)
-    low, high = low - MARGIN * span, high + MARGIN * span
-    if log:
-        low, high = 10**low, 10**high
-        axes.set_yscale("log")
-        log_axis(axes.yaxis, low, high, int(4 * measure.inches))
-    axes.set_ylim(low, high)
-    return low, high
+    return low - MARGIN * span, high + MARGIN * span
 
 
 def _finish_x(stack: Sequence[Axes], rows: pd.DataFrame, inches: float, label: bool) -> None:
@@ -132,8 +176,8 @@ def _hidden(rows: pd.DataFrame) -> str:
     return f"\n{hidden} run{'s' if hidden > 1 else ''} with L0 = 0 not shown" if hidden else ""
 
 
-def _handles(points: pd.DataFrame, looks: Looks, shown: Sequence[Measure]) -> list[Line2D]:
-    handles = arm_lines(looks, [*points["arm"].unique()])
+def _handles(points: pd.DataFrame, looks: Looks, shown: Sequence[Measure], labelled: bool) -> list[Line2D | Patch]:
+    handles: list[Line2D | Patch] = [*arm_lines(looks, [*points["arm"].unique()])]
     if not points["on_frontier"].all():
         hollow = Line2D([], [], marker="o", linestyle="none", label="hollow: dominated", color="#555555")
         hollow.set_markerfacecolor("white")
@@ -142,4 +186,11 @@ def _handles(points: pd.DataFrame, looks: Looks, shown: Sequence[Measure]) -> li
         handles.append(
             Line2D([], [], marker="|", markersize=8, linestyle="none", label="95 % interval", color="#555555")
         )
+    if labelled:
+        words = f"numbers at points: {columns.heading(axes_of(points)[0])}"
+        handles.append(Line2D([], [], linestyle="none", label=words))
+    for measure in shown:
+        if measure.meaning:
+            line = {name: REFERENCE[name] for name in ("color", "linewidth", "linestyle")}
+            handles.append(Line2D([], [], label=measure.meaning, **line))
     return handles

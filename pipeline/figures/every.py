@@ -31,8 +31,14 @@ def figures() -> dict[str, FigureModule]:
     return {name: cast(FigureModule, import_module(f"pipeline.figures.{name}")) for name in names}
 
 
+def caption(name: str) -> str:
+    """What a figure shows: the first sentence of its file."""
+    words = " ".join((import_module(f"pipeline.figures.{name}").__doc__ or name).split("\n\n")[0].split())
+    return words.removesuffix(".")
+
+
 def draw_figures(source: Material, folder: Path) -> list[Path]:
-    """Write each figure as .png and .pdf, with its data as .csv beside it; returns the pictures.
+    """Write each figure as .png, .svg and .pdf, with its data as .csv beside it; returns the pictures.
 
     What an earlier call left of a figure for which there is nothing any more goes.
     """
@@ -43,6 +49,6 @@ def draw_figures(source: Material, folder: Path) -> list[Path]:
             write_text(folder / f"{name}.csv", points.to_csv(index=False, lineterminator="\n"))
             pictures += style.save(figure.draw(points, source.looks), folder / name)
         else:
-            for kind in ("png", "pdf", "csv"):
+            for kind in (*style.KINDS, "csv"):
                 (folder / f"{name}.{kind}").unlink(missing_ok=True)
     return pictures

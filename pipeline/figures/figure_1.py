@@ -1,13 +1,13 @@
-"""Loss recovered against L0, one panel a site and layer, as the paper's figures 1, 5, 12 and 13."""
+"""Loss recovered against L0, one panel per site and layer, as the paper's figures 1, 5, 12 and 13."""
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.figures import against_l0
 from pipeline.figures.material import Looks, Material, drawn
+from pipeline.figures.measures import LOSS_RECOVERED
 
-MEASURES = (against_l0.Measure("loss_recovered", "Loss recovered", 1.7, levels=(0.0, 1.0)),)
-"""The lines: zero ablation, and splicing that costs nothing."""
+MEASURES = (LOSS_RECOVERED,)
 
 
 def data(source: Material) -> pd.DataFrame:

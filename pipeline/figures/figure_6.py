@@ -8,11 +8,9 @@ from matplotlib.figure import Figure
 
 from pipeline.figures import against_l0
 from pipeline.figures.material import Looks, Material, drawn
+from pipeline.figures.measures import ALIVE, GAMMA
 
-MEASURES = (
-    against_l0.Measure("gamma", "Relative reconstruction\nbias gamma", 1.7, levels=(1.0,), reach=(1.0,)),
-    against_l0.Measure("alive_fraction", "Alive\nfraction", 0.8, limits=(0.0, 1.0)),
-)
+MEASURES = (GAMMA, ALIVE)
 
 
 def data(source: Material) -> pd.DataFrame:

@@ -11,10 +11,11 @@ from pipeline.comparison.arms import BASELINE, GATED
 from pipeline.curves import Floats, fronts, read_off
 from pipeline.figures import against_l0
 from pipeline.figures.material import Looks, Material, drawn
+from pipeline.figures.measures import LOSS_RECOVERED
 from pipeline.frontier import PANEL, as_floats, numbered, points
 
 MEASURES = (
-    against_l0.Measure("loss_recovered", "Loss recovered", 1.7, levels=(0.0, 1.0)),
+    LOSS_RECOVERED,
     against_l0.Measure("above_gated", "Difference to gated\nat equal L0", 1.1, levels=(0.0,), reach=(0.0,)),
 )
 

@@ -10,12 +10,10 @@ from matplotlib.figure import Figure
 from pipeline.comparison.arms import BASELINE, GATED
 from pipeline.figures import against_l0
 from pipeline.figures.material import Looks, Material, drawn
+from pipeline.figures.measures import GAMMA, LOSS_RECOVERED
 from pipeline.frontier import PANEL, numbered
 
-MEASURES = (
-    against_l0.Measure("loss_recovered", "Loss recovered", 1.7, levels=(0.0, 1.0)),
-    against_l0.Measure("gamma", "Gamma", 1.1, levels=(1.0,), reach=(1.0,)),
-)
+MEASURES = (LOSS_RECOVERED, GAMMA)
 
 
 def data(source: Material) -> pd.DataFrame:

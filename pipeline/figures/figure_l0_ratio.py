@@ -1,4 +1,4 @@
-"""L0 of the baseline over L0 of gated along loss recovered, with its interval: is it "about half" everywhere?"""
+"""L0 of the baseline over L0 of gated along loss recovered, with its interval: is gated's about half everywhere?"""
 
 from typing import Any
 
@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from pipeline.comparison.claims import ABOUT_HALF
 from pipeline.figures.material import Looks, Material
-from pipeline.figures.panels import finish, grid, heading, log_axis
-from pipeline.figures.style import RC, REFERENCE
+from pipeline.figures.panels import common_range, finish, grid, heading, log_axis
+from pipeline.figures.style import BAND, RC, REFERENCE
 from pipeline.frontier import PANEL, as_floats
 
 LINES: dict[str, dict[str, Any]] = {
@@ -46,44 +47,48 @@ def data(source: Material) -> pd.DataFrame:
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
     layout = grid(points)
+    ranges = [_y_range(rows) for _, rows in layout.panels]
+    common = common_range(ranges)
     with rc_context(RC):
         height = HEIGHT * layout.rows * layout.shrunk(HEIGHT)
         figure = Figure(figsize=(layout.panel_width * layout.columns, height + 0.3))
         for number, (title, rows) in enumerate(layout.panels):
             axes = figure.add_subplot(layout.rows, layout.columns, number + 1)
             axes.set_title(title)
-            _panel(axes, rows)
+            _panel(axes, rows, *(common or ranges[number]))
             if number + layout.columns >= len(layout.panels):
                 axes.set_xlabel("Loss recovered")
             if number % layout.columns == 0:
                 axes.set_ylabel("L0 of baseline /\nL0 of gated")
-        finish(figure, heading(points), _handles(points))
+        said = "" if common else "\nthe y range differs between panels"
+        finish(figure, heading(points) + said, _handles(points))
     return figure
 
 
-def _panel(axes: Axes, rows: pd.DataFrame) -> None:
-    """A line a pair of fronts, with the band of its interval as far as the panel reaches; and a line at 1."""
+def _panel(axes: Axes, rows: pd.DataFrame, low: float, high: float) -> None:
+    """A line per pair of fronts, with the band of its interval as far as the panel reaches; and the claims' limits."""
+    axes.axhspan(*ABOUT_HALF, **BAND)
     for _, pair in rows.groupby(["comparison", *PAIR]):
         line = LINES[pair["comparison"].iloc[0]]
         axes.plot(pair["fidelity"], pair["ratio"], zorder=3, **line)
         ends = (pair["ratio_low"], pair["ratio_high"])
         axes.fill_between(pair["fidelity"], *ends, color=line["color"], alpha=0.18, linewidth=0)
-    _set_y(axes, rows)
+    axes.set_yscale("log")
+    axes.set_ylim(10**low, 10**high)
+    log_axis(axes.yaxis, 10**low, 10**high, 6)
     axes.locator_params(axis="x", nbins=4)
-    axes.axhline(1.0, **REFERENCE)
+    for level in (1.0, *ABOUT_HALF):
+        axes.axhline(level, **REFERENCE)
 
 
-def _set_y(axes: Axes, rows: pd.DataFrame) -> None:
-    """Limits that hold the ratio and 1, and the bands as far as half that range beyond."""
+def _y_range(rows: pd.DataFrame) -> tuple[float, float]:
+    """log10 of limits that hold the ratio and those of the claims, and the bands as far as half that range beyond."""
     ratio = as_floats(rows["ratio"])
     ends = np.concatenate([as_floats(rows[name]) for name in ("ratio_low", "ratio_high")])
-    low, high = min(ratio.min(), 1.0) / 1.1, max(ratio.max(), 1.0) * 1.1
+    low, high = min(ratio.min(), 1.0) / 1.1, max(ratio.max(), ABOUT_HALF[1]) * 1.1
     beyond = (high / low) ** 0.5
     ends = np.clip(ends[np.isfinite(ends)], low / beyond, high * beyond)
-    low, high = min([low, *ends]), max([high, *ends])
-    axes.set_yscale("log")
-    axes.set_ylim(low, high)
-    log_axis(axes.yaxis, low, high, 6)
+    return float(np.log10(min([low, *ends]))), float(np.log10(max([high, *ends])))
 
 
 def _handles(points: pd.DataFrame) -> list[Line2D | Patch]:
@@ -93,4 +98,5 @@ def _handles(points: pd.DataFrame) -> list[Line2D | Patch]:
     ]
     if np.isfinite(as_floats(points["ratio_low"])).any():
         handles.append(Patch(color="#000000", alpha=0.18, linewidth=0, label="95 % interval over documents"))
+    handles.append(Patch(label="claims: {:g} to {:g} is about half".format(*ABOUT_HALF), **BAND))
     return handles

@@ -7,12 +7,14 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from pipeline.figures.material import Looks, Material
 from pipeline.figures.panels import PAGE, arm_lines, finish, log_axis, wrapped
 from pipeline.figures.sample import of_each, sample_heading, spread
-from pipeline.figures.style import RC
+from pipeline.figures.style import BAND, RC
 from pipeline.frontier import as_floats
 
 CURVES = {
@@ -22,6 +24,8 @@ CURVES = {
 WIDTH, HEIGHT = PAGE / 5, 1.4
 ROWS = 100
 """Of a history, at most."""
+RISE = 0.02
+"""Share of the loss from which on it counts as rising."""
 
 
 def data(source: Material) -> pd.DataFrame:
@@ -53,8 +57,34 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
                     axes.set_ylabel(wrapped(str(title), HEIGHT))
                 if row == len(panels) - 1:
                     axes.set_xlabel("Step")
-        finish(figure, sample_heading(points), arm_lines(looks, [*points["arm"].unique()], marked=False))
+        handles: list[Line2D | Patch] = [*arm_lines(looks, [*points["arm"].unique()], marked=False)]
+        handles.append(Patch(label="last fifth of training", **BAND))
+        finish(figure, f"{sample_heading(points)}\n{last_fifth(points)}", handles)
     return figure
+
+
+def last_fifth(points: pd.DataFrame) -> str:
+    """In words: how many runs' loss rises before the last fifth of training, and what that fifth wins."""
+    found = np.array([_rise_and_gain(run) for _, run in points.groupby("run", sort=False)]).reshape(-1, 2)
+    found = found[np.isfinite(found).all(1)]
+    if not len(found):
+        return "too few steps to say when the loss falls"
+    rising = int((found[:, 0] > RISE).sum())
+    change = -float(np.median(found[:, 1]))
+    return (
+        f"loss from the second to the fourth fifth of training: rises over {RISE:.0%} in {rising} of {len(found)} runs"
+        f"\nin the last fifth: {change:+.1%} (median over runs)"
+    )
+
+
+def _rise_and_gain(run: pd.DataFrame) -> tuple[float, float]:
+    """By how much the loss rises from the second fifth to the fourth, and falls from there to the last steps."""
+    step, loss = as_floats(run["step"]) / float(run["step"].max()), as_floats(run["loss"])
+    second, fourth = loss[(step > 0.2) & (step <= 0.4)], loss[(step > 0.6) & (step <= 0.8)]
+    end = loss[step > 0.96]
+    if not (len(second) and len(fourth) and len(end)) or min(second.min(), fourth.min()) <= 0:
+        return np.nan, np.nan
+    return float(fourth.mean() / second.mean() - 1), float(1 - end.mean() / fourth.mean())
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, name: str, looks: Looks) -> None:
@@ -66,6 +96,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, name: str, looks: Looks) -> None:
         look = looks[run["arm"].iloc[0]].shaded(run["shade"].iloc[0])
         curve = np.where(as_floats(run[name]) > 0, as_floats(run[name]), np.nan)
         axes.plot(run["step"], curve, color=look.colour, linestyle=look.dashes, linewidth=0.9)
+    axes.axvspan(0.8 * float(rows["step"].max()), float(rows["step"].max()), **BAND)
     axes.set_yscale("log")
     axes.set_ylim(low, high)
     log_axis(axes.yaxis, low, high, 5)

@@ -1,4 +1,4 @@
-"""What figures are made of: the table of runs, the ratio's curve, and where the records are; and the arms' looks."""
+"""What figures are drawn from: the table of runs, the ratio's curve, and where the records are; and the arms' looks."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.figures.style import PAPER, Look, looks
-from pipeline.frontier import KEY, as_floats, on_frontier, point_numbers
+from pipeline.frontier import KEY, as_floats, axes_of, on_frontier, point_numbers
 
 Looks = dict[str, Look]
 """By an arm's label, in the legend's order."""
@@ -17,7 +17,7 @@ Looks = dict[str, Look]
 
 @dataclass(frozen=True)
 class Material:
-    """Made by `material`.
+    """Built by `material`.
 
     runs: every declared run, with the columns `arm`, `point` (the same number for runs that differ by their seed),
         `on_frontier`, `delta_ce`, and intervals where they were computed.
@@ -86,5 +86,6 @@ def drawn(source: Material, columns: Iterable[str]) -> pd.DataFrame:
     runs = pd.concat([source.runs, source.published], ignore_index=True) if len(source.published) else source.runs
     known = np.isfinite(as_floats(runs["l0"])) & np.any([np.isfinite(as_floats(runs[name])) for name in names], axis=0)
     wanted = [part for name in names for part in (name, f"{name}_low", f"{name}_high") if part in runs]
-    found: pd.DataFrame = runs.loc[known, [*DRAWN, *wanted, "on_frontier"]]
+    axes = [name for name in axes_of(source.runs) if name not in DRAWN]
+    found: pd.DataFrame = runs.loc[known, [*DRAWN, *axes, *wanted, "on_frontier"]]
     return found.sort_values([*KEY, "l0", "run"], ignore_index=True)

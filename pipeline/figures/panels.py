@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
+from pipeline.figures.labels import Label, place
 from pipeline.figures.material import Looks
 from pipeline.frontier import PANEL
 
@@ -51,6 +52,8 @@ class Grid:
 
 STEPS = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 """Of a logarithmic axis' numbers within a decade, densest first."""
+FILLED = 0.35
+"""Of a range that panels share, what each of them must fill."""
 MOST_PIXELS = 30_000
 """Of a picture's height, where hundreds of panels would make it larger than can be drawn."""
 TICK = 0.32
@@ -72,9 +75,13 @@ def grid(data: pd.DataFrame) -> Grid:
 
 
 def titles(keys: Sequence[dict[str, object]], inches: float) -> list[str]:
-    """Site and layer, and then what it takes to tell the panels apart; lines no wider than a panel."""
-    found = [f"{key['site']}, layer {key['layer']}" for key in keys]
-    for part in ("model", "data.name", "evaluation.id"):
+    """Site, layer and model, and then what it takes to tell the panels apart; lines no wider than a panel."""
+    bare = [str(key["model"]).partition("@")[0] for key in keys]
+    revisions = {(name, key["model"]) for name, key in zip(bare, keys, strict=True)}
+    whole = len(revisions) > len(set(bare))  # two revisions of one model
+    models = [str(key["model"]) if whole else name for name, key in zip(bare, keys, strict=True)]
+    found = [f"{key['site']}, layer {key['layer']}\n{model}" for key, model in zip(keys, models, strict=True)]
+    for part in ("data.name", "evaluation.id"):
         if len(set(found)) < len(found) and len({key[part] for key in keys}) > 1:
             found = [f"{title}\n{key[part]}" for title, key in zip(found, keys, strict=True)]
     return [wrapped(title, inches) for title in found]
@@ -100,10 +107,24 @@ def log_axis(axis: Axis, low: float, high: float, room: int) -> None:
 def arm_lines(looks: Looks, labels: Sequence[str], marked: bool = True) -> list[Line2D]:
     """For the legend: a line for each of the arms that a figure shows."""
     return [
-        Line2D([], [], color=look.colour, marker=look.marker if marked else "", linestyle=look.dashes, label=label)
+        Line2D(
+            [], [], color=look.colour, marker=look.marker if marked else "", linestyle=look.dashes, label=shown(label)
+        )
         for label, look in looks.items()
         if label in labels
     ]
+
+
+def shown(label: str) -> str:
+    """A label as a legend takes it, which leaves out those that begin with an underscore."""
+    return f" {label}" if label.startswith("_") else label
+
+
+def common_range(ranges: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
+    """One range for the same axis of all panels; None where some panel would fill too little of it."""
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    fits = all(own[1] - own[0] >= FILLED * (high - low) for own in ranges)
+    return (low, high) if fits else None
 
 
 def heading(data: pd.DataFrame) -> str:
@@ -113,13 +134,14 @@ def heading(data: pd.DataFrame) -> str:
     return ": ".join(names)
 
 
-def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> None:
-    """A heading, and one legend for all panels, below them; then the layout is computed, once."""
+def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch], points: Sequence[Label] = ()) -> None:
+    """A heading, and one legend for all panels, below them; then the layout is computed, once, and points labelled."""
     width = figure.get_figwidth()
-    figure.suptitle(wrapped(title, width), fontsize=8.0, color="#333333")
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
     columns = max(int(width / (0.055 * longest + 0.6)), 1)  # inches that an entry takes
     lines = -(-len(handles) // columns) if handles else 0
+    title = wrapped(title, width)
+    figure.suptitle(title, fontsize=8.0, color="#333333")
     figure.set_figheight(figure.get_figheight() + 0.16 * (lines + title.count("\n")))
     figure.set_dpi(min(figure.dpi, MOST_PIXELS / figure.get_figheight()))
     if handles:
@@ -130,6 +152,7 @@ def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> Non
                 axis.set_label_coords(0, 0)  # else the place of nothing is computed at every drawing
     ConstrainedLayoutEngine(h_pad=0.05, w_pad=0.04).execute(figure)  # inches around each panel
     _align_y_labels(figure)
+    place(figure, points)
 
 
 def _align_y_labels(figure: Figure) -> None:

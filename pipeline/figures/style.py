@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib import colors, rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from pipeline.files import write_bytes
@@ -21,9 +22,12 @@ RC = {
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
     "legend.frameon": False, "lines.linewidth": 1.2, "lines.markersize": 4.0, "axes.formatter.useoffset": False,
     "pdf.fonttype": 42, "figure.dpi": 220, "axes.titley": 1.0,
+    "text.parse_math": False, "svg.fonttype": "path", "svg.hashsalt": "pipeline",
 }  # fmt: skip
 REFERENCE: dict[str, Any] = {"color": "#555555", "linewidth": 0.8, "linestyle": (0, (1, 1.5)), "zorder": 1}
 """A line to compare with, as gamma = 1."""
+BAND: dict[str, Any] = {"color": "#555555", "alpha": 0.1, "linewidth": 0, "zorder": 0.5}
+"""A range to compare with, as gamma within 0.02 of 1."""
 
 
 Dashes = str | tuple[int, tuple[float, ...]]
@@ -100,16 +104,20 @@ def _least_alike(wanted: Look, taken: Sequence[Look]) -> Look:
     return min(choices, key=lambda one: (taken.count(one), colours.count(one.colour), markers.count(one.marker)))
 
 
+KINDS = ("png", "svg", "pdf")
+
+
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write stem.png and stem.pdf, the same bytes for the same figure.
+    """Write stem.png, stem.svg and stem.pdf, the same bytes for the same figure.
 
     By the canvases' own methods: `Figure.savefig` draws everything twice, to compute a layout that is there already.
     """
-    png, pdf = io.BytesIO(), io.BytesIO()
+    png, svg, pdf = io.BytesIO(), io.BytesIO(), io.BytesIO()
     with rc_context(RC):
         FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
         FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})  # last: it leaves 72 dots an inch
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "pdf")]
-    for path, content in zip(paths, (png, pdf), strict=True):
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in KINDS]
+    for path, content in zip(paths, (png, svg, pdf), strict=True):
         write_bytes(path, content.getvalue())
     return paths

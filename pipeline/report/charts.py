@@ -12,6 +12,7 @@ from matplotlib import colors
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
 
+from pipeline.comparison.claims import HEALTHY, SHRUNK, UNBIASED
 from pipeline.figures.material import Looks
 from pipeline.figures.panels import L0_LABEL, grid
 from pipeline.figures.style import RC, Look
@@ -41,8 +42,14 @@ class Measure:
 
 MEASURES = (
     Measure("loss_recovered", "Loss recovered against L0", "Loss recovered", references=(0.0, 1.0), bars=True),
-    Measure("gamma", "Gamma, the relative reconstruction bias, against L0", "Gamma", (1.0,), include=(1.0,)),
-    Measure("dead_fraction", "Dead features against L0", "Dead fraction", include=(0.0,)),
+    Measure(
+        "gamma",
+        "Gamma, the relative reconstruction bias, against L0",
+        "Gamma",
+        (1 - UNBIASED, 1 + UNBIASED, SHRUNK),
+        include=(1.0,),
+    ),
+    Measure("alive_fraction", "Features alive against L0", "Alive fraction", (HEALTHY,), include=(HEALTHY, 1.0)),
 )
 
 

@@ -14,14 +14,16 @@ from markupsafe import Markup
 from pipeline.comparison import pruning, summary
 from pipeline.comparison.claims import claims
 from pipeline.comparison.compare import Panel
+from pipeline.comparison.words import explained
 from pipeline.figures.material import material
 from pipeline.report import charts, comparisons, provenance, table
 from pipeline.report.cells import NOTHING
+from pipeline.report.pictures import pictures
 
 
 @dataclass(frozen=True)
 class Findings:
-    """All that the page is made of; the tables are those that lie beside it as CSV."""
+    """All that the page is built from; the tables are those that lie beside it as CSV."""
 
     name: str  # of the sweep, or of the source
     runs: pd.DataFrame  # with intervals and `on_frontier`
@@ -32,6 +34,7 @@ class Findings:
     folder: Path | None  # of the sweeps; None for points from a table
     commands: Sequence[str]  # that made them, in order
     pruned: Sequence[str] = ()  # lines on what pruning tiny activations changes
+    pictures: Sequence[Path] = ()  # files of the figures
 
 
 def page(findings: Findings, at: Path) -> str:
@@ -54,14 +57,16 @@ def page(findings: Findings, at: Path) -> str:
         name=findings.name, style=style, script=script, policy=policy(style, script), nothing=NOTHING,
         entries=entries, charts=charts.charts(data, findings.points, entries), drawing=charts,
         runs=table.runs_table(runs, len(findings.runs), findings.folder, at), commands=findings.commands,
+        pictures=pictures(findings.pictures), about=", ".join(map(str, findings.runs["model"].dropna().unique()[:3])),
         **_words(findings), **_tables(findings),
     )  # fmt: skip
 
 
 def policy(style: str, script: str) -> str:
-    """A content security policy: this style sheet and this script, and nothing from anywhere."""
+    """A content security policy: this style sheet, this script, pictures inside the page, and nothing from anywhere."""
     return (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 
@@ -73,7 +78,8 @@ def _words(findings: Findings) -> dict[str, object]:
     """What summary.md says too, by the same functions."""
     return {
         "status": summary.status_line(findings.runs), "method": summary.METHOD,
-        "headlines": summary.headlines(findings.ratios), "claims": claims(findings.ratios, findings.points),
+        "headlines": summary.headlines(findings.ratios), "explained": explained(summary.ratio_lines(findings.ratios)),
+        "claims": claims(findings.ratios, findings.points),
         "pruned": findings.pruned, "pruning_method": pruning.METHOD,
         "not_compared": summary.not_compared(findings.compared, findings.runs),
     }  # fmt: skip

@@ -11,8 +11,9 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from pipeline.columns import FORMS, heading
 from pipeline.comparison.arms import training_flops
-from pipeline.frontier import ARM, KEY, SETTING_PREFIXES, as_floats
+from pipeline.frontier import ARM, KEY, SETTING_PREFIXES, as_floats, axes_of
 from pipeline.report import cells
 
 RUNS_SHOWN = 2000
@@ -44,17 +45,11 @@ class Table:
         return [list(row) for row in zip(*sides, strict=True)]
 
 
-MEASURED: tuple[tuple[str, str, str], ...] = (
-    ("l0", "L0", "{:.2f}"),
-    ("loss_recovered", "loss recovered", "{:.4f}"),
-    ("loss_recovered_mean_ablation", "by mean ablation", "{:.4f}"),
-    ("ce_sae", "CE, nats", "{:.4f}"),
-    ("delta_ce", "CE added, nats", "{:.5f}"),
-    ("gamma", "gamma", "{:.3f}"),
-    ("dead_fraction", "dead, %", "{:.2f}"),
-    ("fvu", "FVU", "{:.4f}"),
-)
-"""Columns of the table of runs: name in runs.csv, heading, format."""
+MEASURED = (
+    "l0", "loss_recovered", "loss_recovered_mean_ablation", "ce_sae", "delta_ce", "gamma", "alive_fraction", "fvu",
+)  # fmt: skip
+"""Columns of runs.csv in the table of runs."""
+UNITS = {"ce_sae": ", nats", "delta_ce": ", nats"}
 COST: tuple[tuple[str, str, str], ...] = (
     ("seconds", "training, s", "{:.1f}"),
     ("rate", "tokens/s", "{:.0f}"),
@@ -79,14 +74,13 @@ def runs_table(runs: pd.DataFrame, declared: int, folder: Path | None, page: Pat
         page: the folder of the page, for links to the runs.
     """
     cost = costs(runs)
-    percent = runs.assign(dead_fraction=100 * as_floats(runs["dead_fraction"]))
-    columns = [plain(runs, name, heading) for name, heading in _settings(runs).items()]
-    columns += [Column("status", texts(runs["status"]), ""), Column("on the front", _front(runs), "")]
-    for name, heading, form in MEASURED:
-        columns.append(Column(heading, texts(percent[name], form)))
+    columns = [plain(runs, name, words) for name, words in _settings(runs).items()]
+    columns += [Column("status", texts(runs["status"]), ""), Column(heading("on_frontier"), _front(runs), "")]
+    for name in MEASURED:
+        columns.append(Column(heading(name) + UNITS.get(name, ""), texts(runs[name], FORMS.get(name, "{:.6g}"))))
         if name == "loss_recovered":
-            columns.append(_interval(runs, name, form))
-    columns += [Column(heading, texts(cost[name], form)) for name, heading, form in COST]
+            columns.append(_interval(runs, name, FORMS[name]))
+    columns += [Column(words, texts(cost[name], form)) for name, words, form in COST]
     return Table("runs", [*columns, _folders(runs, folder, page)], declared - len(runs))
 
 
@@ -103,23 +97,22 @@ def costs(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _settings(runs: pd.DataFrame) -> dict[str, str]:
     """Columns that tell the runs apart, with their headings."""
-    usual = {"site": "site", "layer": "layer", "architecture": "architecture", "d_sae": "width"}
+    usual = ["site", "layer", "architecture", "d_sae", *axes_of(runs), "seed"]
     last = [name.rpartition(".")[2] for name in varying(runs)]
     short = {name: word if last.count(word) == 1 else name for name, word in zip(varying(runs), last, strict=True)}
-    further = {"sparsity_coefficient": "lambda", "seed": "seed"} | short
-    return {name: name for name in several(runs)} | usual | further
+    return {name: name for name in several(runs)} | {name: heading(name) for name in usual} | short
 
 
 def varying(runs: pd.DataFrame) -> list[str]:
     """Settings that differ among the runs that have them, besides those that every table shows."""
     names = [name for name in map(str, runs) if name.startswith(SETTING_PREFIXES) and name not in KEY]
-    return [name for name in names if name not in {"model.layer", "site.hook"} and runs[name].nunique() > 1]
+    return [name for name in names if name not in {"site.hook", "architecture.expansion"} and runs[name].nunique() > 1]
 
 
-def plain(rows: pd.DataFrame, name: str, heading: str, form: str = "{:.6g}") -> Column:
+def plain(rows: pd.DataFrame, name: str, words: str, form: str = "{:.6g}") -> Column:
     """A column as it stands."""
     is_number = pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name])
-    return Column(heading, texts(rows[name], form), "number" if is_number else "")
+    return Column(words, texts(rows[name], form), "number" if is_number else "")
 
 
 def texts(column: "pd.Series[Any]", form: str = "{:.6g}") -> list[str]:
@@ -161,10 +154,10 @@ def cost_table(runs: pd.DataFrame) -> Table:
                      "memory": group["memory"].max()})  # fmt: skip
     table = pd.DataFrame(rows, columns=[*KEY, "runs", "seconds", "sum", "rate", "flops", "memory"])
     names = [*several(table), "site", "layer", *ARM]
-    columns = [plain(table, name, "width" if name == "d_sae" else name) for name in names]
+    columns = [plain(table, name, heading(name)) for name in names]
     columns.append(Column("runs", texts(table["runs"])))
-    for name, heading, form in COST:
-        columns.append(Column({"memory": "most memory, GB"}.get(name, f"{heading}, median"), texts(table[name], form)))
+    for name, words, form in COST:
+        columns.append(Column({"memory": "most memory, GB"}.get(name, f"{words}, median"), texts(table[name], form)))
         if name == "seconds":
             columns.append(Column("training in all, h", texts(table["sum"], "{:.3f}")))
     return capped("cost", columns)

@@ -1,0 +1,122 @@
+"""Small numbers beside points: placed once the layout is fixed, where nothing else is; without room, left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
+
+from pipeline.curves import Floats
+
+SIZE = 6.0
+"""Of the font, points."""
+MARKER = 5.0
+"""Width and height that a marker takes, points."""
+GAP = 1.0
+DIRECTIONS = ((0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0))
+STEPS = (1.0, 1.5)
+"""How far out each direction is tried, in distances at which the words clear the marker."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """Words for the point at (x, y) of some axes, in data coordinates."""
+
+    axes: Axes
+    x: float
+    y: float
+    words: str
+    colour: str
+
+
+def place(figure: Figure, wanted: Sequence[Label]) -> None:
+    """Write each label that has a free place beside its point: clear of markers, lines, intervals and other labels."""
+    for axes in dict.fromkeys(label.axes for label in wanted):
+        _place_on(axes, [label for label in wanted if label.axes is axes], figure.dpi / 72)
+
+
+def _place_on(axes: Axes, wanted: Sequence[Label], scale: float) -> None:
+    """The labels of one panel; boxes are left, bottom, right, top in points from the corner of the axes."""
+    corner = np.array([axes.bbox.x0, axes.bbox.y0])
+    inside = np.array([0, 0, axes.bbox.width / scale, axes.bbox.height / scale])
+    taken, levels = _drawn(axes, corner, scale), _levels(axes, corner, scale)
+    for label in wanted:
+        at = (axes.transData.transform((label.x, label.y)) - corner) / scale
+        free = [
+            (step, bool(_cross(box, levels).any()), box, offset)
+            for step, box, offset in _choices(at, _size(label.words))
+            if (box[:2] >= inside[:2]).all() and (box[2:] <= inside[2:]).all() and not _cross(box, taken).any()
+        ]
+        if not free:
+            continue
+        *_, box, offset = min(free, key=lambda choice: choice[:2])  # near, then clear of the lines to compare with
+        taken = np.concatenate([taken, box[None]])
+        axes.annotate(
+            label.words, (label.x, label.y), offset, textcoords="offset points", ha="center", va="center",
+            fontsize=SIZE, color=label.colour, zorder=4,
+        )  # fmt: skip
+
+
+def _size(words: str) -> Floats:
+    box = TextPath((0, 0), words, size=SIZE).get_extents()
+    size: Floats = np.array([box.width + 2 * GAP, SIZE + GAP])
+    return size
+
+
+def _choices(at: Floats, size: Floats) -> list[tuple[float, Floats, tuple[float, float]]]:
+    """Boxes of this size about a point, each after its step and before how far its middle lies from the point."""
+    found = []
+    for step in STEPS:
+        for x, y in DIRECTIONS:
+            away = step * (MARKER + size) / 2 * np.array([x, y])
+            middle = at + away
+            found.append(
+                (step, np.concatenate([middle - size / 2, middle + size / 2]), (float(away[0]), float(away[1])))
+            )
+    return found
+
+
+def _drawn(axes: Axes, corner: Floats, scale: float) -> Floats:
+    """[boxes, 4] of the markers, and of short pieces of the lines and intervals."""
+    boxes = [np.empty((0, 4))]
+    paths = [
+        (line.get_xydata(), line.get_marker() not in {"", "None", None})
+        for line in axes.lines
+        if line.get_transform() == axes.transData
+    ]
+    segments = [(segment, False) for bars in axes.collections for segment in getattr(bars, "get_segments", list)()]
+    for data, marked in [*paths, *segments]:
+        places = (axes.transData.transform(np.asarray(data, dtype=float)) - corner) / scale
+        places = places[np.isfinite(places).all(1)]
+        half = MARKER / 2 if marked else 0.5
+        between = places if marked else _along(places)
+        boxes.append(np.hstack([between - half, between + half]))
+    return np.concatenate(boxes)
+
+
+def _levels(axes: Axes, corner: Floats, scale: float) -> Floats:
+    """[boxes, 4] of the lines to compare with, across the axes: words cross them only where they must."""
+    heights = [line.get_ydata()[0] for line in axes.lines if line.get_transform() != axes.transData]
+    places = np.array([(axes.transData.transform((1.0, float(y)))[1] - corner[1]) / scale for y in heights])
+    left, right = np.full(len(places), -np.inf), np.full(len(places), np.inf)
+    return np.stack([left, places - 0.5, right, places + 0.5], axis=1)
+
+
+def _along(places: Floats) -> Floats:
+    """Points every two or so along a line."""
+    pieces = [places[:1]]
+    for start, end in pairwise(places):
+        count = int(min(np.hypot(*(end - start)) / 2, 500)) + 2
+        pieces.append(start + (end - start) * np.linspace(0, 1, count)[:, None])
+    return np.concatenate(pieces)
+
+
+def _cross(box: Floats, others: Floats) -> npt.NDArray[np.bool_]:
+    crossing: npt.NDArray[np.bool_] = (
+        (box[0] < others[:, 2]) & (others[:, 0] < box[2]) & (box[1] < others[:, 3]) & (others[:, 1] < box[3])
+    )
+    return crossing
