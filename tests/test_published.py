@@ -8,8 +8,8 @@ import pytest
 from pipeline import plot_pareto
 from pipeline.errors import UserError
 from pipeline.evaluation.metrics import loss_recovered
-from pipeline.paper_ratios import TABLES, document
-from pipeline.places import BASE
+from pipeline.paper_ratios import document
+from pipeline.places import BASE, PAPER_TABLE
 from pipeline.published import read_source
 
 HEADER = "arch,model,site,layer,lam,l0,loss_recovered,width,alive,gamma,note"
@@ -89,7 +89,7 @@ def test_the_command_writes_results_named_by_the_file(tmp_path: Path, capsys: py
 
 
 def test_the_papers_rows_agree_with_equation_5() -> None:
-    runs = read_source(TABLES).runs
+    runs = read_source(PAPER_TABLE).runs
     assert len(runs) == 277
     for row in runs.itertuples():
         expected = loss_recovered(row.ce_clean, row.ce_sae, row.ce_zero)
