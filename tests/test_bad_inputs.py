@@ -5,7 +5,7 @@ import sys
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from pipeline import launch
+from pipeline import launch, plot_pareto, status
 from pipeline.run import main
 from tests.test_command_line import SMALL
 
@@ -92,3 +92,22 @@ def test_one_line_before_anything_is_written_or_loaded(tiny_model, tiny_text, tm
         assert said.err.startswith("error: ") and said.err.count("\n") == 1, (line, said.err)
         assert named.replace("/FOLDER", str(tmp_path)) in said.err, (line, said.err)
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["sweeps"]
+
+
+def test_names_that_the_small_commands_join_to_a_path(tmp_path, capsys):
+    """A sweep is one on disk, and a table gives its results its own name: both within their folders."""
+    sweep = tmp_path / "sweeps" / "smoke"
+    sweep.mkdir(parents=True)
+    (sweep / "manifest.json").write_text("{}")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "manifest.json").write_text("{}")
+    (tmp_path / "...csv").write_text("arch,model,site,layer,lam,l0,loss_recovered\n")
+    before = sorted(tmp_path.rglob("*"))
+    places = [f"sweeps_dir={tmp_path}/sweeps"]
+    results = [*places, f"results_dir={tmp_path}/results"]
+    for name in ("../x", f"{tmp_path}/x", "..", ".", "runs", "smoke/"):
+        assert status.main([*places, f"sweep={name}"]) == plot_pareto.main([*results, f"sweep={name}"]) == 2
+        assert [line[: len(name) + 13] for line in capsys.readouterr().err.splitlines()] == [f"error: sweep={name}"] * 2
+    assert plot_pareto.main([*results, f"source={tmp_path}/...csv"]) == 2
+    assert "another name" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before

@@ -4,17 +4,18 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from pipeline.accepted import LARGEST
 from pipeline.checked import parts, type_hints
 from pipeline.cli import CONF, announce_plugins
 from pipeline.errors import UserError
-from pipeline.from_hydra import checked_job, launcher_options, top_level
+from pipeline.from_hydra import checked_job, from_hydra, launcher_options, top_level
 from pipeline.launching.options import LAUNCHERS
 from pipeline.sae.registry import config_class
 
@@ -210,3 +211,53 @@ def test_limits_are_where_they_should_be(tree, key, accepted, refused):
         assert not is_refused(tree, key, value), (key, value)
     for value in refused:
         assert is_refused(tree, key, value), (key, value)
+
+
+def test_a_path_below_home_is_there(tree):
+    """No shell replaces a ~ after an equals sign."""
+    for given, expected in (("~/x", str(Path.home() / "x")), ("~nobody-of-that-name/x", "~nobody-of-that-name/x")):
+        assert checked_job(with_value(tree, "execution.sweeps_dir", given)).execution.sweeps_dir == expected
+
+
+def test_text_that_is_a_number_is_one(tree):
+    """As environment variables are: `execution.threads=${oc.env:THREADS}`."""
+    assert checked_job(with_value(tree, "execution.threads", "8")).execution.threads == 8
+    assert checked_job(with_value(tree, "train.lr", "1e-3")).run.train.lr == 1e-3
+
+
+def test_numbers_have_their_types(tree):
+    """A whole lambda is a float: the run's identity and name do not depend on how it was written."""
+    job = checked_job(with_value(tree, "sparsity_coefficient", 2))
+    assert isinstance(job.run.sparsity_coefficient, float) and isinstance(job.run.architecture.expansion, float)
+
+
+def test_a_missing_value_and_a_near_miss_say_what_is_right(tree):
+    with pytest.raises(UserError, match=r"^train\.steps has no value"):
+        checked_job(with_value(tree, "train.steps", "???"))
+    del (without := copy.deepcopy(tree))["train"]["lr"]
+    with pytest.raises(UserError, match=r"^train\.lr has no value"):
+        checked_job(without)
+    with pytest.raises(UserError, match=r"^train\.resample\.windw is no setting; did you mean window\?"):
+        checked_job(with_value(tree, "train.resample.windw", 3))
+    with pytest.raises(UserError, match="did you mean float32"):
+        checked_job(with_value(tree, "train.precision", "floar32"))
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def test_every_file_of_conf_is_accepted():
+    groups = ("model", "site", "architecture", "data", "train", "eval", "tracker", "hydra/launcher")
+    columns = [[f"{group}={name}" for name in choices(group)] for group in groups]
+    rows = [[column[min(i, len(column) - 1)] for column in columns] for i in range(max(map(len, columns)))]
+    rows += [[f"sweep={name}"] for name in choices("sweep")]
+    announce_plugins()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for row in rows:
+            paths = [f"{word.split('=')[0]}.path=x" for word in row if word in ("model=local", "data=files")]
+            cfg = compose("config", [*row, *paths], return_hydra_config=True)
+            launcher_options(cfg.hydra.launcher)
+            with open_dict(cfg):
+                del cfg["hydra"]
+            from_hydra(cfg)
