@@ -60,7 +60,7 @@ class Form:
 
     pattern: str
     words: str
-    complaint = "is not accepted"
+    complaint: str
 
     def holds(self, value: Any) -> bool:
         return re.fullmatch(self.pattern, value, re.ASCII) is not None
@@ -74,7 +74,7 @@ class Line:
     """One line of text, not empty."""
 
     at_most: int = 1000
-    complaint = "is not accepted"
+    complaint = "is not one line of text"
 
     def holds(self, value: Any) -> bool:
         return 0 < len(value) <= self.at_most and not any(map(is_control, value))
@@ -107,7 +107,7 @@ class PathLike:
 class Scalar:
     """One value of any type, as for an option of another program."""
 
-    complaint = "is not accepted"
+    complaint = "is not one value"
 
     def holds(self, value: Any) -> bool:
         if isinstance(value, str):
@@ -140,6 +140,7 @@ def is_control(character: str) -> bool:
 NAME = Form(
     r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}",
     "1 to 100 of the letters a-z and A-Z, digits, dots, hyphens and underscores, not beginning with . or -",
+    "is not a name",
 )
 """Whatever becomes part of a path."""
 

@@ -18,8 +18,9 @@ NO_VALUE = "???"
 """What OmegaConf writes where a value must be given."""
 TYPES: dict[Any, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false", list: "a list"}
 
+LONGEST_SHOWN = 160
 _brief = reprlib.Repr()
-_brief.maxstring = _brief.maxother = _brief.maxlong = 80
+_brief.maxstring = _brief.maxother = _brief.maxlong = LONGEST_SHOWN
 
 
 def checked(value: Any, hint: Any, key: str) -> Any:
@@ -29,7 +30,7 @@ def checked(value: Any, hint: Any, key: str) -> Any:
         value: what `OmegaConf.to_container` or `json.loads` gives.
         hint: a dataclass, int, float, str, bool, Literal, list, dict, Any, a union of one of them with None; each
             perhaps Annotated with rules (`pipeline.accepted`).
-        key: the value's name, for errors.
+        key: the setting's name, for errors.
 
     Raises:
         UserError: in one line that names the key and says what is accepted.
@@ -111,8 +112,8 @@ def show(value: Any) -> str:
     """A value as it was given, in part where it is long, and on one line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str) and value and len(value) <= _brief.maxstring and not any(map(is_control, value)):
-        return value
+    if isinstance(value, str) and value and not any(map(is_control, value)):
+        return value if len(value) <= LONGEST_SHOWN else f"{value[:60]}... ({len(value)} characters)"
     try:
         return _brief.repr(value)
     except ValueError:  # Python writes no whole number of more than 4300 digits

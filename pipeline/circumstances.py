@@ -28,7 +28,7 @@ def _check_free_for_a_folder(path: Path) -> None:
         except OSError as error:  # no permission to look
             raise UserError(f"execution.sweeps_dir: {part} cannot be used ({error.strerror})") from error
         if in_the_way:
-            raise UserError(f"execution.sweeps_dir: {part} is not a folder, and {path} is expected to be one")
+            raise UserError(f"execution.sweeps_dir: {part} is not a folder, which {path} needs")
 
 
 def _check_writable(folder: Path) -> None:

@@ -26,6 +26,9 @@ from pipeline.accepted import (
     Text,
 )
 
+HOOK = Form(r"[\w.]*\{layer\}[\w.]*", "a hook's name with {layer} once, as blocks.{layer}.hook_mlp_out", "is no hook")
+DEVICE = Form(r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda, or one GPU as cuda:1", "is unknown")
+
 
 @dataclass(frozen=True)
 class ModelShape:
@@ -59,7 +62,7 @@ class SiteConfig:
     """A place in each layer; `hook` holds {layer}."""
 
     name: Name = MISSING
-    hook: Annotated[str, Form(r"[\w.]*\{layer\}[\w.]*", "a hook's name that holds {layer} once")] = MISSING
+    hook: Annotated[str, HOOK] = MISSING
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ class EvalConfig:
 class Execution:
     """How and where runs execute; no part of their identity."""
 
-    device: Annotated[str, Form(r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda, or one GPU as cuda:1")] = "auto"
+    device: Annotated[str, DEVICE] = "auto"
     threads: AtOnce | None = None  # default: the cores this process may use
     checkpoint_seconds: Annotated[float, Range(at_least=0, at_most=1e9)] = 60.0  # 0: after each block
     history_every: Count = 50  # steps between rows of history.csv

@@ -36,7 +36,7 @@ def top_level() -> dict[str, Any]:
 
 
 def from_hydra(cfg: DictConfig) -> Job:
-    """Check the composed configuration and turn it into dataclasses.
+    """The composed configuration, checked.
 
     Raises:
         UserError: a key is unknown or missing, a value is not accepted, or settings exclude each other.
@@ -45,6 +45,11 @@ def from_hydra(cfg: DictConfig) -> Job:
         tree: Any = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key or 'the configuration'}: {str(error).splitlines()[0]}") from error
+    return checked_job(tree)
+
+
+def checked_job(tree: Mapping[str, Any]) -> Job:
+    """As `from_hydra`, of plain dictionaries, lists and values: what a pack's file holds."""
     hints = top_level()
     refuse_unknown(tree, hints)
     optional = {field.name for field in fields(Job) if has_default(field)}
@@ -65,23 +70,31 @@ def _value(tree: Mapping[str, Any], key: str, hint: Any) -> Any:
     value = tree.get(key, NO_VALUE)
     if key == "architecture":
         return architecture(value)
-    return _shared(json.dumps(value), hint, key) if isinstance(value, dict) else checked(value, hint, key)
+    return _shared(value, hint, key) if isinstance(value, dict) else checked(value, hint, key)
+
+
+def _shared(section: dict[str, Any], hint: Any, key: str) -> Any:
+    """The section, checked; runs with the same one share it."""
+    try:
+        text = json.dumps(section)
+    except (TypeError, ValueError):  # a number of thousands of digits, a key that is no text: an error will name it
+        return checked(section, hint, key)
+    return _read(text, hint, key)
 
 
 @lru_cache(maxsize=1024)
-def _shared(text: str, hint: Any, key: str) -> Any:
-    """A section; runs with the same one share it."""
+def _read(text: str, hint: Any, key: str) -> Any:
     return checked(json.loads(text), hint, key)
 
 
 def architecture(value: Any) -> Any:
     """The section as the dataclass that `architecture.name` registered."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise UserError(f"architecture={show(value)} is not a section; expected its name and its keys")
     name = checked(value.get("name", NO_VALUE), Name, "architecture.name")
     from pipeline.sae.registry import config_class  # imports torch: not before everything else is right
 
-    return _shared(json.dumps(value), config_class(name), "architecture")
+    return _shared(value, config_class(name), "architecture")
 
 
 def check(run: RunConfig) -> None:

@@ -78,6 +78,10 @@ def parse(arguments: Sequence[str]) -> Options:
         raise UserError("percent= is for source=: records hold fractions")
     percent = true_or_false("percent", given.get("percent", "false"))
     source, family = (Path(given[name]) if name in given else None for name in ("source", "family"))
+    if source is not None and source.stem in {"", ".", ".."}:
+        raise UserError(
+            f"source={source}: its results would lie outside of a folder of their own; give it another name"
+        )
     return Options(given.get("sweep"), source, family, percent, replicates, sweeps_dir, results_dir)
 
 

@@ -3,86 +3,111 @@
 import sys
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 
+from pipeline import launch, plot_pareto, status
+from pipeline.run import main
 from tests.test_command_line import SMALL
 
 LONG = "a" * 1000
-ONE = [
-    ("train.beta1=1", "train.beta1=1"),
-    ("train.beta2=nan", "train.beta2=nan"),
-    ("execution.checkpoint_seconds=-1", "execution.checkpoint_seconds=-1"),
-    ("train.encoder_norm=inf", "train.encoder_norm=inf"),
-    ("train.epsilon=-1", "train.epsilon=-1"),
-    ("train.steps=100000000000000000000", "train.steps=100000000000000000000"),
-    ("architecture.expansion=nan", "architecture.expansion=nan"),
-    ("sparsity_coefficient=inf", "sparsity_coefficient=inf"),
-    ("data.evaluation_fraction=1", "data.evaluation_fraction=1"),
-    ("execution.history_every=-1", "execution.history_every=-1"),
-    ("execution.threads=0", "execution.threads=0"),
+NUMBERS = (
+    "train.beta1=1", "train.beta2=nan", "train.encoder_norm=inf", "train.epsilon=-1", "train.lr=nan",
+    "train.sparsity_warmup=-5", "train.lr_warmup=-5", "train.lr_decay=1000", "train.steps=100000000000000000000",
+    "architecture.expansion=inf", "architecture.expansion=nan", "sparsity_coefficient=inf",
+    "data.evaluation_fraction=0", "data.evaluation_fraction=1", "data.evaluation_fraction=nan", "seed=-1",
+    "seed=99999999999999999999999", "execution.checkpoint_seconds=-1", "execution.history_every=-1",
+    "execution.threads=0", "hydra.launcher.poll_seconds=-1", "hydra.launcher.poll_seconds=nan",
+    "hydra.launcher.slots=0", "hydra.launcher.runs_per_pack=0", "train.resample.steps=[500]",
+)  # fmt: skip
+"""A line names the key and the value as they are here."""
+CASES = [
+    *((word, word) for word in NUMBERS),
+    ("train.resample.steps=[-5]", "train.resample.steps[0]=-5"),
+    ("train.resample.inputs=0 train.resample.steps=[10]", "train.resample.inputs=0"),
+    ("train.resample.inputs=301 train.resample.steps=[10]", "train.resample.inputs=301"),
+    ("train.resample.lr_factor=nan train.resample.steps=[10]", "train.resample.lr_factor=nan"),
     ("model.name=''", "model.name=''"),
-    (f"model.name={LONG}", "model.name="),
+    (f"model.name={LONG}", "model.name=aaaa"),
+    (f"model.name={LONG[:100]} site.name={LONG[:100]}", f"model.name={LONG[:100]}, site.name={LONG[:100]}"),
     ("model.name=../../../evil", "model.name=../../../evil"),
+    ("model.name=/FOLDER/x", "model.name=/FOLDER/x"),
+    ("site.name=../../evil", "site.name=../../evil"),
     ("site.name='[/x]'", "site.name=[/x]"),
-    ("train.sparsity_warmup=-5", "train.sparsity_warmup=-5"),
-    ("train.lr_decay=1000", "train.lr_decay=1000"),
-    ("plan=maybe", "plan=maybe"),
-    ("plan=[1]", "plan=[1]"),
-    ("plan=2", "plan=2"),
-    ("+foo=1", "foo"),
-    ("+train.stepz=1", "train.stepz"),
-    ("++train=5", "train=5"),
-    ("++data=null", "data=null"),
-    ("hydra.launcher.poll_seconds=nan", "hydra.launcher.poll_seconds=nan"),
-    ("hydra.launcher.slots=0", "hydra.launcher.slots=0"),
-    ("train.resample.steps=[500]", "train.resample.steps=[500]"),
-    ("train.resample.lr_factor=nan", "train.resample.lr_factor=nan"),
-    ("seed=99999999999999999999999", "seed=99999999999999999999999"),
-    ("seed=-1", "seed=-1"),
     ("sweep_name=..", "sweep_name=.."),
     ("sweep_name=../../x", "sweep_name=../../x"),
-    ("sweep_name=/tmp/x", "sweep_name=/tmp/x"),
+    ("sweep_name=/FOLDER/x", "sweep_name=/FOLDER/x"),
     ("sweep_name=runs/../../y", "sweep_name=runs/../../y"),
-    ("sweep_name=Shared", "sweep_name=Shared"),
-    (f"sweep_name={LONG}", "sweep_name="),
+    ("sweep_name=runs", "sweep_name=runs is reserved"),
+    (f"sweep_name={LONG}", "sweep_name=aaaa"),
     ("execution.sweeps_dir=", "execution.sweeps_dir=''"),
-    ("execution.sweeps_dir=/etc/hostname", "/etc/hostname"),
-    ("execution.sweeps_dir=/proc/x", "/proc/x"),
-    (f"execution.sweeps_dir=/tmp/{LONG}", "execution.sweeps_dir="),
+    ("execution.sweeps_dir=''", "execution.sweeps_dir=''"),
+    ("execution.sweeps_dir=/etc/hostname", "/etc/hostname is not a folder"),
+    ("execution.sweeps_dir=/etc/hostname/x", "/etc/hostname is not a folder"),
+    ("execution.sweeps_dir=/proc/x", "execution.sweeps_dir=/proc/x"),
+    (f"execution.sweeps_dir=/FOLDER/{LONG}", "execution.sweeps_dir=/tmp"),
+    ("site.hook='blocks.{layer.__class__}.hook_mlp_out'", "site.hook=blocks.{layer.__class__}.hook_mlp_out"),
+    ("plan=maybe", "plan=maybe is not true or false"),
+    ("plan=[1]", "plan=[1] is not true or false"),
+    ("plan=2", "plan=2 is not true or false"),
+    ("+foo=1", "foo is no setting"),
+    ("+train.stepz=1", "train.stepz is no setting; did you mean steps?"),
+    ("execution.threads=1.5", "execution.threads=1.5 is not a whole number"),
     ("tracker=wandb", "pip install wandb"),
-    ("site.hook='{layer.__class__}'", "site.hook={layer.__class__}"),
+    ("-m hydra/launcher=slurm_cpu hydra.launcher.array_parallelism=0", "hydra.launcher.array_parallelism=0"),
+    ("-m hydra/launcher=slurm_cpu hydra.launcher.cpus_per_task=0", "hydra.launcher.cpus_per_task=0"),
+    ("-m hydra/launcher=slurm_cpu hydra.launcher.timeout_min=-1", "hydra.launcher.timeout_min=-1"),
+    ("-m hydra/launcher=slurm_cpu hydra.launcher.partition='a\nb'", r"hydra.launcher.partition='a\nb'"),
+    ("-m hydra.launcher.slots=0", "hydra.launcher.slots=0"),
+    ("-m seed=0,1 sweep_name=..", "sweep_name=.."),
 ]
 
 
-def said_of(words: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[object, str]:
-    """Exit code and stderr of the command, in this process, which has imported what takes a command seconds."""
-    from hydra.core.global_hydra import GlobalHydra
+@pytest.fixture
+def nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def place(*_):
+        raise AssertionError("the launch went on")
 
-    from pipeline.run import main
-
-    sys.argv = ["pipeline/run.py", *words]
-    GlobalHydra.instance().clear()
-    code: object = 0
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code
-    return code, capfd.readouterr().err
+    monkeypatch.setattr(launch, "Place", place)
+    monkeypatch.setitem(sys.modules, "wandb", None)  # as where it is not installed
 
 
-@pytest.mark.parametrize(("word", "named"), ONE)
-def test_one(word, named, tiny_model, tiny_text, tmp_path, capfd):
-    words = [
-        "model=local",
-        f"model.path={tiny_model}",
-        "model.context=32",
-        "data=files",
-        f"data.path={tiny_text}",
-        f"execution.sweeps_dir={tmp_path}/sweeps",
-        *SMALL,
-    ]
-    key = word.split("=")[0].lstrip("+")
-    words = [w for w in words if not w.startswith(f"{key}=")]
-    code, said = said_of([*words, word], capfd)
-    print(code, said)
-    assert code == 2 and len(said.splitlines()) == 1 and named in said, said
-    assert not list(tmp_path.iterdir())
+@pytest.mark.usefixtures("nothing_is_loaded")
+def test_one_line_before_anything_is_written_or_loaded(tiny_model, tiny_text, tmp_path, capfd, monkeypatch):
+    """All in this process: a command of its own takes seconds to start."""
+    folder = tmp_path / "sweeps" / "here"
+    folder.parent.mkdir()
+    good = [
+        "model=local", f"model.path={tiny_model}", "model.context=32", "data=files", f"data.path={tiny_text}",
+        f"execution.sweeps_dir={folder}", *SMALL,
+    ]  # fmt: skip
+    for line, named in CASES:
+        words = line.replace("/FOLDER", str(tmp_path)).split(" ")
+        given = {word.split("=")[0] for word in words}
+        monkeypatch.setattr(sys, "argv", ["run.py", *words, *(w for w in good if w.split("=")[0] not in given)])
+        GlobalHydra.instance().clear()
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capfd.readouterr()
+        assert end.value.code == 2 and not said.out, (line, said)
+        assert said.err.startswith("error: ") and said.err.count("\n") == 1, (line, said.err)
+        assert named.replace("/FOLDER", str(tmp_path)) in said.err, (line, said.err)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["sweeps"]
+
+
+def test_names_that_the_small_commands_join_to_a_path(tmp_path, capsys):
+    """A sweep is one on disk, and a table gives its results its own name: both within their folders."""
+    sweep = tmp_path / "sweeps" / "smoke"
+    sweep.mkdir(parents=True)
+    (sweep / "manifest.json").write_text("{}")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "manifest.json").write_text("{}")
+    (tmp_path / "...csv").write_text("arch,model,site,layer,lam,l0,loss_recovered\n")
+    before = sorted(tmp_path.rglob("*"))
+    places = [f"sweeps_dir={tmp_path}/sweeps"]
+    results = [*places, f"results_dir={tmp_path}/results"]
+    for name in ("../x", f"{tmp_path}/x", "..", ".", "runs", "smoke/"):
+        assert status.main([*places, f"sweep={name}"]) == plot_pareto.main([*results, f"sweep={name}"]) == 2
+        assert [line[: len(name) + 13] for line in capsys.readouterr().err.splitlines()] == [f"error: sweep={name}"] * 2
+    assert plot_pareto.main([*results, f"source={tmp_path}/...csv"]) == 2
+    assert "another name" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before

@@ -7,9 +7,9 @@ from pipeline.accepted import AtOnce, Count, Form, Line, Range, Scalar, Seconds,
 
 Gigabytes = Annotated[float, Range(above=0, at_most=1e6)]
 ShellLine = Annotated[str, Line(10_000)]
-Parameter = Annotated[
-    str, Form(r"[A-Za-z][A-Za-z0-9_-]{0,99}", "an option of sbatch without its hyphens, as mail-type")
-]
+PARAMETER = Form(
+    r"[A-Za-z][A-Za-z0-9_-]{0,99}", "an option of sbatch without its hyphens, as mail-type", "is no option"
+)
 
 
 @dataclass
@@ -52,7 +52,7 @@ class SlurmOptions(Options):
     container_image: Text | None = None  # srun --container-image
     srun_args: list[Text] = field(default_factory=list)
     # of sbatch, as {mail-type: END}; + adds one
-    additional_parameters: dict[Parameter, Annotated[Any, Scalar()]] = field(default_factory=dict)
+    additional_parameters: dict[Annotated[str, PARAMETER], Annotated[Any, Scalar()]] = field(default_factory=dict)
     wait: bool = True  # false: submit and return
     poll_seconds: Seconds = 10.0
     # a task that ended without records is judged after so long: file systems lag

@@ -73,15 +73,13 @@ class PackFile:
 
 def read_pack(path: Path) -> PackFile:
     """Raises: UserError, when the file is damaged or holds what the configuration does not accept."""
-    from omegaconf import OmegaConf
-
-    from pipeline.from_hydra import from_hydra
+    from pipeline.from_hydra import checked_job
 
     if not _is_whole_pack(path):
         raise UserError(f"{path} is absent or damaged: the command that launched this sweep writes it anew")
     content = json.loads(path.read_bytes())
     shared = {key: content[key] for key in ("execution", "tracker", "sweep_name")}
-    jobs = [from_hydra(OmegaConf.create(shared | run)) for run in content["runs"]]
+    jobs = [checked_job(shared | run) for run in content["runs"]]
     return PackFile([job.run for job in jobs], jobs[0].execution, jobs[0].tracker)
 
 
