@@ -14,6 +14,7 @@ from pipeline.accepted import LONGEST_COMPONENT, Name
 from pipeline.checked import NO_VALUE, checked, has_default, refuse_unknown, show, type_hints
 from pipeline.config import DataConfig, EvalConfig, Job, ModelConfig, RunConfig, TrainConfig
 from pipeline.errors import UserError
+from pipeline.tokens.settings import check_text_settings
 from pipeline.launching.options import LAUNCHERS, Options
 from pipeline.places import BASE, PACKAGE
 
@@ -108,6 +109,7 @@ def _check_data(data: DataConfig) -> None:
         if getattr(data, name) is None:
             why = ": a streamed dataset must be pinned to a commit of its repository" if name == "revision" else ""
             raise UserError(f"data.{name} has no value, which data.source={data.source} needs{why}")
+    check_text_settings(data)
 
 
 def _check_training(train: TrainConfig) -> None:

@@ -100,7 +100,7 @@ def _what_would_work(run: RunConfig, lengths: Lengths, counts: Counts) -> str:
 
 def _number_of(counts: Counts) -> str:
     if counts.documents:
-        return f"one document ({counts.documents} copies of it)" if counts.copies else "one document"
+        return f"{counts.documents} copies of one document" if counts.copies else "one document"
     return "no document with text in it"
 
 

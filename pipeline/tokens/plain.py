@@ -26,9 +26,11 @@ def plain_documents(file: TextFile, data: DataConfig) -> Iterator[str]:
                 if "\0" in document:
                     raise UserError(f"{file.path} holds NUL bytes: no text, or UTF-16: data.encoding=utf-16-le")
                 yield document
+    except UserError:
+        raise
     except UnicodeError as error:
         raise wrong_encoding(file, data.encoding) from error
-    except (OSError, EOFError) as error:
+    except Exception as error:  # each library of compression has errors of its own
         raise UserError(f"{file.path} cannot be read: {error}") from error
 
 
