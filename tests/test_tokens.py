@@ -340,9 +340,9 @@ def test_rows_without_text_are_skipped_in_a_stream(
 
 
 def test_a_stream_of_other_columns_is_one_line(model: ModelConfig, offline: list[dict[str, object]]):
-    with pytest.raises(UserError, match="data.text_column=text is not in somebody/something: it has body, url"):
+    with pytest.raises(UserError, match=r"data\.text_column=text is not in somebody/something: it has body, url"):
         training_contexts(model, hub(text_column="text"), seed=0)
-    with pytest.raises(UserError, match="data=hub: data.token_column=url holds text, expected lists of token ids"):
+    with pytest.raises(UserError, match=r"data=hub: data\.token_column=url holds text, expected lists of token ids"):
         training_contexts(model, hub(token_column="url"), seed=0).read(0, 1)
 
 

