@@ -14,9 +14,9 @@ from pipeline.accepted import LONGEST_COMPONENT, Name
 from pipeline.checked import NO_VALUE, checked, has_default, refuse_unknown, show, type_hints
 from pipeline.config import DataConfig, EvalConfig, Job, ModelConfig, RunConfig, TrainConfig
 from pipeline.errors import UserError
-from pipeline.tokens.settings import check_text_settings
 from pipeline.launching.options import LAUNCHERS, Options
 from pipeline.places import BASE, PACKAGE
+from pipeline.tokens.settings import check_text_settings
 
 OmegaConf.register_new_resolver("package", lambda path: str(PACKAGE / path), replace=True)
 OmegaConf.register_new_resolver("base", lambda path: str(BASE / path), replace=True)

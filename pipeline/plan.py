@@ -17,7 +17,6 @@ from pipeline.execution import available_cores, threads_each, use_threads
 from pipeline.identity import run_name
 from pipeline.sites import d_in, d_sae
 
-
 WARM_UP, BLOCKS, PRODUCTS = 3, 9, 4
 LIKELY = (0.8, 1.4)
 """Of the estimate: between these lay what sweeps took (docs/measurements.md)."""

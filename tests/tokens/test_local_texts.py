@@ -18,7 +18,7 @@ from pipeline.config import DataConfig
 from pipeline.errors import UserError
 from pipeline.tokens import text
 from pipeline.tokens.local import Counts, local_documents
-from pipeline.tokens.settings import check_data
+from pipeline.tokens.settings import check_text_settings
 
 DOCUMENTS = ['One, with a "quote".', "Two\nlines of it.", "Drei Körbe; 三"]
 JSONL = "".join(json.dumps({"n": i, "text": document}) + "\n" for i, document in enumerate(DOCUMENTS)).encode()
@@ -296,18 +296,14 @@ def test_the_names_that_data_had_before_these_settings_stay(tmp_path: Path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"separator": "pad"}, "data.separator=pad is unknown; accepted: bos, eos, none"),
         ({"encoding": "utf-99"}, "data.encoding=utf-99 is no encoding of text"),
         ({"encoding": "hex"}, "data.encoding=hex is no encoding of text"),
-        ({"encoding": ""}, "data.encoding= is no encoding of text"),
-        ({"split_documents": ""}, "data.split_documents is empty"),
-        ({"token_column": ""}, "data.token_column is empty"),
-        ({"source": "hub", "document_column": "title"}, "data.document_column is a setting of data=files"),
-        ({"source": "bundled", "encoding": "latin-1"}, "data.encoding is a setting of data=files"),
-        ({"source": "bundled", "token_column": "ids"}, "data.token_column is a setting of data=files"),
+        ({"source": "hub", "document_column": "title"}, "data.document_column is a setting of data.source=files"),
+        ({"source": "bundled", "encoding": "latin-1"}, "data.encoding is a setting of data.source=files"),
+        ({"source": "bundled", "token_column": "ids"}, "data.token_column is a setting of data.source=files and hub"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], said: str):
     with pytest.raises(UserError) as raised:
-        check_data(DataConfig(**({"name": "files", "source": "files"} | settings)))
+        check_text_settings(DataConfig(**({"name": "files", "source": "files"} | settings)))
     assert str(raised.value).startswith(said)
