@@ -19,7 +19,7 @@ from pipeline.execution import to_device
 from pipeline.language_model import LanguageModel
 from pipeline.sites import d_in, d_sae
 from pipeline.tokens.contexts import Contexts
-from pipeline.tokens.sources import ContextSource, permutation, training_contexts
+from pipeline.tokens.sources import ContextSource, permutation, text_facts, training_contexts
 
 
 @dataclass(frozen=True)
@@ -145,4 +145,4 @@ def training_facts(run: RunConfig, calibration: Calibration) -> dict[str, Any]:
         "epochs": contexts / per_epoch if per_epoch else None, "input_scale": scale,
         "mean_square_norm": calibration.mean_square,
         "sparsity_coefficient_unscaled": run.sparsity_coefficient / scale,
-    }  # fmt: skip
+    } | {f"text_{what}": count for what, count in text_facts(run.model, run.data).items()}  # fmt: skip

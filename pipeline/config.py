@@ -67,7 +67,7 @@ class SiteConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Text. source: bundled (with the package), files (local text or Parquet), hub (a streamed dataset)."""
+    """Text. source: bundled (with the package), files (local text and tables), hub (a streamed dataset)."""
 
     name: Name = MISSING
     source: Literal["bundled", "files", "hub"] = MISSING
@@ -77,8 +77,12 @@ class DataConfig:
     split: Text = "train"
     revision: Text | None = None
     text_column: Text = "text"
-    # document: a context stays inside one; concatenate: documents are joined by EOS
-    packing: Literal["document", "concatenate"] = "document"
+    token_column: Text | None = None  # token ids of the model's tokenizer, read instead of text
+    document_column: Text | None = None  # files: rows with the same value here are one document
+    split_documents: Text = "none"  # files, plain text: a file is one document; blank_line, or any string between two
+    encoding: Text = "utf-8"  # files: of plain text, JSON and CSV
+    packing: Literal["document", "concatenate"] = "document"  # a context stays inside a document; or they are joined
+    separator: Literal["bos", "eos", "none"] = "bos"  # between joined documents
     evaluation_documents: Count = 2000  # hub: the first so many documents are held out
     evaluation_fraction: Annotated[float, Range(above=0, below=1)] = 0.1  # files: the share of documents held out
 

@@ -17,11 +17,11 @@ LARGE_VOCABULARY = 256000
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
-STEP = {"cpu": (1.5, 1.4e-3), "cuda": (15.0, 1e-3)}
+STEP = {"cpu": (1.25, 0.9e-3), "cuda": (15.0, 1e-3)}
 """A training step's time: so many times its encoder's product at the matmul rate, and seconds beside. On a CPU measured
 (docs/measurements.md) with few features active; on a GPU assumed, as if all products were dense."""
-MODEL_EFFICIENCY = 0.75
-"""Share of the matmul rate that the language model reaches."""
+MODEL_EFFICIENCY = 0.9
+"""Share of the matmul rate that the language model reaches, counting operations as below; measured there too."""
 
 
 CORE_RATE = 75e9
@@ -36,24 +36,27 @@ SPARE = 0.9
 
 @dataclass(frozen=True)
 class Cost:
-    """What one pack needs: bytes of memory, floating-point operations of encoders and of the language model, steps."""
+    """What one pack needs: bytes of memory, floating-point operations, steps."""
 
     memory: float
-    encoder_flops: float
-    model_flops: float
+    encoder_flops: float  # of training steps
+    read_flops: float  # of the language model's pass over the training text, which packs of one stream share
+    evaluation_flops: float  # calibration included
     steps: int
     device: str
 
     def seconds(self, matmul_rate: float) -> float:
-        """Time at so many floating-point operations a second."""
-        return self.sae_seconds(matmul_rate) + self.model_seconds(matmul_rate)
+        """Time at so many floating-point operations a second, but for the pass over the training text."""
+        return START + self.sae_seconds(matmul_rate) + model_seconds(self.evaluation_flops, matmul_rate)
 
     def sae_seconds(self, matmul_rate: float) -> float:
         products, beside = STEP[self.device]
         return products * self.encoder_flops / matmul_rate + beside * self.steps
 
-    def model_seconds(self, matmul_rate: float) -> float:
-        return self.model_flops / (MODEL_EFFICIENCY * matmul_rate)
+
+def model_seconds(flops: float, matmul_rate: float) -> float:
+    """Time of the language model's operations."""
+    return flops / (MODEL_EFFICIENCY * matmul_rate)
 
 
 def encoder_flops(run: RunConfig) -> float:
@@ -62,15 +65,37 @@ def encoder_flops(run: RunConfig) -> float:
 
 
 def pack_cost(runs: Sequence[RunConfig], device: str = "cpu") -> Cost:
-    """What training and evaluating a pack takes; a spliced pass, one a threshold too, starts at its run's layer."""
+    """What training and evaluating a pack takes."""
     first = runs[0]
     encoders = sum(encoder_flops(run) * run.train.steps for run in runs)
     shape = StreamShape.of(first.train, first.model.context)
     read = shape.contexts_read(max(run.train.steps for run in runs)) * first.model.context
-    held_out = first.eval.sequences * first.model.context
-    spliced = sum(_parameters_from(run.model, run.layer) for run in runs) * (1 + len(first.eval.prune_below))
-    model_flops = 2 * (read * _parameters_to_sites(runs) + held_out * spliced) + reference_flops(runs)
-    return Cost(memory(runs, device), encoders, model_flops, sum(run.train.steps for run in runs), device)
+    calibration = calibration_size(first.train, first.model.context) * first.model.context
+    evaluation = 2 * calibration * _parameters_to_sites(runs) + reference_flops(runs) + _spliced_flops(runs)
+    read_flops = 2 * read * _parameters_to_sites(runs)
+    steps = sum(run.train.steps for run in runs)
+    return Cost(memory(runs, device), encoders, read_flops, evaluation, steps, device)
+
+
+def sweep_seconds(packs: Sequence[Sequence[RunConfig]], device: str, at_once: int, shared: bool, rate: float) -> float:
+    """Time of all packs, so many at once, each at this rate.
+
+    Args:
+        shared: whether packs that run beside each other make blocks of activations for one another.
+    """
+    costs = [pack_cost(runs, device) for runs in packs]
+    own = [cost.seconds(rate) for cost in costs]
+    read = [model_seconds(cost.read_flops, rate) for cost in costs]
+    together = at_once if shared else 1
+    longest = max((each + passed / together for each, passed in zip(own, read, strict=True)), default=0.0)
+    return max((sum(own) + sum(read) / together) / at_once, longest)
+
+
+def _spliced_flops(runs: Sequence[RunConfig]) -> float:
+    """Of every run's own evaluation: its SAE on the held-out text, and the model from its site on."""
+    first = runs[0]
+    passes = sum(_parameters_from(run.model, run.layer) + d_in(run) * d_sae(run) for run in runs)
+    return 2.0 * first.eval.sequences * first.model.context * passes * (1 + len(first.eval.prune_below))
 
 
 def reference_flops(runs: Sequence[RunConfig]) -> float:
@@ -87,7 +112,7 @@ def runs_worth_a_process(runs: Sequence[RunConfig]) -> int:
 
     The model's pass over the training text is not counted: processes share it (pipeline/pack/exchange.py).
     """
-    alone = START + max(reference_flops([run]) for run in runs) / (MODEL_EFFICIENCY * CORE_RATE)
+    alone = START + model_seconds(max(reference_flops([run]) for run in runs), CORE_RATE)
     return math.ceil(alone / (pack_cost(runs).sae_seconds(CORE_RATE) / len(runs)))
 
 

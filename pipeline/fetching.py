@@ -14,8 +14,6 @@ T = TypeVar("T")
 CONFIGURATION = ["*.json", "*.txt", "*.model", "*.jinja"]
 WEIGHTS = (["*.safetensors"], ["*.bin"])
 """The second where a repository has none of the first."""
-CHARACTERS_A_TOKEN = 6.0
-"""English and code have 3 to 5: some text is brought in vain, and no run ends for want of it."""
 
 
 def fetch(runs: Sequence[RunConfig]) -> Iterator[str]:
@@ -66,7 +64,7 @@ def characters(run: RunConfig) -> float:
     calibration = calibration_size(run.train, run.model.context)
     held_out = run.data.evaluation_documents * run.model.context  # at least a context's worth a document
     tokens = (contexts + calibration + run.eval.sequences) * run.model.context + held_out
-    return tokens * CHARACTERS_A_TOKEN
+    return tokens * prefetched.CHARACTERS_A_TOKEN
 
 
 def _snapshot(repository: str, revision: str | None, patterns: list[str]) -> Path:

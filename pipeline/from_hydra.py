@@ -16,6 +16,7 @@ from pipeline.config import DataConfig, EvalConfig, Job, ModelConfig, RunConfig,
 from pipeline.errors import UserError
 from pipeline.launching.options import LAUNCHERS, Options
 from pipeline.places import BASE, PACKAGE
+from pipeline.tokens.settings import check_text_settings
 
 OmegaConf.register_new_resolver("package", lambda path: str(PACKAGE / path), replace=True)
 OmegaConf.register_new_resolver("base", lambda path: str(BASE / path), replace=True)
@@ -121,6 +122,7 @@ def _check_data(data: DataConfig) -> None:
         if getattr(data, name) is None:
             why = ": a streamed dataset must be pinned to a commit of its repository" if name == "revision" else ""
             raise UserError(f"data.{name} has no value, which data.source={data.source} needs{why}")
+    check_text_settings(data)
 
 
 def _check_training(train: TrainConfig) -> None:

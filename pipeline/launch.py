@@ -25,6 +25,7 @@ from pipeline.results_table import print_results
 from pipeline.signals import StopFlag, stop_on_signal
 from pipeline.sites import d_sae
 from pipeline.sweep import status_on_disk, unique, write_manifest
+from pipeline.tokens.enough import check_text
 
 
 def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool = False) -> bool:
@@ -42,12 +43,13 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
     for run in runs:
         d_sae(run)  # fails early: a layer or hook that the model lacks
     wanted = _wanted(jobs[0], runs)
+    notes = check_text(wanted)
     place = Place(jobs[0], options, wanted)
     packed = pack_up(wanted, place.room, place.at_once)
     if plan_only:
         from pipeline.plan import print_plan
 
-        print_plan(jobs, packed, place.room.device, place.at_once, place.local)
+        print_plan(jobs, packed, place.room.device, place.at_once, place.local, notes)
         return True
     folder = Path(jobs[0].execution.sweeps_dir) / jobs[0].sweep_name
     with Leases([folder] if options else []) as leases:
@@ -55,7 +57,8 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
             raise UserError(f"{jobs[0].sweep_name} is being launched by {holder(leases.living[folder])}: one is enough")
         write_manifest(jobs, f"{door('run')} {shlex.join(sys.argv[1:])}")
         try:
-            waited = _launch(jobs[0], runs, place, TaskTable.read(folder) if options else TaskTable(folder, (), False))
+            table = TaskTable.read(folder) if options else TaskTable(folder, (), False)
+            waited = _launch(jobs[0], runs, place, table, notes)
         except LeaseLost as lost:
             raise UserError(f"{jobs[0].sweep_name}: {lost}") from lost
     return print_results(Path(jobs[0].execution.sweeps_dir), runs) if waited else True
@@ -92,7 +95,7 @@ class Place:
         return Processes(table, progress, self.slots)
 
 
-def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable) -> bool:
+def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable, notes: Sequence[str]) -> bool:
     """Adopt what an earlier launch left running, add what is missing, follow all; false when nobody waits."""
     wanted = _wanted(job, runs)
     with Progress(wanted) as progress, stop_on_signal(progress.say) as stop:
@@ -102,6 +105,8 @@ def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable)
         _refuse_other_executors(job, table, executor)
         adopted = {name for task in table.open for name in task.runs}
         _say_what_is_there(job, runs, wanted, progress)
+        for note in notes:
+            progress.say(note)
         missing = [run for run in wanted if run_name(run) not in adopted]
         if adopted:
             progress.say(f"{len(table.open)} tasks of an earlier launch go on, with {len(adopted)} runs")

@@ -41,8 +41,8 @@ def words(*ids: int) -> str:
     return " ".join(f"w{i}" for i in ids)
 
 
-def packed(model: ModelConfig, packing: str, *documents: str) -> Contexts:
-    packer = Packer(model, packing)
+def packed(model: ModelConfig, packing: str, *documents: str | list[int], separator: str = "bos") -> Contexts:
+    packer = Packer(model, packing, separator)
     return packer.pack(list(packer.windows(documents)))
 
 
@@ -56,15 +56,27 @@ def test_documents_fill_contexts_of_their_own_and_leave_their_tails(model: Model
     assert contexts.special.tolist() == [[True, False, False, False, False]] * 3
 
 
-def test_joined_documents_follow_one_another_with_eos_between(model: ModelConfig):
-    contexts = packed(model, "concatenate", words(3, 4), words(5, 6, 7), words(8, 9, 10, 11, 12, 13))
-    assert contexts.tokens.tolist() == [[BOS, 3, 4, EOS, 5], [BOS, 6, 7, EOS, 8], [BOS, 9, 10, 11, 12]]
+@pytest.mark.parametrize(("separator", "token"), [("bos", BOS), ("eos", EOS)])
+def test_joined_documents_follow_one_another_with_a_separator_between(model: ModelConfig, separator: str, token: int):
+    documents = (words(3, 4), words(5, 6, 7), words(8, 9, 10, 11, 12, 13))
+    contexts = packed(model, "concatenate", *documents, separator=separator)
+    assert contexts.tokens.tolist() == [[BOS, 3, 4, token, 5], [BOS, 6, 7, token, 8], [BOS, 9, 10, 11, 12]]
     assert contexts.document.tolist() == [0, 1, 2]  # the document that each begins in
     assert contexts.special.nonzero().tolist() == [[0, 0], [0, 3], [1, 0], [1, 3], [2, 0]]
 
 
+def test_documents_may_be_joined_without_a_separator(model: ModelConfig):
+    contexts = packed(model, "concatenate", words(3, 4), words(5, 6, 7), words(8, 9, 10), separator="none")
+    assert contexts.tokens.tolist() == [[BOS, 3, 4, 5, 6], [BOS, 7, 8, 9, 10]]
+
+
+def test_no_context_begins_with_bos_and_a_separator(model: ModelConfig):
+    contexts = packed(model, "concatenate", words(3, 4, 5, 6), words(7, 8, 9, 10))
+    assert contexts.tokens.tolist() == [[BOS, 3, 4, 5, 6], [BOS, 7, 8, 9, 10]]
+
+
 def test_a_context_that_begins_in_the_middle_of_several_documents_names_the_first(model: ModelConfig):
-    contexts = packed(model, "concatenate", words(3, 4, 5, 6, 7), words(8), words(9, 10, 11))
+    contexts = packed(model, "concatenate", words(3, 4, 5, 6, 7), words(8), words(9, 10, 11), separator="eos")
     assert contexts.tokens.tolist() == [[BOS, 3, 4, 5, 6], [BOS, 7, EOS, 8, EOS], [BOS, 9, 10, 11, EOS]]
     assert contexts.document.tolist() == [0, 0, 2]
 
@@ -73,9 +85,20 @@ def test_joining_loses_no_token_but_the_last_tail(model: ModelConfig):
     lengths = torch.randint(0, 30, (40,), generator=torch.Generator().manual_seed(0)).tolist()
     documents = [list(range(3, 3 + n)) for n in lengths]
     contexts = packed(model, "concatenate", *(words(*ids) for ids in documents))
-    joined = [token for ids in documents for token in (*ids, EOS)]
-    body = contexts.tokens[:, 1:].flatten().tolist()
+    body = [token for token in contexts.tokens.flatten().tolist() if token != BOS]
+    joined = [token for ids in documents for token in ids]
     assert body == joined[: len(body)] and len(joined) - len(body) < model.context - 1
+
+
+def test_documents_of_token_ids_are_used_as_they_are_without_their_ends(model: ModelConfig):
+    contexts = packed(model, "concatenate", [BOS, 3, 4, EOS], [5, 6, 7], [8, 9])
+    assert contexts.tokens.tolist() == [[BOS, 3, 4, BOS, 5], [BOS, 6, 7, BOS, 8]]
+
+
+@pytest.mark.parametrize("wrong", [WORDS, -1, 2**40])
+def test_token_ids_of_another_tokenizer_are_refused(model: ModelConfig, wrong: int):
+    with pytest.raises(UserError, match=f"holds the token id {wrong}, expected .* of model words: 0 to {WORDS - 1}"):
+        packed(model, "document", [3, wrong, 4])
 
 
 def test_bos_is_eos_where_the_tokenizer_has_no_other(model: ModelConfig, tmp_path: Path):
@@ -144,18 +167,18 @@ def test_parquet_rows_are_documents_like_files(corpus: Path, tmp_path_factory: p
     data = files(folder, text_column="body", evaluation_fraction=0.3)
     for split in ("train", "evaluation"):
         assert list(text.documents(data, split)) == list(text.documents(files(corpus, evaluation_fraction=0.3), split))
-    with pytest.raises(UserError, match=r"data.text_column=text is not in rows.parquet: it has body, other"):
+    with pytest.raises(UserError, match=r"rows.parquet has no column text: it has body, other;"):
         list(text.documents(files(folder), "train"))
 
 
 def test_files_are_found_in_a_folder_a_glob_or_by_name(corpus: Path):
     (corpus / "deeper").mkdir()
     (corpus / "deeper" / "more.md").write_text("w3")
-    (corpus / "ignored.json").write_text("{}")
+    (corpus / "ignored.pdf").write_text("{}")
     assert len(text.local_files(files(corpus))) == 61
     assert len(text.local_files(files(corpus / "0*.txt"))) == 10
-    assert text.local_files(files(corpus / "07.txt")) == [corpus / "07.txt"]
-    with pytest.raises(UserError, match=r"holds no \.txt, \.md or \.parquet file"):
+    assert [file.path for file in text.local_files(files(corpus / "07.txt"))] == [corpus / "07.txt"]
+    with pytest.raises(UserError, match="does not exist: expected a file, a folder or a glob"):
         text.local_files(files(corpus / "nothing"))
 
 
@@ -299,6 +322,28 @@ def test_a_position_does_not_change_under_its_owner(model: ModelConfig, offline:
     written = json.dumps(position)
     source.read(10, 30)
     assert json.dumps(position) == written
+
+
+def test_rows_without_text_are_skipped_in_a_stream(
+    model: ModelConfig, rows: list[dict[str, object]], offline: list[dict[str, object]]
+):
+    bodies = [str(row["body"]) for row in rows]
+    for i in (3, 20, 21, 40):
+        rows[i]["body"] = None
+    rows[50]["body"] = " "
+    kept = [words() if i in (3, 20, 21, 40, 50) else body for i, body in enumerate(bodies)]
+    expected = packed(model, "document", *kept[15:])
+    source = streamed(model, "document")
+    assert same(source.read(0, len(expected)), expected) and source.position()["skipped"] == 4
+    held_out = packed(model, "document", *kept[:15])
+    assert len(evaluation_contexts(model, hub(packing="document"), len(held_out))) == len(held_out)
+
+
+def test_a_stream_of_other_columns_is_one_line(model: ModelConfig, offline: list[dict[str, object]]):
+    with pytest.raises(UserError, match=r"data\.text_column=text is not in somebody/something: it has body, url"):
+        training_contexts(model, hub(text_column="text"), seed=0)
+    with pytest.raises(UserError, match=r"data=hub: data\.token_column=url holds text, expected lists of token ids"):
+        training_contexts(model, hub(token_column="url"), seed=0).read(0, 1)
 
 
 def test_the_end_of_a_stream_is_one_line(model: ModelConfig, offline: list[dict[str, object]]):

@@ -20,8 +20,11 @@ ABLATIONS = ("ce_zero", "ce_mean")
 
 
 def counted_predictions(special: Bool[Tensor, "batch pos"]) -> Bool[Tensor, "batch predictions"]:
-    """Predictions made from non-special positions; the last position predicts nothing that is known."""
-    return ~special[:, :-1]
+    """Predictions of non-special tokens made from non-special positions; the last predicts nothing that is known.
+
+    A model predicts a separator as it was trained to, or not at all: that says nothing of an SAE.
+    """
+    return ~special[:, :-1] & ~special[:, 1:]
 
 
 def summed(losses: Float[Tensor, "batch predictions"], special: Bool[Tensor, "batch pos"]) -> Float[Tensor, " batch"]:

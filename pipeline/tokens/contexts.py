@@ -1,6 +1,6 @@
 """Packing of documents into contexts of one length, each beginning with BOS."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,10 @@ from torch import Tensor
 
 from pipeline.config import ModelConfig
 from pipeline.errors import UserError
+from pipeline.tokens.tables import Content
+
+Window = tuple[list[int], int]
+WINDOWS_AT_A_TIME = 1024
 
 
 @dataclass(frozen=True)
@@ -30,44 +34,100 @@ class Contexts:
 class Packer:
     """Turns documents into contexts by the stated rule; short tails are dropped."""
 
-    def __init__(self, model: ModelConfig, packing: str) -> None:
+    def __init__(self, model: ModelConfig, packing: str, separator: str = "bos") -> None:
+        self.model_name, self.context = model.name, model.context
         self.tokenizer = load_tokenizer(model)
-        self.context = model.context
+        self.vocabulary = len(self.tokenizer)
         self.joined = packing == "concatenate"
-        bos = self.tokenizer.bos_token_id
-        self.bos: int = self.tokenizer.eos_token_id if bos is None else bos
-        eos = self.tokenizer.eos_token_id
+        bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        self.bos: int = eos if bos is None else bos
         self.eos: int = self.bos if eos is None else eos
         if self.bos is None:
             raise UserError(f"the tokenizer of model {model.name} has neither BOS nor EOS, which contexts begin with")
+        self.separator = {"bos": self.bos, "eos": self.eos, "none": None}[separator] if self.joined else None
         self.special_ids = torch.tensor(sorted({*self.tokenizer.all_special_ids, self.bos, self.eos}))
 
-    def encode(self, texts: list[str]) -> list[list[int]]:
-        encoded: list[list[int]] = self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-        return encoded
+    def encode(self, document: Content) -> list[int]:
+        """A document's tokens, without special ones around them.
 
-    def windows(self, texts: Iterable[str], first_document: int = 0) -> Iterator[tuple[list[int], int]]:
+        Raises:
+            UserError: the document is token ids, and not of this tokenizer.
+        """
+        if isinstance(document, str):
+            encoded: list[int] = self.tokenizer(document, add_special_tokens=False, verbose=False)["input_ids"]
+            return encoded
+        if not all(0 <= token < self.vocabulary for token in document):
+            wrong = next(token for token in document if not 0 <= token < self.vocabulary)
+            raise UserError(
+                f"data.token_column holds the token id {wrong}, expected ids of the tokenizer of model "
+                f"{self.model_name}: 0 to {self.vocabulary - 1}"
+            )
+        return document[document[0] == self.bos : len(document) - (document[-1] in {self.bos, self.eos})]
+
+    def windows(self, documents: Iterable[Content], first_document: int = 0) -> Iterator[Window]:
         """Yield (context - 1 tokens, number of the document they begin in)."""
-        rest: list[int] = []
-        length, owner = self.context - 1, first_document
-        for number, text in enumerate(texts, first_document):
-            tokens = self.encode([text])[0]
-            if self.joined:
-                tokens.append(self.eos)
-            if not rest:
-                owner = number
-            rest.extend(tokens)
-            start = 0
-            while len(rest) - start >= length:
-                yield rest[start : start + length], owner
-                start, owner = start + length, number
-            rest = rest[start:] if self.joined else []
+        windows = Windows(self)
+        for number, document in enumerate(documents, first_document):
+            yield from windows.add(self.encode(document), number)
 
-    def pack(self, windows: list[tuple[list[int], int]]) -> Contexts:
+    def pack(self, windows: Iterable[Window]) -> Contexts:
+        """Contexts of these windows, each after BOS."""
+        collected = Collected(self)
+        collected.extend(windows)
+        return collected.contexts()
+
+    def part(self, windows: list[Window]) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens, whether they are special, and documents."""
         body = torch.tensor([tokens for tokens, _ in windows], dtype=torch.int64).view(len(windows), self.context - 1)
         tokens = torch.cat([torch.full((len(windows), 1), self.bos), body], dim=1)
         document = torch.tensor([number for _, number in windows], dtype=torch.int64)
-        return Contexts(tokens, torch.isin(tokens, self.special_ids), document)
+        return tokens, torch.isin(tokens, self.special_ids), document
+
+
+class Collected:
+    """Contexts that grow: lists of tokens become tensors by and by, which take a quarter of the memory."""
+
+    def __init__(self, packer: Packer) -> None:
+        self.packer, self.parts, self.waiting = packer, [packer.part([])], list[Window]()
+
+    def extend(self, windows: Iterable[Window]) -> None:
+        self.waiting.extend(windows)
+        if len(self.waiting) >= WINDOWS_AT_A_TIME:
+            self.parts.append(self.packer.part(self.waiting))
+            self.waiting = []
+
+    def contexts(self) -> Contexts:
+        tokens, special, document = zip(*self.parts, self.packer.part(self.waiting), strict=True)
+        return Contexts(torch.cat(tokens), torch.cat(special), torch.cat(document))
+
+
+class Windows:
+    """Cuts documents, which come one after another, into the tokens that follow BOS in a context.
+
+    No window begins with the separator: BOS stands there.
+    """
+
+    def __init__(self, packer: Packer, rest: Iterable[int] = (), owner: int = 0) -> None:
+        self.rest, self.owner = list(rest), owner  # tokens that fill no window yet, and the document they begin in
+        self.length, self.joined, self.separator = packer.context - 1, packer.joined, packer.separator
+
+    def add(self, tokens: Sequence[int], number: int) -> Iterator[Window]:
+        """The windows that a document completes."""
+        if not self.rest:
+            self.owner = number
+        self.rest.extend(tokens)
+        if self.separator is not None:
+            self.rest.append(self.separator)
+        start = self._past_separators(0)
+        while len(self.rest) - start >= self.length:
+            yield self.rest[start : start + self.length], self.owner
+            start, self.owner = self._past_separators(start + self.length), number
+        self.rest = self.rest[start:] if self.joined else []
+
+    def _past_separators(self, start: int) -> int:
+        while self.separator is not None and self.rest[start : start + 1] == [self.separator]:
+            start += 1
+        return start
 
 
 def load_tokenizer(model: ModelConfig) -> Any:

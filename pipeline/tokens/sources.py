@@ -3,6 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
@@ -14,7 +15,9 @@ from torch import Tensor
 from pipeline.config import DataConfig, ModelConfig
 from pipeline.errors import UserError
 from pipeline.tokens import text
-from pipeline.tokens.contexts import Contexts, Packer
+from pipeline.tokens.contexts import Collected, Contexts, Packer, Window, Windows
+from pipeline.tokens.local import Counts, is_blank
+from pipeline.tokens.tables import content, wanted_columns
 
 FIXED_ORDER = 20240424
 """Seed of the order in which evaluation and calibration contexts are taken: the same for every run."""
@@ -60,15 +63,10 @@ class ContextsStreamed:
 
     contexts_per_epoch: int | None = None
 
-    def __init__(self, stream: Any, packer: Packer, column: str, origin: str) -> None:
-        self.stream, self.packer, self.column, self.origin = stream, packer, column, origin
-        start = {
-            "number": 0,
-            "document": 0,
-            "rest": [],
-            "owner": 0,
-            "origin": origin,
-        }  # owner: the document that the rest begins in
+    def __init__(self, stream: Any, packer: Packer, data: DataConfig) -> None:
+        self.stream, self.packer, self.data = stream, packer, data
+        self.column, self.origin = wanted_columns(data)[0], text.origin(data)
+        start = {"number": 0, "document": 0, "skipped": 0, "rest": [], "owner": 0, "origin": self.origin}
         self._start = start | {"stream": copy.deepcopy(stream.state_dict())}
         self.restore(self._start)
 
@@ -97,23 +95,22 @@ class ContextsStreamed:
         self._next = first + count
         return self.packer.pack(windows)
 
-    def _read_on(self, position: dict[str, Any]) -> Iterator[tuple[list[int], int]]:
+    def _read_on(self, position: dict[str, Any]) -> Iterator[Window]:
         """Windows from a position on; the position is renewed before each document."""
         self.stream.load_state_dict(position["stream"])
-        number, document, rest, owner = (position[key] for key in ("number", "document", "rest", "owner"))
-        length = self.packer.context - 1
+        number, document, skipped = (int(position[key]) for key in ("number", "document", "skipped"))
+        windows = Windows(self.packer, position["rest"], position["owner"])
         for row in self.stream:
-            owner = owner if rest else document
-            rest.extend(self.packer.encode([row[self.column]])[0])
-            if self.packer.joined:
-                rest.append(self.packer.eos)
-            start = 0
-            while len(rest) - start >= length:
-                number += 1
-                yield rest[start : start + length], owner
-                start, owner = start + length, document
-            rest, document = rest[start:] if self.packer.joined else [], document + 1
-            kept = {"number": number, "document": document, "rest": list(rest), "owner": owner, "origin": self.origin}
+            found = content(row[self.column], self.data, f"data={self.data.name}")
+            if found is None or is_blank(found):
+                skipped += 1
+            else:
+                for window in windows.add(self.packer.encode(found), document):
+                    number += 1
+                    yield window
+            document += 1
+            kept = {"number": number, "document": document, "rest": list(windows.rest), "owner": windows.owner}
+            kept |= {"skipped": skipped, "origin": self.origin}
             self._position = kept | {"stream": copy.deepcopy(self.stream.state_dict())}
 
 
@@ -126,9 +123,8 @@ def permutation(n: int, *key: int) -> Int[Tensor, " n"]:
 def training_contexts(model: ModelConfig, data: DataConfig, seed: int) -> ContextSource:
     """The training text of a (model, data) pair in the order that a stream's seed gives."""
     if data.source == "hub":
-        stream, packer = text.streamed(data, "train"), Packer(model, data.packing)
-        return ContextsStreamed(stream, packer, data.text_column, text.origin(data))
-    return ContextsInMemory(_packed(model, data, "train"), seed)
+        return ContextsStreamed(text.streamed(data, "train"), packer(model, data), data)
+    return ContextsInMemory(_filled(model, data, "train"), seed)
 
 
 def calibration_contexts(model: ModelConfig, data: DataConfig, count: int) -> Contexts:
@@ -143,20 +139,48 @@ def evaluation_contexts(model: ModelConfig, data: DataConfig, count: int) -> Con
         UserError: the held-out text is too short.
     """
     if data.source == "hub":
-        packer = Packer(model, data.packing)
-        rows = (row[data.text_column] for row in text.streamed(data, "evaluation"))
-        held_out = packer.pack(list(packer.windows(rows)))
+        pack = packer(model, data)
+        held_out = pack.pack(pack.windows(text.held_out_of_stream(data)))
     else:
-        held_out = _packed(model, data, "evaluation")
+        held_out = _filled(model, data, "evaluation")
     if len(held_out) < count:
-        raise UserError(f"eval.sequences={count}, but the held-out text of {data.name} fills {len(held_out)} contexts")
+        more = "; data.evaluation_documents says how many documents that is" if data.source == "hub" else ""
+        raise UserError(
+            f"eval.sequences={count}, but the held-out text of {data.name} fills {len(held_out)} contexts{more}"
+        )
     return held_out[permutation(len(held_out), FIXED_ORDER)[:count]]
 
 
-@lru_cache(maxsize=2)
-def _packed(model: ModelConfig, data: DataConfig, split: text.Split) -> Contexts:
-    packer = Packer(model, data.packing)
-    contexts = packer.pack(list(packer.windows(text.documents(data, split))))
+def text_facts(model: ModelConfig, data: DataConfig) -> dict[str, int]:
+    """What a record says of local text: documents read, copies among them, and what was skipped; else nothing."""
+    return asdict(_packed(model, data).counts) if data.source == "files" else {}
+
+
+def packer(model: ModelConfig, data: DataConfig) -> Packer:
+    return Packer(model, data.packing, data.separator)
+
+
+@dataclass(frozen=True)
+class _Packed:
+    sides: dict[text.Split, Contexts]
+    counts: Counts
+
+
+@lru_cache(maxsize=1)
+def _packed(model: ModelConfig, data: DataConfig) -> _Packed:
+    """All text that is not streamed, read once."""
+    pack, counts = packer(model, data), Counts()
+    cutters = {side: Windows(pack) for side in text.SIDES}
+    numbers = dict.fromkeys(text.SIDES, 0)
+    contexts = {side: Collected(pack) for side in text.SIDES}
+    for side, document in text.sides(data, counts):
+        contexts[side].extend(cutters[side].add(pack.encode(document), numbers[side]))
+        numbers[side] += 1
+    return _Packed({side: collected.contexts() for side, collected in contexts.items()}, counts)
+
+
+def _filled(model: ModelConfig, data: DataConfig, side: text.Split) -> Contexts:
+    contexts = _packed(model, data).sides[side]
     if not len(contexts):
-        raise UserError(f"the {split} text of data={data.name} is shorter than one context")
+        raise UserError(f"the {side} text of data={data.name} is shorter than one context")
     return contexts

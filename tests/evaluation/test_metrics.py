@@ -217,10 +217,10 @@ def test_cross_entropies_are_averaged_over_predictions(sae: GatedSAE, x: Tensor,
     assert found["evaluation_predictions"] == 60
 
 
-def test_predictions_from_special_positions_are_not_counted() -> None:
-    special = torch.tensor([[True, False, False, True], [True, False, True, False]])
+def test_predictions_from_special_positions_and_of_special_tokens_are_not_counted() -> None:
+    special = torch.tensor([[True, False, False, False, True], [True, False, True, False, False]])
     assert counted_predictions(special).sum(1).tolist() == [2, 1]
-    losses = torch.tensor([[100.0, 1.0, 2.0], [torch.nan, 4.0, 1000.0]])
+    losses = torch.tensor([[100.0, 1.0, 2.0, 20.6], [torch.nan, torch.inf, 1000.0, 4.0]])
     assert summed(losses, special).tolist() == [3.0, 4.0]
     assert summed(losses, special).dtype == torch.float64
 

@@ -1,0 +1,142 @@
+"""Whether there is enough text, said before anything is loaded: held out for eval.sequences, and some to train on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.config import DataConfig, ModelConfig, RunConfig
+from pipeline.errors import UserError
+from pipeline.tokens import text
+from pipeline.tokens.contexts import Packer, Windows
+from pipeline.tokens.local import Counts, local_documents
+from pipeline.tokens.sources import packer
+from pipeline.tokens.tables import Content
+
+HELD_OUT_AT_MOST = 50
+"""Percent of the documents that a suggestion holds out."""
+
+
+def check_text(runs: Sequence[RunConfig]) -> list[str]:
+    """Read all local text that these runs name; say in a line each what a person should know of it.
+
+    Raises:
+        UserError: it cannot be read, or does not suffice; the message has settings that would work.
+    """
+    different = {(run.model, run.data, run.eval.sequences, run.eval.batch): run for run in runs}
+    return list(dict.fromkeys(note for run in different.values() for note in _check(run)))
+
+
+def _check(run: RunConfig) -> list[str]:
+    if run.data.source == "hub":
+        held = f"its first {run.data.evaluation_documents:,} documents fill eval.sequences={run.eval.sequences}"
+        return [f"data={run.data.name} is streamed: whether {held} is seen when they are read"]
+    counts = Counts()
+    if not _has_words(run, counts):
+        lengths = Lengths.of(run.model, run.data)
+        if not lengths.suffice(run.eval.sequences, run.data.evaluation_fraction):
+            raise UserError(_what_would_work(run, lengths, counts))
+    return counts.notes(run.data.name)
+
+
+def _has_words(run: RunConfig, counts: Counts) -> bool:
+    """Whether there are contexts enough if a word were one token: no tokenizer is needed then.
+
+    No pass is shorter: all documents are read, so that what cannot be read is said now.
+    """
+    length, joined = run.model.context - 1, run.data.packing == "concatenate"
+    contexts = dict.fromkeys(text.SIDES, 0.0)
+    for side, document in text.sides(run.data, counts):
+        words = _words(document)
+        contexts[side] += words / length if joined else words // length
+    return contexts["evaluation"] >= run.eval.sequences and contexts["train"] >= 1
+
+
+def _words(document: Content) -> int:
+    return len(document.split()) if isinstance(document, str) else max(0, len(document) - 2)
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Documents by what decides how many contexts they fill."""
+
+    documents: list[tuple[float, int]]  # held out where the first is below the fraction; number of tokens
+    packer: Packer
+
+    @classmethod
+    def of(cls, model: ModelConfig, data: DataConfig) -> "Lengths":
+        pack = packer(model, data)
+        if data.source == "files":
+            placed = ((document.place, document.content) for document in local_documents(data))
+        else:
+            placed = ((float(side == "train"), document) for side, document in text.sides(data))
+        return cls([(place, len(pack.encode(document))) for place, document in placed], pack)
+
+    def contexts(self, fraction: float) -> tuple[int, int]:
+        """How many contexts are held out and trained on: as many as packing makes of them."""
+        held_out, trained = Windows(self.packer), Windows(self.packer)
+        count = [0, 0]
+        for place, tokens in self.documents:
+            side = held_out if place < fraction else trained
+            count[side is trained] += sum(1 for _ in side.add([-1] * tokens, 0))
+        return count[0], count[1]
+
+    def suffice(self, sequences: int, fraction: float) -> bool:
+        held_out, trained = self.contexts(fraction)
+        return held_out >= sequences and trained >= 1
+
+
+def _what_would_work(run: RunConfig, lengths: Lengths, counts: Counts) -> str:
+    held, trained = lengths.contexts(run.data.evaluation_fraction)
+    named = f"data.path={run.data.path}" if run.data.source == "files" else f"data={run.data.name}"
+    if run.data.source == "files" and counts.documents - counts.copies < 2:
+        what = f"{named} holds {_number_of(counts)}, and training and held-out text are split by document"
+    elif trained:
+        what = f"eval.sequences={run.eval.sequences}, but the held-out text of {named} fills {held} contexts"
+        what += f" of {run.model.context} tokens"
+    else:
+        what = f"the training text of {named} is shorter than one context of {run.model.context} tokens"
+    ways = list(_ways(run, lengths))
+    return f"{what}: {' or '.join(ways) if ways else 'more text is needed'}"
+
+
+def _number_of(counts: Counts) -> str:
+    if counts.documents:
+        return f"{counts.documents} copies of one document" if counts.copies else "one document"
+    return "no document with text in it"
+
+
+def _ways(run: RunConfig, lengths: Lengths) -> Iterator[str]:
+    """Settings with which the same command goes on."""
+    fewer = _fewer_sequences(run, lengths)
+    if fewer:
+        yield fewer
+    if run.data.source != "files":
+        return
+    fraction = _larger_fraction(run, lengths)
+    if fraction:
+        yield f"data.evaluation_fraction={fraction:g}"
+    if run.data.split_documents == "none":
+        split = replace(run.data, split_documents="blank_line")
+        cut = Lengths.of(run.model, split)
+        way = "data.split_documents=blank_line"
+        if cut.suffice(run.eval.sequences, run.data.evaluation_fraction):
+            yield way
+        elif len(cut.documents) > len(lengths.documents) and (fewer := _fewer_sequences(run, cut)):
+            yield f"{way} with {fewer}"
+
+
+def _fewer_sequences(run: RunConfig, lengths: Lengths) -> str | None:
+    held, trained = lengths.contexts(run.data.evaluation_fraction)
+    if not (held and trained):
+        return None
+    whole = held // run.eval.batch * run.eval.batch
+    return f"eval.sequences={whole}" if whole else f"eval.sequences={held} with eval.batch={held}"
+
+
+def _larger_fraction(run: RunConfig, lengths: Lengths) -> float | None:
+    """The smallest, in percent, that holds out enough."""
+    low, high = 0, HELD_OUT_AT_MOST + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = lengths.contexts(middle / 100)[0] >= run.eval.sequences
+        low, high = (low, middle) if enough else (middle, high)
+    return high / 100 if high <= HELD_OUT_AT_MOST and lengths.suffice(run.eval.sequences, high / 100) else None

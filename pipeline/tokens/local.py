@@ -1,0 +1,105 @@
+"""Documents of `data=files`: of all files, in a fixed order, each with the side that it falls on."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config import DataConfig
+from pipeline.tokens.files import local_files
+from pipeline.tokens.plain import plain_documents
+from pipeline.tokens.tables import Content, content, table_rows
+
+
+@dataclass
+class Counts:
+    """What was met while documents were read."""
+
+    documents: int = 0
+    copies: int = 0  # documents that are equal to an earlier one
+    rows_without_text: int = 0
+    blank_documents: int = 0
+
+    def notes(self, name: str) -> list[str]:
+        """A line for each thing that a person should know."""
+        found = {
+            "rows without a value are skipped": self.rows_without_text,
+            "blank documents are skipped": self.blank_documents,
+            "documents are copies of others; copies are all trained on or all held out": self.copies,
+        }
+        return [f"data={name}: {count:,} {what}" for what, count in found.items() if count]
+
+
+@dataclass(frozen=True)
+class LocalDocument:
+    content: Content
+    place: float  # from 0 to 1: held out where it is below data.evaluation_fraction
+
+
+def local_documents(data: DataConfig, counts: Counts | None = None) -> Iterator[LocalDocument]:
+    """Every document that is not blank; `counts` is kept up to date.
+
+    Raises:
+        UserError: a file cannot be read as data.* says; the message names both.
+    """
+    counts = counts or Counts()
+    seen: set[float] = set()
+    for document in _grouped(data, counts) if data.document_column else _single(data, counts):
+        counts.documents += 1
+        own = place(document.content)
+        counts.copies += own in seen
+        seen.add(own)
+        yield document
+
+
+def place(document: Content) -> float:
+    """By its content, so that copies of a text stay on one side."""
+    written = document if isinstance(document, str) else repr(document)
+    hashed = hashlib.sha256(written.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(hashed[:8], "big") / 2**64
+
+
+def _single(data: DataConfig, counts: Counts) -> Iterator[LocalDocument]:
+    for _, document in _pieces(data, counts):
+        yield LocalDocument(document, place(document))
+
+
+def _grouped(data: DataConfig, counts: Counts) -> Iterator[LocalDocument]:
+    """Rows with the same value in data.document_column, wherever they stand; the value decides the side."""
+    groups: dict[Any, list[Content]] = {}
+    for number, (group, piece) in enumerate(_pieces(data, counts)):
+        groups.setdefault(("row", number) if group is None else str(group), []).append(piece)
+    for group in list(groups):
+        joined = _joined(groups.pop(group))
+        yield LocalDocument(joined, place(group if isinstance(group, str) else joined))
+
+
+def _joined(pieces: list[Content]) -> Content:
+    """Rows of one document: lines of text, or token ids one after another."""
+    if of_ids := [piece for piece in pieces if isinstance(piece, list)]:
+        return [token for ids in of_ids for token in ids]
+    return "\n".join(map(str, pieces))
+
+
+def _pieces(data: DataConfig, counts: Counts) -> Iterator[tuple[Any, Content]]:
+    """Plain documents and rows, each with its value in data.document_column."""
+    column = data.token_column or data.text_column
+    for file in local_files(data):
+        if file.is_plain:
+            found: Iterator[tuple[Any, Content | None]] = ((None, text) for text in plain_documents(file, data))
+        else:
+            found = (
+                (row.get(str(data.document_column)), content(row[column], data, str(file.path)))
+                for row in table_rows(file, data)
+            )
+        for group, document in found:
+            if document is None:
+                counts.rows_without_text += 1
+            elif is_blank(document):
+                counts.blank_documents += 1
+            else:
+                yield group, document
+
+
+def is_blank(document: Content) -> bool:
+    return not document or (isinstance(document, str) and document.isspace())

@@ -1,0 +1,21 @@
+"""Settings of texts that exclude each other, or that no type can check."""
+
+from pipeline.config import DataConfig
+from pipeline.errors import UserError
+
+OF_FILES = ("document_column", "split_documents", "encoding")
+
+
+def check_text_settings(data: DataConfig) -> None:
+    """Raises UserError: a value that cannot be meant; the message names the key and what would be right."""
+    try:
+        "a".encode(data.encoding)
+    except (LookupError, ValueError) as error:
+        message = f"data.encoding={data.encoding} is no encoding of text; accepted: utf-8, latin-1, cp1252, utf-16, ..."
+        raise UserError(message) from error
+    if data.source != "files":
+        for key in OF_FILES:
+            if getattr(data, key) != getattr(DataConfig(), key):
+                raise UserError(f"data.{key} is a setting of data.source=files, not of data.source={data.source}")
+    if data.source == "bundled" and data.token_column:
+        raise UserError("data.token_column is a setting of data.source=files and hub, not of data.source=bundled")
