@@ -1,11 +1,12 @@
 """key=value arguments of the small commands: plot_pareto, status, doctor, clean. (run.py's are Hydra's.)"""
 
 import difflib
-import os
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from pipeline import streams
 from pipeline.errors import UserError
 
 
@@ -58,18 +59,32 @@ def one_sweep(sweep: str, on_disk: Sequence[str]) -> str:
     return sweep
 
 
-def command(work: Callable[[Sequence[str]], int], usage: str, arguments: Sequence[str]) -> int:
-    """A command's exit code: its help where that is asked for, a user's mistake as one line, as run.py says it."""
-    if {"-h", "--help"} & set(arguments):
+def command(work: Callable[[Sequence[str]], int], usage: str, arguments: Sequence[str] | None) -> int:
+    """A command's exit code: its help where that is asked for, a user's mistake as one line, as run.py says it.
+
+    Args:
+        arguments: None: those that were typed.
+    """
+    streams.prepare()
+    given = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(given):
         print(usage)
-        return 0
+        return _printed(0)
     try:
-        return work(arguments)
+        return _printed(work(given))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+
+
+def _printed(code: int) -> int:
+    """The exit code; that of a command whose output did not arrive is not 0."""
+    lost = streams.lost()
+    if lost is None:
+        return code
+    if lost.errno == errno.EPIPE:  # `| head` has read enough
+        return code or 141
+    print(f"error: standard output cannot be written: {lost.strerror}", file=sys.stderr)
+    return code or 1

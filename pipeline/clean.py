@@ -16,12 +16,12 @@ from pathlib import Path
 
 from pipeline.arguments import command, did_you_mean, key_values, true_or_false
 from pipeline.errors import UserError
-from pipeline.places import SWEEPS
+from pipeline.places import SWEEPS, door
 from pipeline.states import declared_runs, read_run, sweeps_on_disk
 
 KINDS = ("unwanted", "old", "checkpoints", "temporary")
 USAGE = f"""\
-usage: python pipeline/clean.py [only=KIND] [delete=true] [sweeps_dir=FOLDER]
+usage: {door("clean")} [only=KIND] [delete=true] [sweeps_dir=FOLDER]
 
 Lists, with sizes, what could go; deletes nothing unless it is told to. Runs that are being trained are left alone.
 
@@ -154,9 +154,9 @@ def tidy(arguments: Sequence[str]) -> int:
     return 0
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     return command(tidy, USAGE, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

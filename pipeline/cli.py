@@ -4,7 +4,6 @@ import difflib
 import importlib
 import importlib.machinery
 import importlib.util
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from pipeline.errors import Interrupted, UserError
-from pipeline.places import CONF, CONF_FOLDERS, PACKAGE
+from pipeline.own_conf import check_choices
+from pipeline.places import CONF, CONF_FOLDERS, PACKAGE, door
 
 
 def announce_plugins() -> None:
@@ -36,9 +36,6 @@ def plain_errors() -> Iterator[None]:
     except Interrupted:
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise SystemExit(130) from None
-    except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
     except KeyboardInterrupt:
         print("stopped at once: work since the last checkpoints is lost", file=sys.stderr)
         raise SystemExit(130) from None
@@ -58,13 +55,14 @@ def check_arguments(arguments: list[str]) -> None:
         if keys.count(key) > 1:
             given = ", ".join(o for o in overrides if re.sub(r"^[+~]*", "", o).startswith(f"{key}="))
             raise UserError(f"{key} is given {keys.count(key)} times ({given}): give it once")
+    check_choices(overrides)
     sweep = next((o.split("=", 1)[1] for o in overrides if o.startswith("sweep=")), None)
     if sweep is None or {"--cfg", "-c", "--info", "-i", "--help", "-h"} & set(arguments):
         return
     if "," in sweep:
         raise UserError(f"sweep={sweep} names several sweeps: start one after the other, as -m sweep=NAME")
     if not {"-m", "--multirun"} & set(arguments):
-        raise UserError(f"sweep={sweep} declares many runs and needs -m: python pipeline/run.py -m sweep={sweep}")
+        raise UserError(f"sweep={sweep} declares many runs and needs -m: {door('run')} -m sweep={sweep}")
 
 
 def explain(error: BaseException) -> str | None:

@@ -9,6 +9,7 @@ from pipeline.config import RunConfig
 from pipeline.cost import block_bytes, moments
 from pipeline.errors import UserError
 from pipeline.pack.exchange import HELD
+from pipeline.places import door
 from pipeline.sites import d_in, d_sae
 
 CHECKPOINTS = 2
@@ -59,7 +60,7 @@ def check(need: Need, sweeps_dir: Path) -> str | None:
     if need.most <= free:
         return None
     has = f"{there} has {free / 1e9:.1f} GB free"
-    room = "make room (python pipeline/clean.py) or give execution.sweeps_dir=FOLDER"
+    room = f"make room ({door('clean')}) or give execution.sweeps_dir=FOLDER"
     if need.kept > free:
         raise UserError(f"{has}, and these runs leave {need.kept / 1e9:.1f} GB: {room}")
     return f"warning: {has}, and checkpoints may bring these runs to {need.most / 1e9:.1f} GB meanwhile: {room}"

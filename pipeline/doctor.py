@@ -15,11 +15,11 @@ from pipeline.diagnosis import cluster, cluster_checks, machine
 from pipeline.diagnosis.finding import Finding
 from pipeline.diagnosis.probe import probe
 from pipeline.launching.squeue import NoAnswer
-from pipeline.places import SWEEPS
+from pipeline.places import SWEEPS, door
 from pipeline.states import largest_sweep
 
 USAGE = f"""\
-usage: python pipeline/doctor.py [partition=NAME] [probe=false] [sweeps_dir=FOLDER]
+usage: {door("doctor")} [partition=NAME] [probe=false] [sweeps_dir=FOLDER]
 
 Reads the settings of the Slurm cluster and of this machine, runs a job of some seconds on a node, and says in one line
 each what is, why it matters and what to do. Exit code 0: no problem was found; 1: there is one; 2: it could not look.
@@ -59,9 +59,9 @@ def diagnose(arguments: Sequence[str]) -> int:
     return 1 if counts["problem"] else 0
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     return command(diagnose, USAGE, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -19,6 +19,7 @@ from pipeline.launching.packing import Room, pack_up
 from pipeline.launching.tasks import TaskTable
 from pipeline.launching.this_process import ThisProcess
 from pipeline.lease import Leases, holder
+from pipeline.places import door
 from pipeline.progress import Progress
 from pipeline.results_table import print_results
 from pipeline.signals import StopFlag, stop_on_signal
@@ -52,7 +53,7 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
     with Leases([folder] if options else []) as leases:
         if leases.living:
             raise UserError(f"{jobs[0].sweep_name} is being launched by {holder(leases.living[folder])}: one is enough")
-        write_manifest(jobs, shlex.join(sys.argv))
+        write_manifest(jobs, f"{door('run')} {shlex.join(sys.argv[1:])}")
         try:
             waited = _launch(jobs[0], runs, place, TaskTable.read(folder) if options else TaskTable(folder, (), False))
         except LeaseLost as lost:
@@ -95,6 +96,7 @@ def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable)
     """Adopt what an earlier launch left running, add what is missing, follow all; false when nobody waits."""
     wanted = _wanted(job, runs)
     with Progress(wanted) as progress, stop_on_signal(progress.say) as stop:
+        progress.say(f"records go to {Path(job.execution.sweeps_dir).absolute()}")
         end_orphans(table, progress)
         executor = place.executor(table, progress, stop)
         _refuse_other_executors(job, table, executor)
@@ -115,7 +117,7 @@ def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable)
         if isinstance(place.options, SlurmOptions) and not place.options.wait:
             executor.poll()
             table.save()
-            progress.say(f"{table.submitted()}; the same command, or pipeline/status.py, follows them")
+            progress.say(f"{table.submitted()}; the same command, or {door('status')}, follows them")
             return False
         follower = Follower(table, executor, job, {run_name(r): r for r in runs}, progress, place.options.retries)
         follower.follow(stop, place.options.poll_seconds)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.arguments import command, key_values, one_sweep, true_or_false, whole_number
 from pipeline.errors import UserError
-from pipeline.places import PAPER_TABLE, RESULTS, SWEEPS
+from pipeline.places import PAPER_TABLE, RESULTS, SWEEPS, door
 from pipeline.states import read_object, sweeps_on_disk
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.comparison.compare import Panel
 
 USAGE = f"""\
-usage: python pipeline/plot_pareto.py [sweep=NAME | source=FILE.csv [percent=true]] [replicates=N]
+usage: {door("plot_pareto")} [sweep=NAME | source=FILE.csv [percent=true]] [replicates=N]
                                       [family=FILE.csv] [sweeps_dir=FOLDER] [results_dir=FOLDER]
 
 Reads the records of a sweep, of every sweep on disk by default, and writes results/<sweep>/:
@@ -168,8 +168,8 @@ def _commands(options: Options, name: str) -> list[str]:
     chosen = f"source={options.source.name}" if options.source else f"sweep={name}"
     further = ["percent=true"] if options.percent else []
     further += [] if options.replicates == REPLICATES else [f"replicates={options.replicates}"]
-    made = [f"python {manifest['command']}"] if manifest.get("command") else []
-    return [*made, shlex.join(["python", "pipeline/plot_pareto.py", chosen, *further])]
+    made = [manifest["command"]] if manifest.get("command") else []
+    return [*made, f"{door('plot_pareto')} {shlex.join([chosen, *further])}"]
 
 
 def write_table(path: Path, rows: "pd.DataFrame") -> None:
@@ -180,13 +180,14 @@ def write_table(path: Path, rows: "pd.DataFrame") -> None:
 
 def plot(arguments: Sequence[str]) -> int:
     options = parse(arguments)
+    print(f"results go to {options.results_dir.absolute()}")
     if options.source is not None:
         print_paths(aggregate_source(options, options.source))
         return 0
     sweeps = chosen_sweeps(options)
     if not sweeps:
         where = options.sweeps_dir
-        print(f"no sweep on disk: {where} has no manifest; python pipeline/run.py makes one", file=sys.stderr)
+        print(f"no sweep on disk: {where} has no manifest; {door('run')} makes one", file=sys.stderr)
         return 1
     pictures, code = [], 0
     for sweep in sweeps:
@@ -204,9 +205,9 @@ def print_paths(paths: Sequence[Path]) -> None:
         print(path)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     return command(plot, USAGE, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

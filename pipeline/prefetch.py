@@ -1,10 +1,4 @@
-"""Bring what a run or a sweep reads from the Hugging Face hub to its cache; on a login node, for nodes without the hub.
-
-python pipeline/prefetch.py model=gpt2 data=pile
-python pipeline/prefetch.py sweep=figure_12
-
-The overrides are those of run.py. HF_HOME says where the cache is: on a disk that the nodes share.
-"""
+"""Entry point: bring what runs read from the hub to its cache. `python pipeline/prefetch.py --help` says how."""
 
 import os
 import sys
@@ -13,14 +7,25 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     # pathlib would import modules that this folder may shadow; os is loaded already
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
-from pipeline import run
+from pipeline import run, streams
+from pipeline.places import door
+
+USAGE = f"""\
+usage: {door("prefetch")} OVERRIDES
+
+Brings what a run or a sweep reads from the Hugging Face hub to its cache: on a login node, for nodes without the hub.
+The overrides are those of {door("run")}. HF_HOME says where the cache is: on a disk that the nodes share.
+
+  {door("prefetch")} model=gpt2 data=pile
+  {door("prefetch")} sweep=figure_12"""
 
 
 def main() -> None:
     """As run.py, with a launcher that trains nothing and fetches instead."""
     given = sys.argv[1:]
     if {"-h", "--help"} & set(given):
-        print(__doc__.strip())
+        streams.prepare()
+        print(USAGE)
         return
     kept = [
         a for a in given if a not in {"-m", "--multirun"} and not a.startswith(("hydra/launcher", "hydra.launcher"))

@@ -15,6 +15,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from pipeline import streams
 from pipeline.cli import announce_plugins, check_arguments, plain_errors
 from pipeline.places import CONF
 
@@ -37,9 +38,14 @@ def train(cfg: DictConfig) -> None:
 
 
 def main() -> None:
+    streams.prepare(_goes_on)
     with plain_errors():
         check_arguments(sys.argv[1:])
         train()
+
+
+def _goes_on(error: OSError) -> None:
+    print(f"standard output cannot be written ({error.strerror}): the work goes on without it", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_SECONDS = 0.1
 
 
@@ -45,7 +45,9 @@ def stop_on_signal(say: Callable[[str], None], numbers: Sequence[int] = STOPPING
             say("stopping at the next step: checkpoints are written" + _again(number))
 
     _leave_forks_out()
-    previous = {number: signal.signal(number, handler) for number in numbers}
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # nohup: the terminal may go
+    taken = [number for number in numbers if not (ignored and number == signal.SIGHUP)]
+    previous = {number: signal.signal(number, handler) for number in taken}
     try:
         yield stop
     finally:

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import streams
 from pipeline.arguments import command, key_values, one_sweep, seconds
 from pipeline.clock import clock
 from pipeline.launching import squeue
-from pipeline.places import SWEEPS
+from pipeline.places import SWEEPS, door
 from pipeline.states import RunOnDisk, read_states, read_tasks, reason, sweeps_on_disk
 
 USAGE = f"""\
-usage: python pipeline/status.py [sweep=NAME] [watch=SECONDS] [sweeps_dir=FOLDER]
+usage: {door("status")} [sweep=NAME] [watch=SECONDS] [sweeps_dir=FOLDER]
 
 Says how many runs of a sweep, of every sweep on disk by default, are done, running, waiting, failed and missing; which
 run now, how far they are and where; why others failed or wait. Reads the records on disk and asks Slurm once, if there
@@ -143,7 +144,7 @@ def report(arguments: Sequence[str]) -> int:
     while True:
         on_disk = sweeps_on_disk(sweeps_dir)
         if not on_disk:
-            print(f"no sweep on disk: {sweeps_dir} has no manifest; python pipeline/run.py makes one", file=sys.stderr)
+            print(f"no sweep on disk: {sweeps_dir} has no manifest; {door('run')} makes one", file=sys.stderr)
             return 1
         chosen = [one_sweep(given["sweep"], on_disk)] if "sweep" in given else on_disk
         found = [line for sweep in chosen for line in lines(sweeps_dir, sweep)]
@@ -151,14 +152,14 @@ def report(arguments: Sequence[str]) -> int:
             clear = "\033[H\033[2J" if sys.stdout.isatty() else ""
             found.insert(0, f"{clear}{time.strftime('%Y-%m-%d %H:%M:%S')}")
         print("\n".join(found), flush=True)
-        if pause is None:
+        if pause is None or streams.lost():
             return 0
         time.sleep(pause)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     return command(report, USAGE, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

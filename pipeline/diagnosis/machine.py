@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.c_compiler import MISSING, c_compiler
 from pipeline.diagnosis.finding import Finding
+from pipeline.places import PACKAGE, door
 from pipeline.tokens.prefetched import hub_cache
 
 GIGABYTE = 1e9
@@ -97,7 +98,7 @@ def _hub() -> str:
 def _bundled() -> str:
     from safetensors import safe_open
 
-    path = Path(__file__).resolve().parent.parent / "bundled" / "model" / "model.safetensors"
+    path = PACKAGE / "bundled" / "model" / "model.safetensors"
     try:
         with safe_open(str(path), framework="numpy") as file:
             return "" if list(file.keys()) else f"{path} is empty"
@@ -120,7 +121,7 @@ def disk(facts: MachineFacts) -> Finding:
         return Finding("problem", f"no run can be written ({facts.disk_reason}): give execution.sweeps_dir=FOLDER")
     free = facts.disk_free / GIGABYTE
     if free < 1:
-        return Finding("problem", f"{free:.1f} GB of disk are free: python pipeline/clean.py shows what could go")
+        return Finding("problem", f"{free:.1f} GB of disk are free: {door('clean')} shows what could go")
     if free < 10:
         return Finding("warn", f"{free:.1f} GB of disk are free: plan=true says what a sweep needs")
     return Finding("ok", f"the sweeps' folder can be written, {free:.0f} GB are free")
@@ -155,7 +156,7 @@ def hub(facts: MachineFacts) -> Finding:
         return Finding(
             "warn",
             f"{why}, and the cache {facts.hub_cache} is empty: only the bundled and local models work; on a machine "
-            "with the hub: python pipeline/prefetch.py, with the overrides of your sweep and HF_HOME on a shared disk",
+            f"with the hub: {door('prefetch')}, with the overrides of your sweep and HF_HOME on a shared disk",
         )
     if facts.offline:
         return Finding("ok", f"{why}; {held}")

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import streams
 from pipeline.errors import Interrupted, UserError
 from pipeline.files import write_json
 from pipeline.signals import STOPPING, StopFlag, stop_on_signal
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("outcome", type=Path, help="file for the reason, if the pack cannot be trained")
     parser.add_argument("--circle", type=json.loads, help="the processes that exchange blocks, as JSON")
     arguments = parser.parse_args()
+    streams.prepare()
     _end_with_parent()
     arguments.outcome.unlink(missing_ok=True)
     with stop_on_signal(print, (*STOPPING, signal.SIGUSR2)) as stop:
@@ -87,6 +89,7 @@ class SlurmTask:
         """
         from pipeline.lease import own_job
 
+        streams.prepare()
         outcome = Path(self.outcomes, f"{own_job()}.json")
         outcome.unlink(missing_ok=True)
         requeue: Any = signal.getsignal(signal.SIGUSR2)  # submitit's
