@@ -7,6 +7,7 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     # pathlib would import modules that this folder may shadow; os is loaded already
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
+import math
 import re
 import shutil
 import time
@@ -14,26 +15,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.arguments import command, did_you_mean, key_values, true_or_false
+from pipeline.arguments import command, did_you_mean, key_values, seconds, true_or_false
+from pipeline.clock import clock
 from pipeline.errors import UserError
 from pipeline.places import SWEEPS, door
 from pipeline.states import declared_runs, read_run, sweeps_on_disk
 
 KINDS = ("unwanted", "old", "checkpoints", "temporary")
 USAGE = f"""\
-usage: {door("clean")} [only=KIND] [delete=true] [sweeps_dir=FOLDER]
+usage: {door("clean")} [only=KIND] [delete=true] [older_than=SECONDS] [sweeps_dir=FOLDER]
 
-Lists, with sizes, what could go; deletes nothing unless it is told to. Runs that are being trained are left alone.
+Lists, with sizes, what could go; deletes nothing unless it is told to. Runs that are being trained are left alone. So
+are folders that no sweep declares and half-written files until an hour after their last change: a command that has just
+begun may be about to declare or to rename them.
 
   unwanted      folders of runs that no sweep on disk declares (single runs are declared by the sweep adhoc)
   old           folders of runs of another numerics_version, which this code neither resumes nor compares
   checkpoints   of runs that have their record
-  temporary     what killed processes left half-written, more than an hour ago
+  temporary     what killed processes left half-written
 
   only=KIND           one of these only
   delete=true         delete what is listed
+  older_than=SECONDS  instead of that hour (3600)
   sweeps_dir=FOLDER   where runs leave their records (default {SWEEPS})"""
-TEMPORARY_SECONDS = 3600.0
+YOUNG_SECONDS = 3600.0
 DELETING = ".deleting-"
 
 
@@ -45,6 +50,7 @@ class Waste:
     path: Path
     size: int  # bytes
     why: str
+    age: float = math.inf  # seconds since its last change, where its owner may be about to come back to it
 
 
 def find(sweeps_dir: Path, now: float) -> Iterator[Waste]:
@@ -89,8 +95,7 @@ def _of_run(folder: Path, wanted: set[str], current: int, now: float) -> Iterato
     if version is not None and version != current:
         yield Waste("old", folder, size(folder), f"numerics_version {version}; this code has {current}")
     elif folder.name not in wanted:
-        if now - newest(folder) > TEMPORARY_SECONDS:  # else it may be another's, whose manifest is about to appear
-            yield Waste("unwanted", folder, size(folder), "no sweep on disk declares it")
+        yield Waste("unwanted", folder, size(folder), "no sweep on disk declares it", now - newest(folder))
     else:
         checkpoints = folder / "checkpoints"
         if checkpoints.is_dir() and (folder / "metrics.json").is_file():
@@ -100,8 +105,8 @@ def _of_run(folder: Path, wanted: set[str], current: int, now: float) -> Iterato
 
 def _temporaries(folder: Path, now: float) -> Iterator[Waste]:
     for path in sorted((*folder.glob(".*.tmp"), *folder.glob(".lease-*.claim"), *folder.glob("*/.*.tmp"))):
-        if path.is_file() and now - path.stat().st_mtime > TEMPORARY_SECONDS:
-            yield Waste("temporary", path, size(path), "left half-written")
+        if path.is_file():
+            yield Waste("temporary", path, size(path), "left half-written", now - path.stat().st_mtime)
 
 
 def size(path: Path) -> int:
@@ -134,24 +139,36 @@ def readable(count: float) -> str:
 
 
 def tidy(arguments: Sequence[str]) -> int:
-    given = key_values(arguments, ("only", "delete", "sweeps_dir"))
+    given = key_values(arguments, ("only", "delete", "older_than", "sweeps_dir"))
     only, deleting = given.get("only"), true_or_false("delete", given.get("delete", "false"))
     if only is not None and only not in KINDS:
         raise UserError(f"only={only} is unknown; {did_you_mean(only, KINDS)}(accepted: {', '.join(KINDS)})")
     sweeps_dir = Path(given.get("sweeps_dir", SWEEPS))
     if not sweeps_dir.is_dir():
         raise UserError(f"sweeps_dir={sweeps_dir} is no folder")
-    found = [waste for waste in find(sweeps_dir, time.time()) if only in {None, waste.kind}]
+    youth = seconds("older_than", given["older_than"]) if "older_than" in given else YOUNG_SECONDS
+    every = [waste for waste in find(sweeps_dir, time.time()) if only in {None, waste.kind}]
+    found = [waste for waste in every if waste.age > youth]
     for waste in found:
         print(f"{waste.kind:11}  {readable(waste.size):>9}  {waste.path.relative_to(sweeps_dir)}  ({waste.why})")
         if deleting:
             delete(waste)
+    if young := [waste for waste in every if waste.age <= youth]:
+        limit = f"changed less than {clock(youth)} ago"
+        print(f"{_counted(young)} {limit}: left alone; older_than=SECONDS sets another limit")
     total = readable(sum(waste.size for waste in found))
     if not found:
-        print("nothing could go")
+        print("nothing else could go" if young else "nothing could go")
     else:
         print(f"{total} deleted" if deleting else f"{total} could go: the same command with delete=true deletes it")
     return 0
+
+
+def _counted(wastes: Sequence[Waste]) -> str:
+    """45 folders and 1 file"""
+    folders = sum(waste.path.is_dir() for waste in wastes)
+    counts = ((folders, "folder"), (len(wastes) - folders, "file"))
+    return " and ".join(f"{count} {what}{'s' * (count > 1)}" for count, what in counts if count)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,6 +7,7 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     # pathlib would import modules that this folder may shadow; os is loaded already
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,17 +34,22 @@ each what is, why it matters and what to do. Exit code 0: no problem was found; 
 def examine(partition: str | None, sweeps_dir: Path, probing: bool, patience: float) -> Iterator[Finding]:
     """All findings, as they come."""
     if cluster.has_slurm():
+        yield from _of_the_cluster(partition, sweeps_dir, probing, patience)
+    else:
+        yield Finding("ok", "no Slurm on this machine (there is no scontrol): only the machine itself is looked at")
+    yield from machine.findings(machine.gather(sweeps_dir, ask_torch=False))
+
+
+def _of_the_cluster(partition: str | None, sweeps_dir: Path, probing: bool, patience: float) -> Iterator[Finding]:
+    try:
         facts = cluster.ask(partition, largest_sweep(sweeps_dir))
         for check in cluster_checks.CHECKS:
             yield check(facts)
         if probing:
-            try:
-                yield from probe(facts, sweeps_dir, patience)
-            except NoAnswer as error:
-                yield Finding("problem", f"Slurm stopped answering while the probe job ran ({error}): try again")
-    else:
-        yield Finding("ok", "no Slurm on this machine (there is no scontrol): only the machine itself is looked at")
-    yield from machine.findings(machine.gather(sweeps_dir, ask_torch=False))
+            yield from probe(facts, sweeps_dir, patience)
+    except (NoAnswer, subprocess.TimeoutExpired) as error:
+        advice = "is its controller up (scontrol ping), and is SLURM_CONF right?"
+        yield Finding("problem", f"Slurm does not answer ({error}): {advice} What follows is of this machine alone")
 
 
 def diagnose(arguments: Sequence[str]) -> int:

@@ -180,15 +180,16 @@ def write_table(path: Path, rows: "pd.DataFrame") -> None:
 
 def plot(arguments: Sequence[str]) -> int:
     options = parse(arguments)
-    print(f"results go to {options.results_dir.absolute()}")
+    where = f"results go to {options.results_dir.absolute()}"
     if options.source is not None:
+        print(where)
         print_paths(aggregate_source(options, options.source))
         return 0
     sweeps = chosen_sweeps(options)
     if not sweeps:
-        where = options.sweeps_dir
-        print(f"no sweep on disk: {where} has no manifest; {door('run')} makes one", file=sys.stderr)
+        print(f"no sweep on disk: {options.sweeps_dir} has no manifest; {door('run')} makes one", file=sys.stderr)
         return 1
+    print(where)
     pictures, code = [], 0
     for sweep in sweeps:
         try:

@@ -46,7 +46,8 @@ def disk(tmp_path):
 
 
 def found(disk: Path) -> set[tuple[str, str]]:
-    return {(waste.kind, str(waste.path.relative_to(disk))) for waste in find(disk, time.time())}
+    found = (waste for waste in find(disk, time.time()) if waste.age > 3600)
+    return {(waste.kind, str(waste.path.relative_to(disk))) for waste in found}
 
 
 EXPECTED = {
@@ -61,8 +62,21 @@ def test_it_lists_what_could_go_and_deletes_nothing(disk, capsys):
     before = sorted(disk.rglob("*"))
     assert main([f"sweeps_dir={disk}"]) == 0
     assert sorted(disk.rglob("*")) == before
-    last = capsys.readouterr().out.splitlines()[-1]
+    *_, young, last = capsys.readouterr().out.splitlines()
+    assert young.startswith("1 folder and 1 file changed less than 1 h 00 min ago: left alone")
     assert "could go" in last and "delete=true" in last
+
+
+def test_young_folders_are_counted_and_go_when_it_is_asked_for(disk, capsys):
+    assert main([f"sweeps_dir={disk}", "only=unwanted", "older_than=14400"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "2 folders changed less than 4 h 00 min ago: left alone; older_than=SECONDS sets another limit",
+        "nothing else could go",
+    ]
+    assert main([f"sweeps_dir={disk}", "only=unwanted", "older_than=3", "delete=true"]) == 0
+    assert {path.name for path in (disk / "runs").iterdir()} == {"done", "old", "begun", "running"}
+    assert main(["older_than=0"]) == 2 and main(["--help"]) == 0
+    assert "until an hour after their last change" in capsys.readouterr().out
 
 
 def test_it_deletes_what_it_is_told_to(disk, capsys):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.arguments import did_you_mean
 from pipeline.errors import UserError
-from pipeline.launching.squeue import outside_of_jobs
+from pipeline.launching.squeue import NoAnswer, outside_of_jobs
 
 SECONDS = 30
 
@@ -46,7 +46,8 @@ def ask(partition: str | None, largest_sweep: int) -> ClusterFacts:
     """The facts of the running cluster.
 
     Raises:
-        UserError: the controller does not answer, or there is no such partition.
+        NoAnswer: the controller is away.
+        UserError: there is no such partition.
     """
     partitions = records(scontrol("show", "partition"), "PartitionName")
     names = [found["PartitionName"] for found in partitions]
@@ -54,7 +55,7 @@ def ask(partition: str | None, largest_sweep: int) -> ClusterFacts:
     if partition and not chosen:
         raise UserError(f"partition={partition} is unknown; {did_you_mean(partition, names)}({', '.join(names)})")
     if not chosen:
-        raise UserError(f"the cluster has no default partition: partition= is wanted (one of {', '.join(names)})")
+        raise UserError(f"the cluster has no default partition: give partition=NAME (one of {', '.join(names)})")
     nodes = records(scontrol("show", "node"), "NodeName")
     mine = [n for n in nodes if chosen[0]["PartitionName"] in n.get("Partitions", "").split(",")]
     return ClusterFacts(settings(scontrol("show", "config")), chosen[0], mine, largest_sweep)
@@ -65,10 +66,11 @@ def scontrol(*arguments: str) -> str:
         with outside_of_jobs():
             done = subprocess.run(["scontrol", "-o", *arguments], capture_output=True, text=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:
-        raise UserError(f"Slurm's controller does not answer within {SECONDS} s: is it up? (scontrol ping)") from None
+        raise NoAnswer(f"nothing within {SECONDS} s") from None
+    except OSError as error:
+        raise NoAnswer(f"scontrol: {error.strerror}") from error
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        raise UserError(f"Slurm does not answer: {said} (scontrol ping; echo $SLURM_CONF)")
+        raise NoAnswer((done.stderr.strip().splitlines() or ["no answer"])[-1])
     return done.stdout
 
 

@@ -63,7 +63,8 @@ def _hub_home() -> Path:
 
 def _disk(sweeps_dir: Path) -> tuple[float, str]:
     """Free bytes, and why no file can be written there."""
-    there = next(folder for folder in (sweeps_dir.absolute(), *sweeps_dir.absolute().parents) if folder.exists())
+    wanted = sweeps_dir.absolute()
+    there = next(folder for folder in (wanted, *wanted.parents) if os.access(folder, os.F_OK))
     free = float(shutil.disk_usage(there).free)
     probe = there / f".doctor-{platform.node()}-{os.getpid()}"
     try:

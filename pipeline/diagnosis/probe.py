@@ -23,7 +23,11 @@ SETTLE_SECONDS = 20.0
 def probe(facts: ClusterFacts, sweeps_dir: Path, patience: float) -> Iterator[Finding]:
     """Submit the job, wait for its answer, and judge it; the job and its files are gone afterwards."""
     folder = sweeps_dir.absolute() / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        yield Finding("problem", f"no probe job: {folder} cannot be made ({error.strerror})")
+        return
     stem = folder / f"probe-{time.time_ns()}"
     answer, log = stem.with_suffix(".json"), stem.with_suffix(".log")
     try:

@@ -106,4 +106,5 @@ def test_mistakes_and_a_controller_that_is_away(good, tmp_path):
     good.stop_controller()
     away = doctor(good, tmp_path)
     good.start_controller()
-    assert away.returncode == 2 and len(away.stderr.splitlines()) == 1 and "Slurm does not answer" in away.stderr
+    assert away.returncode == 1 and away.stderr == "" and "problem  Slurm does not answer" in away.stdout
+    assert "the bundled model can be read" in away.stdout
