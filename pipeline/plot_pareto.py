@@ -7,6 +7,7 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     # pathlib would import modules that this folder may shadow; os is loaded already
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
+import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -180,7 +181,8 @@ def write_table(path: Path, rows: "pd.DataFrame") -> None:
 
 def plot(arguments: Sequence[str]) -> int:
     options = parse(arguments)
-    where = f"results go to {options.results_dir.absolute()}"
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where its cache cannot be kept is not worth two lines
+    where = f"results go to {options.results_dir}"
     if options.source is not None:
         print(where)
         print_paths(aggregate_source(options, options.source))
