@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from pipeline import streams
 from pipeline.errors import UserError
+from pipeline.places import check_working_directory
 
 
 def key_values(arguments: Sequence[str], accepted: Sequence[str]) -> dict[str, str]:
@@ -71,6 +72,7 @@ def command(work: Callable[[Sequence[str]], int], usage: str, arguments: Sequenc
         print(usage)
         return _printed(0)
     try:
+        check_working_directory()
         return _printed(work(given))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

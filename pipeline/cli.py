@@ -12,7 +12,7 @@ from types import ModuleType
 
 from pipeline.errors import Interrupted, UserError
 from pipeline.own_conf import check_choices
-from pipeline.places import CONF, CONF_FOLDERS, PACKAGE, door
+from pipeline.places import CONF, CONF_FOLDERS, PACKAGE, check_working_directory, door
 
 
 def announce_plugins() -> None:
@@ -32,6 +32,7 @@ def announce_plugins() -> None:
 def plain_errors() -> Iterator[None]:
     """Turn a user's mistake into one line on stderr and exit code 2, and Ctrl-C into exit code 130."""
     try:
+        check_working_directory()
         yield
     except Interrupted:
         print("stopped; the same command goes on from here", file=sys.stderr)

@@ -1,5 +1,6 @@
 """A user's own conf/, in the working directory of an installed package: what is chosen from it is there only."""
 
+import re
 from collections.abc import Sequence
 
 from pipeline.errors import UserError
@@ -13,8 +14,8 @@ def check_choices(overrides: Sequence[str]) -> None:
         UserError: it names both files.
     """
     for override in overrides:
-        group, _, option = override.lstrip("+~").partition("=")
-        files = [folder / group / f"{option.removesuffix('.yaml')}.yaml" for folder in CONF_FOLDERS]
+        choice = re.fullmatch(r"\+?([\w/]+)=([\w.-]+)", override)
+        files = [folder / choice[1] / f"{choice[2]}.yaml" for folder in CONF_FOLDERS] if choice else []
         there = [file for file in files if file.is_file()]
         if len(there) > 1:
             raise UserError(f"{override} is {there[0]}, and {there[1]} has the same name: give yours another")

@@ -87,7 +87,7 @@ OUR_GELU_1L_LAMBDAS = (0.25, 0.4, 0.63, 1.0, 1.6, 2.5, 4.0, 6.3)
 
 def read_rows(tables: Path, model: str) -> list[Row]:
     """The rows of one model, but for the four to which the paper gives a negative L0."""
-    with tables.open(newline="") as file:
+    with tables.open(newline="", encoding="utf-8") as file:
         rows = [
             Row(r["arch"], r["site"], int(r["layer"]), float(r["lam"]), float(r["l0"]), int(r["width"]), r["note"])
             for r in csv.DictReader(file)

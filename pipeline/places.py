@@ -1,4 +1,4 @@
-"""Where everything is, in a checkout and as an installed package. Standard library only.
+"""Where everything is, in a checkout and as an installed package. Imports nothing slow.
 
 A checkout (`python pipeline/run.py`, or an editable install) is known by the pyproject.toml and conf/ beside the
 package: conf/, sweeps/ and results/ are the checkout's, wherever the command is typed. An installed package brings a
@@ -9,18 +9,20 @@ import os
 import sys
 from pathlib import Path
 
+from pipeline.errors import UserError
+
 PACKAGE = Path(__file__).resolve().parent
 CHECKOUT = (PACKAGE.parent / "pyproject.toml").is_file() and (PACKAGE.parent / "conf" / "config.yaml").is_file()
 
 
-def _working_directory() -> Path:
+def _working_directory() -> Path | None:
     try:
         return Path.cwd()
-    except OSError:  # deleted beneath us: whoever writes there says so
-        return Path()
+    except OSError:
+        return None
 
 
-BASE = PACKAGE.parent if CHECKOUT else _working_directory()
+BASE = PACKAGE.parent if CHECKOUT else _working_directory() or Path()
 SWEEPS, RESULTS = BASE / "sweeps", BASE / "results"
 """The defaults of `execution.sweeps_dir`, `sweeps_dir` and `results_dir`."""
 CONF = BASE / "conf" if CHECKOUT else PACKAGE / "conf"
@@ -30,6 +32,12 @@ CONF_FOLDERS = (CONF,) if CHECKOUT else (CONF, BASE / "conf")
 (`conf/sweep/mine.yaml`, `conf/local/default.yaml`), need not exist."""
 PAPER_TABLE = (PACKAGE / "gated_paper_tables.csv").resolve()
 """The points that the paper published: docs/gated_paper_tables.csv, to which the package has a link."""
+
+
+def check_working_directory() -> None:
+    """Raises UserError where it has been deleted: Hydra, and relative paths, need it."""
+    if _working_directory() is None:
+        raise UserError("the working directory does not exist any more: change to one that does")
 
 
 def door(name: str) -> str:

@@ -7,6 +7,7 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     # pathlib would import modules that this folder may shadow; os is loaded already
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
+import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.arguments import command, key_values, one_sweep, true_or_false, whole_number
 from pipeline.errors import UserError
-from pipeline.places import PAPER_TABLE, RESULTS, SWEEPS, door
+from pipeline.places import CHECKOUT, PAPER_TABLE, RESULTS, SWEEPS, door
 from pipeline.states import read_object, sweeps_on_disk
 
 if TYPE_CHECKING:
@@ -184,16 +185,16 @@ def write_table(path: Path, rows: "pd.DataFrame") -> None:
 
 def plot(arguments: Sequence[str]) -> int:
     options = parse(arguments)
-    where = f"results go to {options.results_dir.absolute()}"
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where its cache cannot be kept is not worth two lines
+    if not CHECKOUT:
+        print(f"results go to {options.results_dir}")
     if options.source is not None:
-        print(where)
         print_paths(aggregate_source(options, options.source))
         return 0
     sweeps = chosen_sweeps(options)
     if not sweeps:
         print(f"no sweep on disk: {options.sweeps_dir} has no manifest; {door('run')} makes one", file=sys.stderr)
         return 1
-    print(where)
     print_paths([path for sweep in sweeps for path in aggregate(options, sweep)])
     return 0
 

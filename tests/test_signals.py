@@ -29,6 +29,17 @@ with stop_on_signal(print) as stop:
     except KeyboardInterrupt:
         print("at once")
 """
+HANGUP = """
+import os, signal
+from pipeline.signals import stop_on_signal
+for before, stopped in ((signal.SIG_DFL, True), (signal.SIG_IGN, False)):
+    signal.signal(signal.SIGHUP, before)
+    with stop_on_signal(lambda message: None) as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.wait(0.2) == stopped
+    assert signal.getsignal(signal.SIGHUP) is before
+print("as asked")
+"""
 
 
 def output(code: str) -> str:
@@ -42,3 +53,7 @@ def test_a_stream_of_signals_while_the_flag_is_looked_at_and_set():
 
 def test_a_wait_ends_with_the_signal_or_the_time():
     assert output(WAITING).endswith("at once\n")
+
+
+def test_a_terminal_that_goes_is_a_stop_unless_nohup_said_otherwise():
+    assert output(HANGUP) == "as asked\n"

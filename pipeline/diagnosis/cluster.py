@@ -64,7 +64,8 @@ def ask(partition: str | None, largest_sweep: int) -> ClusterFacts:
 def scontrol(*arguments: str) -> str:
     try:
         with outside_of_jobs():
-            done = subprocess.run(["scontrol", "-o", *arguments], capture_output=True, text=True, timeout=SECONDS)
+            command = ["scontrol", "-o", *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS)
     except subprocess.TimeoutExpired:
         raise NoAnswer(f"nothing within {SECONDS} s") from None
     except OSError as error:

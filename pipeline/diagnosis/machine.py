@@ -68,7 +68,7 @@ def _disk(sweeps_dir: Path) -> tuple[float, str]:
     free = float(shutil.disk_usage(there).free)
     probe = there / f".doctor-{platform.node()}-{os.getpid()}"
     try:
-        probe.write_text("x")
+        probe.write_text("x", encoding="utf-8")
         probe.unlink()
     except OSError as error:
         return free, f"{there}: {error.strerror}"
@@ -77,7 +77,7 @@ def _disk(sweeps_dir: Path) -> tuple[float, str]:
 
 def _gpus() -> int:
     with suppress(OSError, subprocess.TimeoutExpired):
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20)
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, errors="replace", timeout=20)
         return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
     return 0
 

@@ -52,7 +52,7 @@ def _submit(facts: ClusterFacts, answer: Path, log: Path) -> subprocess.Complete
         "--chdir=/", f"--output={log}", *gpu, f"--wrap=srun {shlex.join(python)}",
     ]  # fmt: skip
     with squeue.outside_of_jobs():
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60)
 
 
 def _judge(job: str, answer: Path, log: Path, patience: float) -> Iterator[Finding]:
@@ -71,7 +71,7 @@ def _judge(job: str, answer: Path, log: Path, patience: float) -> Iterator[Findi
             break
     if answer.is_file():
         yield Finding("ok", "a job runs there, finds this package, and its files arrive here")
-        yield from findings(MachineFacts(**json.loads(answer.read_text())))
+        yield from findings(MachineFacts(**json.loads(answer.read_text(encoding="utf-8"))))
     elif ended is None:
         state = f"{row.state} ({row.reason})" if row else "unknown"
         yield Finding(
@@ -88,7 +88,7 @@ def _judge(job: str, answer: Path, log: Path, patience: float) -> Iterator[Findi
 def _last(said: str | Path) -> str:
     """The last line of a text or file, without srun's own remarks."""
     if isinstance(said, Path):
-        said = said.read_text(errors="replace") if said.is_file() else ""
+        said = said.read_text(encoding="utf-8", errors="replace") if said.is_file() else ""
     lines = [
         line.strip() for line in said.splitlines() if line.strip() and not line.startswith(("srun:", "slurmstepd"))
     ]
@@ -98,7 +98,7 @@ def _last(said: str | Path) -> str:
 def main(answer: Path, sweeps_dir: Path) -> None:
     """On the node: write the facts, complete or not at all."""
     temporary = answer.with_suffix(".tmp")
-    temporary.write_text(json.dumps(dataclasses.asdict(gather(sweeps_dir, ask_torch=True))))
+    temporary.write_text(json.dumps(dataclasses.asdict(gather(sweeps_dir, ask_torch=True))), encoding="utf-8")
     temporary.replace(answer)
 
 

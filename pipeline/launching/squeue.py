@@ -84,7 +84,7 @@ def largest_array() -> int:
 def _ask(*command: str) -> subprocess.CompletedProcess[str]:
     try:
         with outside_of_jobs():
-            return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+            return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoAnswer(str(error)) from error
 

@@ -52,7 +52,7 @@ def page(findings: Findings, at: Path) -> str:
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     style = Markup(environment.get_template("style.css").render(entries=entries, grid=charts.GRID))
-    script = Markup(files("pipeline.report").joinpath("templates", "script.js").read_text())
+    script = Markup(files("pipeline.report").joinpath("templates", "script.js").read_text(encoding="utf-8"))
     return environment.get_template("report.html").render(
         name=findings.name, style=style, script=script, policy=policy(style, script), nothing=NOTHING,
         entries=entries, charts=charts.charts(data, findings.points, entries), drawing=charts,
