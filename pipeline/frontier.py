@@ -16,7 +16,7 @@ ARM = ("architecture", "d_sae")
 """What fronts in one panel differ in; at one site the width is as good as the rule that set it."""
 KEY = (*PANEL, *ARM)
 """Columns that runs of one frontier share."""
-SETTINGS = ("sparsity_coefficient", "numerics_version")
+SETTINGS = ("sparsity_coefficient", "training_version", "evaluation_version")
 SETTING_PREFIXES = ("architecture.", "train.", "model.", "data.", "site.", "eval.")
 """Columns, and beginnings of columns, that tell the points of one frontier apart; the seed is not among them."""
 AVERAGED = (
