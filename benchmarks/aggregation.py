@@ -88,7 +88,7 @@ def _record(entry: dict[str, Any], sums: dict[str, Any], clean: Any, gap: Any) -
         above = metrics[ablated] - metrics["ce_clean"]
         metrics[column] = (metrics[ablated] - metrics["ce_sae"]) / above
     return {
-        "run": entry["run"], "numerics_version": 1, "identity": {"model": entry["model"]},
+        "run": entry["run"], "training_version": 1, "evaluation_version": 1, "identity": {"model": entry["model"]},
         "settings": entry["settings"], "training": {"d_in": D_IN, "d_sae": entry["d_sae"], "tokens": 1280000},
         "evaluation": {"id": "e", "clean": "clean", "ablated": "ablated"}, "metrics": metrics, "provenance": {},
     }  # fmt: skip

@@ -30,7 +30,7 @@ are folders that no sweep declares and half-written files until an hour after th
 begun may be about to declare or to rename them.
 
   unwanted      folders of runs that no sweep on disk declares (single runs are declared by the sweep adhoc)
-  old           folders of runs of another numerics_version, which this code neither resumes nor compares
+  old           folders of runs of another training_version (once numerics_version), which no command goes on with
   checkpoints   of runs that have their record
   temporary     what killed processes left half-written
 
@@ -59,14 +59,14 @@ def find(sweeps_dir: Path, now: float) -> Iterator[Waste]:
     Raises:
         UserError: a manifest cannot be read, so that nobody knows which runs it wants.
     """
-    from pipeline.identity import NUMERICS_VERSION
+    from pipeline.identity import TRAINING_VERSION
 
     wanted = declared(sweeps_dir)
     for folder in sorted(path for path in (sweeps_dir / "runs").glob("*") if path.is_dir()):
         if folder.name.startswith(DELETING):
             yield Waste("temporary", folder, size(folder), "its deletion was begun")
         elif not is_in_use(folder, now):
-            yield from _of_run(folder, wanted, NUMERICS_VERSION, now)
+            yield from _of_run(folder, wanted, TRAINING_VERSION, now)
     for folder in sorted(path for path in sweeps_dir.glob("*") if path.is_dir() and path.name != "runs"):
         yield from _temporaries(folder, now)
 
@@ -82,18 +82,22 @@ def is_in_use(folder: Path, now: float) -> bool:
     return run.is_running(now)
 
 
-def numerics_version(folder: Path) -> int | None:
+def version_of(folder: Path) -> tuple[str, int] | None:
+    """The name and number of the version that a run's weights are of; None where its config.yaml does not say."""
     try:
-        found = re.search(r"^numerics_version: (\d+)\s*$", (folder / "config.yaml").read_text(), re.M)
+        found = re.search(
+            r"^(training_version|numerics_version): (\d+)\s*$", (folder / "config.yaml").read_text(), re.M
+        )
     except FileNotFoundError:
         return None
-    return int(found.group(1)) if found else None
+    return (found.group(1), int(found.group(2))) if found else None
 
 
 def _of_run(folder: Path, wanted: set[str], current: int, now: float) -> Iterator[Waste]:
-    version = numerics_version(folder)
-    if version is not None and version != current:
-        yield Waste("old", folder, size(folder), f"numerics_version {version}; this code has {current}")
+    version = version_of(folder)
+    if version is not None and version != ("training_version", current):
+        why = f"{version[0]} {version[1]}; this code has training_version {current}"
+        yield Waste("old", folder, size(folder), why)
     elif folder.name not in wanted:
         yield Waste("unwanted", folder, size(folder), "no sweep on disk declares it", now - newest(folder))
     else:

@@ -24,7 +24,7 @@ AXES = (
 """Columns that a front can be swept along; a sweep's runs have the first, tables may have others."""
 TABLE_ROW = "source.row"
 """Column of a table's rows that nothing but their place tells apart: each is a point of its own."""
-SETTINGS = (*AXES, "numerics_version", TABLE_ROW)
+SETTINGS = (*AXES, "training_version", "evaluation_version", TABLE_ROW)
 SETTING_PREFIXES = ("architecture.", "train.", "model.", "data.", "site.", "eval.")
 """Columns, and beginnings of columns, that tell the points of one frontier apart; the seed is not among them."""
 AVERAGED = (

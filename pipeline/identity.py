@@ -13,8 +13,10 @@ from pipeline.places import BASE, CHECKOUT
 from pipeline.sites import d_sae
 from pipeline.tokens import text
 
-NUMERICS_VERSION = 4
-"""Raised by hand whenever a change alters weights or metrics."""
+TRAINING_VERSION = 5
+"""Raised by hand whenever a change alters weights; a part of every run's identity. Until 4: `numerics_version`."""
+EVALUATION_VERSION = 2
+"""Raised by hand whenever a metric is added or corrected; finished runs are then evaluated again, and not trained."""
 
 
 def short_hash(content: Any) -> str:
@@ -55,7 +57,7 @@ def run_identity(run: RunConfig) -> dict[str, Any]:
     return token_identity(run) | {
         "hook_name": run.hook_name, "architecture": plain(run.architecture), "d_sae": d_sae(run),
         "sparsity_coefficient": run.sparsity_coefficient, "train": plain(run.train), "seed": run.seed,
-        "numerics_version": NUMERICS_VERSION,
+        "training_version": TRAINING_VERSION,
     }  # fmt: skip
 
 
@@ -75,7 +77,7 @@ def reference_identity(run: RunConfig) -> str:
 
 
 def _evaluation_hash(run: RunConfig, evaluation: EvalConfig) -> str:
-    return short_hash([token_identity(run), evaluation_settings(evaluation), NUMERICS_VERSION])
+    return short_hash([token_identity(run), evaluation_settings(evaluation), EVALUATION_VERSION])
 
 
 def pack_identity(run: RunConfig) -> str:

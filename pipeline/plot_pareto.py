@@ -195,8 +195,15 @@ def plot(arguments: Sequence[str]) -> int:
     if not sweeps:
         print(f"no sweep on disk: {options.sweeps_dir} has no manifest; {door('run')} makes one", file=sys.stderr)
         return 1
-    print_paths([path for sweep in sweeps for path in aggregate(options, sweep)])
-    return 0
+    pictures, code = [], 0
+    for sweep in sweeps:
+        try:
+            pictures += aggregate(options, sweep)
+        except UserError as error:  # of this sweep: the others go on
+            print(f"error: {sweep}: {error}" if len(sweeps) > 1 else f"error: {error}", file=sys.stderr)
+            code = 2
+    print_paths(pictures)
+    return code
 
 
 def print_paths(paths: Sequence[Path]) -> None:

@@ -34,7 +34,7 @@ from pipeline.files import (
     write_sealed,
     write_text,
 )
-from pipeline.identity import NUMERICS_VERSION, git_state, run_identity, run_name
+from pipeline.identity import EVALUATION_VERSION, TRAINING_VERSION, git_state, run_identity, run_name
 from pipeline.sae.base import SAE
 from pipeline.sae.saved import CONFIG, WEIGHTS, load_sae, save_sae
 from pipeline.training.checkpoint import remove_checkpoints
@@ -117,7 +117,7 @@ def _history_digest(folder: Path) -> str | None:
 def start_run(folder: Path, run: RunConfig) -> None:
     """Write the run's configuration; warn when an earlier attempt ran other code."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = plain(run) | {"numerics_version": NUMERICS_VERSION}
+    content = plain(run) | {"training_version": TRAINING_VERSION}
     write_text(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False))
     (folder / FAILURE).unlink(missing_ok=True)
 
@@ -149,9 +149,10 @@ def write_record(
     target = record_folder(folder, evaluation["id"])
     write_safetensors(target / SEQUENCES, sequences)
     content = {
-        "run": folder.name, "numerics_version": NUMERICS_VERSION, "identity": run_identity(run),
-        "settings": settings(run), "training": dict(training) | sparse_share(folder), "evaluation": dict(evaluation),
-        "metrics": dict(metrics), HISTORY_DIGEST: _history_digest(folder), "provenance": provenance(),
+        "run": folder.name, "training_version": TRAINING_VERSION, "evaluation_version": EVALUATION_VERSION,
+        "identity": run_identity(run), "settings": settings(run),
+        "training": dict(training) | sparse_share(folder), "evaluation": dict(evaluation), "metrics": dict(metrics),
+        HISTORY_DIGEST: _history_digest(folder), "provenance": provenance(),
     }  # fmt: skip
     if pruned:
         content["pruned"] = [dict(each) for each in pruned]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.clean import find, main
-from pipeline.identity import NUMERICS_VERSION
+from pipeline.identity import TRAINING_VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 HOURS = 3 * 3600
@@ -29,8 +29,8 @@ def disk(tmp_path):
     runs = [{"run": name, "evaluation": "e", "settings": {}} for name in ("done", "old", "begun")]
     write(tmp_path / "s" / "manifest.json", json.dumps({"runs": runs}))
     for name in ("done", "old", "begun", "unwanted", "new", "running"):
-        version = NUMERICS_VERSION - 1 if name == "old" else NUMERICS_VERSION
-        write(tmp_path / "runs" / name / "config.yaml", f"seed: 0\nnumerics_version: {version}\n")
+        version = TRAINING_VERSION - 1 if name == "old" else TRAINING_VERSION
+        write(tmp_path / "runs" / name / "config.yaml", f"seed: 0\ntraining_version: {version}\n")
         write(tmp_path / "runs" / name / "checkpoints" / "step-1.json", "y" * 100)
     write(tmp_path / "runs" / "done" / "metrics.json", "{}")
     write(tmp_path / "runs" / "done" / ".metrics.json.9.tmp")
@@ -93,6 +93,16 @@ def test_it_deletes_what_it_is_told_to(disk, capsys):
 def test_a_run_that_is_leased_is_left_alone_even_with_an_old_version(disk):
     write(disk / "runs" / "old" / "lease.json", json.dumps({"attempt": 1, "host": "n", "ended": None}), age=1)
     assert ("old", "runs/old") not in found(disk)
+
+
+@pytest.mark.parametrize("version", [4, TRAINING_VERSION])
+def test_a_folder_from_when_there_was_one_version_for_all_is_old(disk, version):
+    """Whatever its number: no run that is declared today has its name."""
+    write(disk / "runs" / "old" / "config.yaml", f"seed: 0\nnumerics_version: {version}\n")
+    (waste,) = (waste for waste in find(disk, time.time()) if waste.kind == "old")
+    assert waste.why == f"numerics_version {version}; this code has training_version {TRAINING_VERSION}"
+    main([f"sweeps_dir={disk}", "only=old", "delete=true"])
+    assert not (disk / "runs" / "old").exists() and (disk / "runs" / "done").is_dir()
 
 
 def test_a_deletion_that_was_cut_short_is_finished(disk):

@@ -44,7 +44,8 @@ def record(run: str, chosen: dict[str, Any], **metrics: float) -> dict[str, Any]
         "fvu": 0.1, "evaluation_tokens": 4096, "density_counts": [1, 2],
     }  # fmt: skip
     return {
-        "run": run, "numerics_version": 1, "identity": {"model": "toy@abc"}, "settings": chosen,
+        "run": run, "training_version": 1, "evaluation_version": 1, "identity": {"model": "toy@abc"},
+        "settings": chosen,
         "training": {"d_in": 8, "d_sae": 8 * chosen["architecture"]["expansion"], "tokens": 25600, "input_scale": 0.5},
         "evaluation": {"id": EVALUATION, "tokens": "t"}, "metrics": measured | metrics,
         "provenance": {"git": {"commit": "c0ffee", "dirty": False}, "python": "3.11"},
@@ -217,7 +218,8 @@ def test_columns_and_values_of_a_finished_run(disk: Disk) -> None:
         "d_in": 8, "d_sae": 48, "sparsity_coefficient": 0.5, "seed": 0, "status": "done", "tokens": 25600, "l0": 12.5,
         "loss_recovered": 0.9, "gamma": 0.99, "dead_fraction": 0.25, "alive_fraction": 0.75, "gamma_dot": 0.9,
         "train.lr": 1e-3, "architecture.expansion": 6, "train.resample.steps": "[10, 20]", "input_scale": 0.5,
-        "evaluation.id": EVALUATION, "evaluation_tokens": 4096, "numerics_version": 1, "provenance.commit": "c0ffee",
+        "evaluation.id": EVALUATION, "evaluation_tokens": 4096, "training_version": 1, "evaluation_version": 1,
+        "provenance.commit": "c0ffee",
         "provenance.python": "3.11",
     }  # fmt: skip
     assert {name: table.loc[0, name] for name in expected} == expected

@@ -14,7 +14,7 @@ from pipeline import record
 from pipeline.cli import announce_plugins
 from pipeline.evaluation.metrics import loss_recovered
 from pipeline.from_hydra import from_hydra
-from pipeline.identity import NUMERICS_VERSION, run_name
+from pipeline.identity import EVALUATION_VERSION, TRAINING_VERSION, run_name
 
 ROOT = Path(__file__).resolve().parent.parent
 SWEEP = "gated_vs_baseline"
@@ -45,8 +45,9 @@ def declared() -> list[str]:
 
 
 def test_the_committed_results_are_of_this_configuration(rows):
-    assert {row["run"] for row in rows} == set(declared()), f"run make results: {SWEEP} or numerics_version changed"
-    assert {row["numerics_version"] for row in rows} == {str(NUMERICS_VERSION)}
+    assert {row["run"] for row in rows} == set(declared()), f"run make results: {SWEEP} or training_version changed"
+    versions = {(row["training_version"], row["evaluation_version"]) for row in rows}
+    assert versions == {(str(TRAINING_VERSION), str(EVALUATION_VERSION))}
     assert {row["status"] for row in rows} == {"done"}
 
 

@@ -38,10 +38,11 @@ def density(feature_counts: Int[Tensor, " d_sae"], tokens: int) -> dict[str, Any
     """Alive: fired on at least one of the held-out tokens; and the histogram of firing frequencies."""
     frequency = feature_counts.double() / tokens
     alive = frequency > 0
+    alive_fraction = alive.sum().item() / len(alive)
     histogram = torch.histogram(frequency[alive].log10().clamp(min=-6), DENSITY_EDGES)
     return {
-        "alive_fraction": alive.double().mean().item(),
-        "dead_fraction": 1 - alive.double().mean().item(),
+        "alive_fraction": alive_fraction,
+        "dead_fraction": 1 - alive_fraction,
         "density_log10_edges": DENSITY_EDGES.tolist(),
         "density_counts": [int(n) for n in histogram.hist],
     }
@@ -61,7 +62,7 @@ def metrics(
     }
     tokens = pooled["tokens"]
     x_sum: Float[Tensor, " d_in"] = sums["x_sum"]
-    variance = pooled["x_x"] - x_sum.square().sum().item() / tokens
+    variance = pooled["x_x"] - math.fsum(x_sum.square().tolist()) / tokens
     clean, sae, zero, mean = (value / predictions for value in (ce_clean, pooled["ce_sae"], ce_zero, ce_mean))
     return {
         "l0": pooled["l0"] / tokens,

@@ -95,6 +95,16 @@ def _places(count: int, dtype: np.dtype) -> tuple[Array, Array, Array]:
     return np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, dtype)
 
 
+AT_ONCE = 512
+"""Rows that `weighted_sum` adds up at a time; a constant, so that the sum's order follows the shape alone."""
+
+
+def weighted_sum(weights: Float[Tensor, " n"], table: Float[Tensor, "n d"]) -> Float[Tensor, " d"]:
+    """weights @ table. The bits of BLAS' product of a matrix and a vector follow the number of threads."""
+    starts = np.append(np.arange(0, len(table), AT_ONCE), len(table))
+    return _weighted_rows(starts, np.arange(len(table), dtype=np.int32), weights.numpy(), table).sum(0)
+
+
 def _weighted_rows(starts: Array, index: Array, weights: Array, table: Tensor) -> Tensor:
     """Weighted sums of a table's rows by group."""
     out = table.new_empty(len(starts) - 1, table.shape[1])

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pipeline.sae.pairs import AllPairs, Gradient, Pairs
+from pipeline.sae.precision import product
 
 
 class Step(Protocol):
@@ -91,7 +92,7 @@ class SAE(nn.Module):
 
     def decode(self, f: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_in"]:
         """Equation 3 of the paper."""
-        return torch.addmm(self.b_dec, f, self.W_dec)
+        return product(f, self.W_dec) + self.b_dec
 
     def code(self, x: Float[Tensor, "batch d_in"]) -> tuple[Pairs, Tensor]:
         """The features of a batch at pairs of input and feature: the others are zero."""

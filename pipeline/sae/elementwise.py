@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.sae.active_pairs import ActivePairs
+from pipeline.sae.active_pairs import ActivePairs, weighted_sum
 from pipeline.sae.base import SAE, Losses, squared_error
 from pipeline.sae.choice import choose_pairs
 from pipeline.sae.pairs import Gradient, Pairs
@@ -102,7 +102,7 @@ class ElementwiseSAE(SAE):
         return {name: getattr(self, name) for name in self.feature_parameters}
 
     def products(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
-        return (x - self.b_dec) @ self.W_enc
+        return product(x - self.b_dec, self.W_enc)
 
     def rows_at_once(self) -> int:
         """Of a batch, where all pairs are computed with."""
@@ -156,8 +156,11 @@ class ElementwiseSAE(SAE):
         live = teaching.live
         del encoded, products, teaching, W_dec  # a dense step's largest tensors
         gradients["W_dec"] = pairs.gather(*zip(f, errors, strict=False), scale=scale)
-        gradients["b_dec"] = scale * sum(error.sum(0) for error in errors[: len(f)]) - self.W_enc @ live
+        gradients["b_dec"] = scale * sum(error.sum(0) for error in errors[: len(f)]) - self._through_encoder(live)
         return PairsStep(gradients, sparse, pairs, f[0], penalised, *errors)
+
+    def _through_encoder(self, live: Float[Tensor, " d_sae"]) -> Float[Tensor, " d_in"]:
+        return weighted_sum(live, self.W_enc.T) if live.device.type == "cpu" else self.W_enc @ live
 
     def _learn(
         self, pairs: Pairs, products: Tensor, centred: Float[Tensor, "batch d_in"], W_dec: Float[Tensor, "d_sae d_in"],

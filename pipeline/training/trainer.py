@@ -79,7 +79,8 @@ class Trainer:
         total = reconstruction + coefficient * sparsity + auxiliary
         if not math.isfinite(total):
             raise TrainingDiverged(f"the loss is {total} at step {self.step}: a lower train.lr may train")
-        dead = (self.steps_silent >= self.run.train.resample.window).double().mean().item()
+        silent = self.steps_silent >= self.run.train.resample.window
+        dead = silent.sum().item() / len(silent)
         values = (
             self.step, self.step * self.run.train.batch, total, reconstruction, sparsity, auxiliary, taken.l0(), dead,
             lr, coefficient, self.sparse_steps,

@@ -143,8 +143,9 @@ class Sweep:
         evaluation = {"id": text.id, "clean": f"clean{text.seed}", "ablated": f"ablated{text.seed}"}
         facts = {"d_in": 8, "d_sae": 8 * settings["architecture"]["expansion"], "tokens": 800}
         return {
-            "run": name, "numerics_version": 1, "identity": {"model": model}, "settings": settings, "training": facts,
-            "evaluation": evaluation, "metrics": metrics | extra, "provenance": {},
+            "run": name, "training_version": 1, "evaluation_version": 1, "identity": {"model": model},
+            "settings": settings, "training": facts, "evaluation": evaluation,
+            "metrics": metrics | extra, "provenance": {},
         }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipeline import record
+from pipeline import identity, record
 from pipeline.activations import Block, StreamShape, calibration_size
 from pipeline.config import (
     DataConfig,
@@ -29,6 +29,7 @@ from pipeline.pack import Pack
 from pipeline.progress import Progress
 from pipeline.sae.baseline import BaselineConfig
 from pipeline.sae.gated import GatedConfig
+from pipeline.states import read_run
 from pipeline.tokens.ahead import ReadAhead
 from pipeline.training.trainer import Trainer
 
@@ -204,6 +205,18 @@ def test_thresholds_are_of_an_evaluations_identity_and_not_of_its_references(tin
     assert evaluation_settings(EVAL) == {"sequences": 12, "batch": 4}, "records from before thresholds stay valid"
 
 
+def test_versions_of_training_and_of_evaluation_name_different_things(tiny_model, tiny_text, monkeypatch):
+    run = make_run(tiny_model, tiny_text)
+    before = run_name(run), evaluation_identity(run), reference_identity(run)
+    monkeypatch.setattr(identity, "EVALUATION_VERSION", identity.EVALUATION_VERSION + 1)
+    assert run_name(run) == before[0], "a corrected metric would train anew"
+    assert evaluation_identity(run) != before[1] and reference_identity(run) != before[2]
+    monkeypatch.undo()
+    monkeypatch.setattr(identity, "TRAINING_VERSION", identity.TRAINING_VERSION + 1)
+    assert run_name(run) != before[0]
+    assert (evaluation_identity(run), reference_identity(run)) == before[1:], "other weights are compared on the same"
+
+
 def test_pruning_evaluates_finished_runs_again_and_trains_nothing(packed):
     """As they are they come out the same, bit for bit; each threshold costs one spliced pass a batch."""
     folder, runs, _ = packed
@@ -234,12 +247,20 @@ def test_pruning_evaluates_finished_runs_again_and_trains_nothing(packed):
         assert sums.tolist() == pytest.approx(l0[1:])
 
 
-def test_another_evaluation_does_not_train_again(packed, tiny_model, tiny_text):
+def test_another_evaluation_does_not_train_again(packed, monkeypatch):
     folder, runs, _ = packed
     again = replace(runs[0], eval=EvalConfig(sequences=8, batch=4))
     assert run_name(again) == run_name(runs[0])
-    weights = (record.run_folder(folder, again) / "sae_weights.safetensors").stat().st_mtime_ns
+    of_run = record.run_folder(folder, again)
+    weights = (of_run / "sae_weights.safetensors").stat().st_mtime_ns
     pack = execute([again], folder)
     assert pack.language_model is not None and pack.language_model.forwards < 60
-    assert (record.run_folder(folder, again) / "sae_weights.safetensors").stat().st_mtime_ns == weights
-    assert len(list(record.run_folder(folder, again).glob("evaluation-*/metrics.json"))) == 1
+    assert len(list(of_run.glob("evaluation-*/metrics.json"))) == 1
+    for module in (identity, record):  # a metric is corrected
+        monkeypatch.setattr(module, "EVALUATION_VERSION", 1_000)
+    assert read_run(of_run.parent, {"run": of_run.name, "evaluation": evaluation_identity(again)}).record is None
+    pack = execute([again], folder)
+    assert pack.language_model is not None and pack.language_model.forwards < 60
+    found = read_run(of_run.parent, {"run": of_run.name, "evaluation": evaluation_identity(again)}).record
+    assert found is not None and found["evaluation_version"] == 1_000
+    assert (of_run / "sae_weights.safetensors").stat().st_mtime_ns == weights
