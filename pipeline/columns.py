@@ -19,6 +19,13 @@ FORMS = {
 }  # fmt: skip
 """How their numbers look there."""
 
+AXES = (
+    "sparsity_coefficient", "k", "topk", "top_k", "target_l0", "target", "target_sparsity", "sparsity", "l1",
+    "l1_coefficient", "l1_penalty", "penalty", "coefficient", "alpha", "beta", "theta", "threshold", "bandwidth",
+    "budget",
+)  # fmt: skip
+"""Columns that a front can be swept along; a sweep's runs have the first, tables may have others."""
+
 HELD_OUT = "on the held-out text"
 MEANINGS = {
     "run": "folder of the run, in sweeps/runs/",
@@ -151,10 +158,15 @@ def meaning(column: str) -> str:
     for pattern, words in PATTERNS.items():
         if found := re.fullmatch(pattern, column):
             return words.format(name=found["name"])
+    if column in AXES:
+        return "setting that a table's fronts are swept along"
     first, _, rest = column.partition(".")
     return OTHERWISE.get(first, "") if rest else ""
 
 
 def guide(columns: Iterable[str]) -> list[dict[str, str]]:
     """Rows of columns.csv: name in runs.csv, name in tables for people, meaning."""
-    return [{"column": name, "heading": heading(name), "meaning": meaning(name)} for name in columns]
+    return [
+        {"column": name, "heading": heading(name), "meaning": meaning(name) or "as the table gives it"}
+        for name in columns
+    ]

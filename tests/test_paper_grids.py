@@ -15,7 +15,6 @@ from pipeline.sae.registry import config_class
 from pipeline.sites import d_in, d_sae
 
 
-
 def load(group: str, name: str):
     return OmegaConf.load(CONF / group / f"{name}.yaml")
 

@@ -9,8 +9,7 @@ from pipeline import plot_pareto
 from pipeline.errors import UserError
 from pipeline.evaluation.metrics import loss_recovered
 from pipeline.paper_ratios import document
-from pipeline.places import PAPER_TABLE
-from pipeline.places import BASE
+from pipeline.places import BASE, PAPER_TABLE
 from pipeline.published import read_source
 
 HEADER = "arch,model,site,layer,lam,l0,loss_recovered,width,alive,gamma,note"
