@@ -19,6 +19,13 @@ FORMS = {
 }  # fmt: skip
 """How their numbers look there."""
 
+AXES = (
+    "sparsity_coefficient", "k", "topk", "top_k", "target_l0", "target", "target_sparsity", "sparsity", "l1",
+    "l1_coefficient", "l1_penalty", "penalty", "coefficient", "alpha", "beta", "theta", "threshold", "bandwidth",
+    "budget",
+)  # fmt: skip
+"""Columns that a front can be swept along; a sweep's runs have the first, tables may have others."""
+
 HELD_OUT = "on the held-out text"
 MEANINGS = {
     "run": "folder of the run, in sweeps/runs/",
@@ -58,7 +65,8 @@ MEANINGS = {
     "input_scale": "factor on the activations while the SAE is trained; saved SAEs have it folded in",
     "mean_square_norm": "E||x||^2 of the activations before scaling",
     "sparsity_coefficient_unscaled": "lambda for activations as the model has them",
-    "numerics_version": "raised by hand with each change that alters weights",
+    "training_version": "raised by hand with each change that alters weights",
+    "evaluation_version": "raised by hand when a metric is added or corrected",
     "evaluation_tokens": "held-out tokens that L0, gamma, FVU and dead features are counted over",
     "evaluation_predictions": "predictions that cross-entropies are averaged over",
     "evaluation.id": "hash of the evaluation's settings and tokens; runs are compared where it is the same",
@@ -151,10 +159,15 @@ def meaning(column: str) -> str:
     for pattern, words in PATTERNS.items():
         if found := re.fullmatch(pattern, column):
             return words.format(name=found["name"])
+    if column in AXES:
+        return "setting that a table's fronts are swept along"
     first, _, rest = column.partition(".")
     return OTHERWISE.get(first, "") if rest else ""
 
 
 def guide(columns: Iterable[str]) -> list[dict[str, str]]:
     """Rows of columns.csv: name in runs.csv, name in tables for people, meaning."""
-    return [{"column": name, "heading": heading(name), "meaning": meaning(name)} for name in columns]
+    return [
+        {"column": name, "heading": heading(name), "meaning": meaning(name) or "as the table gives it"}
+        for name in columns
+    ]

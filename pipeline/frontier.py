@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.columns import AXES
 from pipeline.curves import REFERENCE_FIDELITY, REFERENCE_L0, hypervolume
 
 PANEL = ("model", "site", "layer", "data.name", "evaluation.id")
@@ -16,12 +17,6 @@ ARM = ("architecture", "d_sae")
 """What fronts in one panel differ in; at one site the width is as good as the rule that set it."""
 KEY = (*PANEL, *ARM)
 """Columns that runs of one frontier share."""
-AXES = (
-    "sparsity_coefficient", "k", "topk", "top_k", "target_l0", "target", "target_sparsity", "sparsity", "l1",
-    "l1_coefficient", "l1_penalty", "penalty", "coefficient", "alpha", "beta", "theta", "threshold", "bandwidth",
-    "budget",
-)  # fmt: skip
-"""Columns that a front can be swept along; a sweep's runs have the first, tables may have others."""
 TABLE_ROW = "source.row"
 """Column of a table's rows that nothing but their place tells apart: each is a point of its own."""
 SETTINGS = (*AXES, "training_version", "evaluation_version", TABLE_ROW)

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.aggregate import table
+from pipeline.columns import AXES
 from pipeline.comparison.arms import BASELINE, GATED
 from pipeline.errors import UserError
-from pipeline.frontier import AXES, KEY, PANEL, SETTING_PREFIXES, TABLE_ROW, numbered
+from pipeline.frontier import KEY, PANEL, SETTING_PREFIXES, TABLE_ROW, numbered
 from pipeline.places import PAPER_TABLE
 from pipeline.spreadsheet import SEPARATORS, read_sheet
 from pipeline.table_numbers import Numbers, decimal_mark, is_unknown

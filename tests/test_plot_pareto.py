@@ -21,14 +21,14 @@ EVALUATION = "0123456789ab"
 TABLES = ["runs", "frontier", "frontiers", "l0_ratio", "l0_ratio_curve", "delta_ce"]
 OUTPUTS = (
     [f"{name}.csv" for name in TABLES]
-    + ["summary.md", "report.html"]
-    + [f"figure_{n}.{kind}" for n in ("1", "6", "diagnostics", "l0_ratio") for kind in ("png", "pdf", "csv")]
+    + ["columns.csv", "summary.md", "report.html"]
+    + [f"figure_{n}.{kind}" for n in ("1", "6", "diagnostics", "l0_ratio") for kind in ("png", "svg", "pdf", "csv")]
 )
 
 
 def settings(site: str, architecture: str, lam: float, seed: int = 0) -> dict[str, Any]:
     return {
-        "model": {"name": "toy", "hub_id": None, "revision": None, "context": 256, "shape": None},
+        "model": {"name": "toy", "hub_id": None, "revision": None, "context": 256, "shape": None, "layer": 0},
         "site": {"name": site, "hook": f"blocks.{{layer}}.{site}"},
         "architecture": {"name": architecture, "expansion": 4 if architecture == "gated" else 6},
         "data": {"name": "sotu", "source": "bundled"},
@@ -118,10 +118,10 @@ def test_the_command_does_every_sweep_and_names_its_pictures(tmp_path: Path, dis
     for sweep in ("first", "second"):
         assert sorted(p.name for p in (tmp_path / "results" / sweep).iterdir()) == sorted(OUTPUTS)
         assert f"{sweep}: 16 runs: 16 done" in finished.stdout
-    pictures = finished.stdout.splitlines()[-16:]
-    assert all(Path(line).is_file() and Path(line).suffix in {".png", ".pdf"} for line in pictures)
+    pictures = finished.stdout.splitlines()[-24:]
+    assert all(Path(line).is_file() and Path(line).suffix in {".png", ".svg", ".pdf"} for line in pictures)
     assert finished.stdout.count("width_1.5 (48 / 32): 1.41 (no interval over sequences: ") == 4
-    assert len(finished.stdout.splitlines()) == 16 + 2 * (1 + 1 + 16 + 1 + 2 + 2)
+    assert len(finished.stdout.splitlines()) == 24 + 2 * (1 + 1 + 16 + 1 + 2 + 2)
 
 
 def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_path: Path, disk: Disk) -> None:
@@ -153,7 +153,7 @@ def test_one_sweep_of_several(tmp_path: Path, disk: Disk, capsys: pytest.Capture
             [
                 "swep is unknown",
                 "did you mean sweep?",
-                "sweep=, source=, family=, replicates=, sweeps_dir=, results_dir=",
+                "sweep=, source=, percent=, family=, replicates=, sweeps_dir=, results_dir=",
             ],
         ),
         (["--fast"], ["--fast is unknown", "accepted"]),
@@ -182,17 +182,34 @@ def test_help_names_every_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"{key}=" in usage for key in ("sweep", "sweeps_dir", "results_dir"))
 
 
-def test_a_sweep_without_a_finished_run_has_a_table_and_no_picture(
+def test_a_sweep_without_a_finished_run_is_one_line_and_no_picture(
     tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     disk.declare("a")
     disk.manifest("fresh")
-    assert plot_pareto.main(folders(tmp_path)) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "fresh: 1 runs: 1 missing", "fresh: nothing to draw yet: no run is finished", "missing: a: not begun",
-    ]  # fmt: skip
-    assert len(pd.read_csv(tmp_path / "results/fresh/runs.csv")) == 1
-    assert not list(tmp_path.glob("results/fresh/figure*"))
+    grid(disk, "other")
+    stale = tmp_path / "results" / "fresh"
+    stale.mkdir(parents=True)
+    for name in ("figure_1.png", "l0_ratio.csv"):
+        (stale / name).write_text("of runs that are gone")
+    assert plot_pareto.main([*folders(tmp_path), "replicates=0"]) == 0
+    out = capsys.readouterr().out
+    first, second = out.splitlines()[:2]
+    assert first.startswith("fresh: 1 runs: 1 missing; nothing is finished, so nothing is drawn")
+    assert first.endswith("pipeline/status.py sweep=fresh)") and second == "other: 16 runs: 16 done"
+    assert len(pd.read_csv(stale / "runs.csv")) == 1
+    assert {path.name for path in stale.iterdir()} == {"runs.csv", "columns.csv", "summary.md", "report.html"}
+    assert (tmp_path / "results" / "other" / "figure_1.png").is_file()
+
+
+def test_a_damaged_sweep_stops_no_other(tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]) -> None:
+    grid(disk, "whole")
+    (disk.folder / "broken").mkdir()
+    (disk.folder / "broken" / "manifest.json").write_text("{")
+    assert plot_pareto.main([*folders(tmp_path), "replicates=0"]) == 2
+    output = capsys.readouterr()
+    assert output.err.count("\n") == 1 and output.err.startswith("error: broken: ")
+    assert (tmp_path / "results" / "whole" / "figure_1.png").is_file()
 
 
 def test_results_are_the_same_bytes_again(tmp_path: Path, disk: Disk) -> None:
@@ -212,6 +229,7 @@ def test_columns_and_values_of_a_finished_run(disk: Disk) -> None:
     disk.done("a", architecture="baseline", lam=0.5, l0=12.5)
     disk.manifest("s")
     table = read_sweep(disk.folder, "s")
+    assert "model.layer" not in table  # the default of `layer`, which says where the run was
     assert list(table.columns[: len(FIRST)]) == list(FIRST)
     expected = {
         "run": "a", "sweep": "s", "model": "toy@abc", "site": "mlp_out", "layer": 2, "architecture": "baseline",

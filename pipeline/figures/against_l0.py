@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from pipeline import columns
 from pipeline.figures.labels import Label
@@ -21,6 +22,7 @@ from pipeline.frontier import as_floats, axes_of
 
 MARGIN = 0.06
 """Of an axis' range, on either side."""
+TICKS_PER_INCH = 2.7
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def _fill(axes: Axes, rows: pd.DataFrame, looks: Looks, measure: Measure, scale:
     if scale.log:
         axes.set_yscale("log")
         log_axis(axes.yaxis, low, high, int(4 * measure.inches))
+    else:  # not by the length of the axis, which the layout changes
+        axes.yaxis.set_major_locator(MaxNLocator(int(TICKS_PER_INCH * measure.inches), steps=[1, 2, 5, 10]))
     axes.set_ylim(low, high)
     for level in measure.levels:
         if low < level < high:

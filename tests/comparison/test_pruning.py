@@ -154,7 +154,7 @@ def test_the_command_writes_both_ways_and_says_so(sweep: Sweep, tmp_path: Path, 
     assert plot_pareto.main(folders) == 0
     results = tmp_path / "results" / "s"
     assert {p.name for p in results.glob("*pruning*")} == {"pruning.csv"} | {
-        f"figure_pruning.{kind}" for kind in ("csv", "png", "pdf")
+        f"figure_pruning.{kind}" for kind in ("csv", "png", "svg", "pdf")
     }
     said = capsys.readouterr().out
     summary = (results / "summary.md").read_text()

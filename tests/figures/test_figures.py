@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.aggregate import table
+from pipeline.comparison.claims import ABOUT_HALF, HEALTHY, SHRUNK, UNBIASED
 from pipeline.figures import (
     figure_1,
     figure_6,
@@ -56,9 +57,9 @@ def test_a_sweep_has_the_figures_that_it_feeds_and_no_stale_ones(tmp_path: Path)
     (results / "figure_8.png").write_text("of an earlier sweep")
     pictures = draw_figures(of(GRID), results)
     names = [f"figure_{name}" for name in ("1", "6", "diagnostics", "l0_ratio")]
-    assert [path.name for path in pictures] == [f"{name}.{kind}" for name in names for kind in ("png", "pdf")]
+    assert [path.name for path in pictures] == [f"{name}.{kind}" for name in names for kind in ("png", "svg", "pdf")]
     assert sorted(path.name for path in results.iterdir()) == sorted(
-        f"{name}.{kind}" for name in names for kind in ("csv", "pdf", "png")
+        f"{name}.{kind}" for name in names for kind in ("csv", "pdf", "png", "svg")
     )
     assert draw_figures(of([]), results) == [] == [*results.iterdir()]
 
@@ -102,17 +103,20 @@ def test_figures_show_every_finished_run_and_clip_nothing() -> None:
         assert sorted(x for x, _ in drawn) == [0.2, 100, 100]
         low, high = axes.get_ylim()
         assert all(low < y < high for _, y in drawn)
-        assert axes.get_xscale() == "log" and axes.get_title() == "mlp_out, layer 2\n1 run with L0 = 0 not shown"
+        assert axes.get_xscale() == "log" and axes.get_title() == "mlp_out, layer 2\ntoy\n1 run with L0 = 0 not shown"
 
 
 def test_one_panel_a_site_and_layer_with_all_arms() -> None:
     source = of(GRID)
     titles = [axes.get_title() for axes in figure_1.draw(figure_1.data(source), source.looks).axes]
-    assert titles == ["attn_z, layer 2", "mlp_out, layer 2"]
+    assert titles == ["attn_z, layer 2\ntoy", "mlp_out, layer 2\ntoy"]
     figure = figure_6.draw(figure_6.data(source), source.looks)
-    assert len(figure.axes) == 4 and figure.axes[1].get_ylabel() == "Alive\nfraction"
+    assert len(figure.axes) == 4 and figure.axes[1].get_ylabel() == "Alive fraction"
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["baseline (6 x d_in)", "gated (4 x d_in)"]
+    assert legend == [
+        "baseline (6 x d_in)", "gated (4 x d_in)", "numbers at points: lambda",
+        "claims: gamma 1 \N{PLUS-MINUS SIGN} 0.02 (grey), 0.97", "claims: 0.9 alive",
+    ]  # fmt: skip
 
 
 def test_intervals_are_bars_where_there_are_any() -> None:
@@ -151,6 +155,53 @@ def test_delta_ce_is_logarithmic_unless_splicing_helps() -> None:
         source = of([row(lam=1, ce_sae=ce_sae), row(lam=2)])
         figure = figure_diagnostics.draw(figure_diagnostics.data(source), source.looks)
         assert [axes.get_yscale() for axes in figure.axes] == ["linear", "linear", scale]
+
+
+def test_lines_and_bands_lie_at_the_limits_of_the_claims() -> None:
+    source = of(GRID)
+    gamma, alive = figure_6.draw(figure_6.data(source), source.looks).axes[:2]
+    levels = [
+        {line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1} for axes in (gamma, alive)
+    ]
+    assert {1.0, SHRUNK} <= levels[0] and HEALTHY in levels[1]
+    (band,) = gamma.patches
+    assert band.get_y() == pytest.approx(1 - UNBIASED) and band.get_height() == pytest.approx(2 * UNBIASED)
+    ratio = figure_l0_ratio.draw(figure_l0_ratio.data(source), source.looks).axes[0]
+    assert (ratio.patches[0].get_y(), ratio.patches[0].get_y() + ratio.patches[0].get_height()) == ABOUT_HALF
+    assert ratio.get_ylim()[0] < 1 and ratio.get_ylim()[1] > ABOUT_HALF[1]
+
+
+def test_points_of_the_fronts_are_labelled_with_what_they_were_trained_with() -> None:
+    figure = figure_1.draw(figure_1.data(of(GRID)), of(GRID).looks)
+    for axes in figure.axes:
+        assert sorted(text.get_text() for text in axes.texts) == ["1", "1", "2", "2", "4", "4"]
+    by_k = of([row(lam=lam, k=int(8 * lam)) | {"sparsity_coefficient": None} for lam in (1, 2, 4)])
+    figure = figure_1.draw(figure_1.data(by_k), by_k.looks)
+    assert {text.get_text() for text in figure.axes[0].texts} == {"8", "16", "32"}
+    assert "numbers at points: k" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_panels_share_their_y_range_or_the_heading_says_that_they_do_not() -> None:
+    source = of(GRID)
+    figure = figure_1.draw(figure_1.data(source), source.looks)
+    first, second = (axes.get_ylim() for axes in figure.axes)
+    assert first == second and "differs" not in figure._suptitle.get_text()
+    narrow = {"site": "attn_z", "loss_recovered_low": np.nan, "loss_recovered_high": np.nan}
+    rows = [one for one in GRID if one["site"] == "mlp_out"]
+    source = of([*rows, *(row(lam=lam, loss_recovered=0.999 - lam / 1e4, **narrow) for lam in (1, 2))])
+    figure = figure_1.draw(figure_1.data(source), source.looks)
+    first, second = (axes.get_ylim() for axes in figure.axes)
+    assert first[1] - first[0] < 0.01 < second[1] - second[0]
+    assert "the y range differs between panels: loss recovered" in figure._suptitle.get_text()
+
+
+def test_names_are_drawn_as_they_are(tmp_path: Path) -> None:
+    names = ("$\\frac{", "_hidden", "<b>a|b&c</b>", "[/x]")
+    source = of([row(name, lam, model="$m$@1") for name in names for lam in (1, 2)])
+    draw_figures(source, tmp_path)
+    legend = figure_1.draw(figure_1.data(source), source.looks).legends[0].get_texts()
+    assert {f"{name} (4 x d_in)" for name in names} <= {text.get_text().strip() for text in legend}
+    assert (tmp_path / "figure_1.png").is_file()
 
 
 def test_a_measure_that_no_run_has_is_left_out() -> None:
@@ -193,7 +244,9 @@ def test_the_ratio_of_a_pair_is_drawn_once_under_the_first_of_its_names() -> Non
     assert set(points["comparison"]) == {"equal_width"} and set(points["names"]) == {"equal_width equal_seconds"}
     assert set(points["ablation"]) == {"zero"}
     axes = figure_l0_ratio.draw(points, source.looks).axes[0]
-    assert [set(np.asarray(line.get_ydata()).round(6)) for line in axes.lines] == [{2.0}, {1.0}]
+    assert [set(np.asarray(line.get_ydata()).round(6)) for line in axes.lines] == [
+        {2.0}, {1.0}, {1.5}, {3.0},
+    ]  # fmt: skip
     assert axes.get_ylim()[0] < 1 and not any(
         len(path.vertices) for band in axes.collections for path in band.get_paths()
     )
@@ -205,7 +258,7 @@ def test_the_band_is_as_wide_as_the_interval() -> None:
     figure = figure_l0_ratio.draw(points, source.looks)
     heights = {y for path in figure.axes[0].collections[0].get_paths() for y in path.vertices[:, 1]}
     assert heights == {1.5, 3.0}
-    assert figure.legends[0].get_texts()[-1].get_text() == "95 % interval over documents"
+    assert figure.legends[0].get_texts()[-2].get_text() == "95 % interval over documents"
 
 
 # ------------------------------------------------------------------------------------------- histories and densities
@@ -227,6 +280,23 @@ def test_training_curves_are_those_of_the_histories(tmp_path: Path) -> None:
     figure = figure_training.draw(points, of(GRID).looks)
     assert [axes.get_title() for axes in figure.axes[:5]] == [*figure_training.CURVES.values()]
     assert len(figure.axes) == 10 and all(axes.get_yscale() == "log" for axes in figure.axes)
+
+
+def test_training_that_rises_and_is_won_in_the_last_fifth_is_said(tmp_path: Path) -> None:
+    for one in GRID:
+        path = leave(tmp_path, one) / "history.csv"
+        history = pd.read_csv(path)
+        place = history["step"] / history["step"].max()
+        rising = one["architecture"] == "gated"
+        history["loss"] = np.where(place <= 0.8, 10 + (4 * place if rising else 0), 8.0)
+        history.to_csv(path, index=False)
+    points = figure_training.data(of(GRID, tmp_path))
+    first, second = figure_training.last_fifth(points).split("\n")
+    assert first.endswith("rises over 2% in 6 of 12 runs")
+    assert second == "in the last fifth: -28.8% (median over runs)"  # between 1 - 8/10 and 1 - 8/12.8
+    figure = figure_training.draw(points, of(GRID).looks)
+    assert second in figure._suptitle.get_text()
+    assert all(axes.patches[0].get_x() == pytest.approx(4000) for axes in figure.axes)
 
 
 def test_a_history_or_sums_that_cannot_be_read_stop_nothing(tmp_path: Path) -> None:

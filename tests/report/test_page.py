@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from pipeline import plot_pareto
+from pipeline.comparison.words import explained
 from pipeline.figures.style import look
 from pipeline.report import charts, table
 from tests.comparison.records import Sweep, Text, put
@@ -47,10 +48,13 @@ def two_arms(folder: Path, **where: object) -> Path:
 
 def test_the_page_says_what_summary_says(page: Path) -> None:
     words = re.sub(r"\s+", " ", Elements(page).text)
-    summary = (page.parent / "summary.md").read_text()
+    markdown = (page.parent / "summary.md").read_text()
+    assert "<" not in markdown
+    summary = html.unescape(markdown)
     lines = [line[2:] for line in summary.splitlines() if line.startswith("- ") and "**" not in line]
-    headlines = [line for line in lines if "over sequences" in line]
+    headlines = [line for line in lines if "over sequences;" in line]
     assert len(headlines) == 2
+    assert all(f" {word} {said} " in words for word, said in explained(headlines))
     assert all(line in words for line in headlines)
     rules = re.findall(r"Rule: (.*)", summary)
     assert len(rules) == 3 and all(rule in words for rule in rules)

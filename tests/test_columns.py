@@ -1,0 +1,55 @@
+"""The guide to runs.csv describes every column, and tables for people call them the same."""
+
+import csv
+import io
+from dataclasses import fields
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from pipeline import columns, record, results_table, screen
+from pipeline.aggregate import EXPECTED, FIRST
+from pipeline.columns import AXES
+from pipeline.config import EvalConfig, ResampleConfig, TrainConfig
+from pipeline.places import BASE
+from pipeline.report import table
+
+
+def test_every_column_of_the_committed_results_is_described() -> None:
+    with (BASE / "results" / "reference" / "gated_vs_baseline" / "runs.csv").open() as file:
+        names = next(csv.reader(file))
+    assert len(names) > 100
+    assert [name for name in names if name != "model.layer" and len(columns.meaning(name).split()) < 2] == []
+
+
+def test_what_aggregation_and_the_configuration_add_is_described_by_name() -> None:
+    settings = {f"train.{one.name}" for one in fields(TrainConfig)} - {"train.resample"}
+    settings |= {f"train.resample.{one.name}" for one in fields(ResampleConfig)}
+    settings |= {f"eval.{one.name}" for one in fields(EvalConfig)}
+    assert {*FIRST, *EXPECTED, *settings} - {*columns.MEANINGS} == set()
+    assert columns.meaning("architecture.of_a_user") == "setting of the architecture"
+    assert columns.meaning("delta_ce_low").startswith("end of the 95 % interval of delta_ce")
+    assert columns.meaning("whatever") == ""
+
+
+def test_screen_page_and_table_of_results_have_the_same_names() -> None:
+    for name in (*results_table.SETTINGS, *results_table.MEASURED, *screen.BEFORE, *screen.AFTER, *table.MEASURED):
+        assert columns.heading(name) == columns.HEADINGS.get(name, name)
+    assert set(results_table.MEASURED) == set(screen.AFTER) <= set(table.MEASURED)
+    assert columns.heading(AXES[0]) == "lambda"
+
+
+def test_markup_in_a_reason_is_printed_as_it_is(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(record=True, width=160, file=io.StringIO())
+    monkeypatch.setattr(results_table, "console", lambda: console)
+    monkeypatch.setattr(record, "run_folder", lambda *_: tmp_path)
+    monkeypatch.setattr(results_table, "evaluation_identity", lambda _: "e1")
+    record.write_json(tmp_path / record.FAILURE, {"reason": "[/x] [bold]loud[/bold]"})
+    named = {name: SimpleNamespace(name="[red]x") for name in ("site", "architecture")}
+    run = SimpleNamespace(**named, layer=2, sparsity_coefficient=0.5, seed=0)
+    assert not results_table.print_results(tmp_path, [run])
+    text = console.export_text()
+    assert (
+        "[red]x" in text and "failed: [/x] [bold]loud[/bold]" in text and "lambda" in text and "loss recovered" in text
+    )
