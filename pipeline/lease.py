@@ -32,7 +32,7 @@ def own_job() -> str:
 def process_start(pid: int) -> str | None:
     """When a process of this host began, in its kernel's ticks; None when none with this number lives."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
     return None if fields[0] in "ZX" else fields[19]

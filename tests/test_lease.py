@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -126,3 +127,13 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half(tmp_path, monkeypatch):
     with pytest.raises(NotWritable, match=r"No space left on device.*make room.*same command"):
         write_bytes(tmp_path / "a", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_a_process_is_known_whatever_its_name_is():
+    comm, started = Path("/proc/self/comm"), lease.process_start(os.getpid())
+    before = comm.read_bytes()
+    comm.write_bytes(b"\xff) Z \xfc")
+    try:
+        assert started and lease.process_start(os.getpid()) == started
+    finally:
+        comm.write_bytes(before)

@@ -37,7 +37,7 @@ def folder(data: DataConfig) -> Path:
 def about(data: DataConfig) -> dict[str, Any] | None:
     """documents, characters and whether that is the whole dataset; None where nothing was brought."""
     try:
-        content: dict[str, Any] = json.loads((folder(data) / ABOUT).read_text())
+        content: dict[str, Any] = json.loads((folder(data) / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return content
@@ -58,7 +58,7 @@ def write(data: DataConfig, documents: Iterable[Content | None], characters: flo
     try:
         for number, texts in enumerate(_until(documents, characters, content)):
             _write_parquet(temporary / f"{number:06d}.parquet", data, texts)
-        (temporary / ABOUT).write_text(json.dumps(content))
+        (temporary / ABOUT).write_text(json.dumps(content), encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
     finally:
