@@ -22,7 +22,7 @@ from pipeline.sae.registry import config_class
 ARCHITECTURES = ("baseline", "gated", "gated_unfrozen")
 NULL = {
     "model.hub_id", "model.revision", "model.path", "model.tokenizer_id", "model.shape", "data.path", "data.dataset",
-    "data.subset", "data.revision", "execution.threads",
+    "data.subset", "data.revision", "data.token_column", "data.document_column", "execution.threads",
     *(f"hydra.launcher.{name}" for name in (
         "runs_per_pack", "memory_gb", "slots", "partition", "account", "qos", "constraint", "nodelist", "exclude",
         "gpus_per_node", "gres", "mem_gb", "container_image",
