@@ -51,7 +51,8 @@ class Range:
         limits = (
             ("at least", self.at_least), ("above", self.above), ("at most", self.at_most), ("below", self.below),
         )  # fmt: skip
-        return ", ".join(f"{words} {limit:.12g}" for words, limit in limits if limit is not None)
+        given = (f"{words} {limit:.12g}" for words, limit in limits if limit is not None)
+        return ", ".join(given).replace("e+", "e")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Line:
         return 0 < len(value) <= self.at_most and not any(map(is_control, value))
 
     def __str__(self) -> str:
-        return f"1 to {self.at_most} characters, without line breaks or control characters"
+        return f"one line of 1 to {self.at_most} characters"
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,7 @@ class PathLike:
         return len(value.encode()) <= self.at_most and max(map(len, parts)) <= LONGEST_COMPONENT
 
     def __str__(self) -> str:
-        return (
-            f"a path of 1 to {self.at_most} bytes, without line breaks or control characters, "
-            f"each of its names at most {LONGEST_COMPONENT} bytes"
-        )
+        return f"a path on one line, of 1 to {self.at_most} bytes and names of at most {LONGEST_COMPONENT}"
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def is_control(character: str) -> bool:
 
 NAME = Form(
     r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}",
-    "1 to 100 of the letters a-z and A-Z, digits, dots, hyphens and underscores, not beginning with . or -",
+    "1 to 100 letters (a-z, A-Z), digits, dots, hyphens and underscores, not beginning with . or -",
     "is not a name",
 )
 """Whatever becomes part of a path."""

@@ -100,7 +100,10 @@ def accepted(hint: Any) -> str:
     if origin is Literal:
         words = ", ".join(map(str, get_args(bare)))
     elif origin is list:
-        words = f"a list, as [1,2]; of each: {accepted(get_args(bare)[0])}"
+        words = f"a list, as [a,b]; of each: {accepted(get_args(bare)[0])}"
+    elif origin is dict:
+        name, entry = map(accepted, get_args(bare))
+        words = f"a mapping, as {{a: b}}; each name: {name}; each value: {entry}"
     elif rules:
         words = "; ".join(map(str, rules))
     else:
@@ -129,7 +132,7 @@ def _of_type(value: Any, bare: Any, hint: Any, key: str) -> Any:
     if origin is list:
         return _items(value, get_args(bare)[0], hint, key)
     if origin is dict:
-        return _entries(value, get_args(bare), key)
+        return _entries(value, hint, key)
     if bare in (int, float):
         return _number(value, bare, hint, key)
     if bare is str and isinstance(value, int) and not isinstance(value, bool):
@@ -167,10 +170,11 @@ def _items(value: Any, of: Any, hint: Any, key: str) -> list[Any]:
     return [checked(item, of, f"{key}[{index}]") for index, item in enumerate(value)]
 
 
-def _entries(value: Any, of: Sequence[Any], key: str) -> dict[Any, Any]:
+def _entries(value: Any, hint: Any, key: str) -> dict[Any, Any]:
     if not isinstance(value, Mapping):
-        raise UserError(f"{key}={show(value)} is not a mapping, as {{name: value}}")
-    return {checked(name, of[0], f"{key}, a key of it"): checked(value[name], of[1], f"{key}.{name}") for name in value}
+        _refuse(key, value, "is not a mapping", hint)
+    of_name, of_value = get_args(parts(hint)[0])
+    return {checked(n, of_name, f"a name in {key}"): checked(v, of_value, f"{key}.{show(n)}") for n, v in value.items()}
 
 
 def _refuse(key: str, value: Any, complaint: str, hint: Any) -> NoReturn:

@@ -13,7 +13,7 @@ def check_circumstances(job: Job) -> None:
     sweeps_dir = Path(job.execution.sweeps_dir)
     for folder in (sweeps_dir, sweeps_dir / "runs", sweeps_dir / "shared", sweeps_dir / job.sweep_name):
         _check_free_for_a_folder(folder)
-    if not sweeps_dir.is_dir():
+    if not (sweeps_dir / "runs").is_dir():
         _check_writable(sweeps_dir)
     check_tracker(job.tracker)
 
@@ -31,15 +31,14 @@ def _check_free_for_a_folder(path: Path) -> None:
             raise UserError(f"execution.sweeps_dir: {part} is not a folder, which {path} needs")
 
 
-def _check_writable(folder: Path) -> None:
-    above = next(parent for parent in folder.parents if parent.is_dir())
+def _check_writable(sweeps_dir: Path) -> None:
+    """Create a folder where the first one would be, and remove it: permissions alone do not tell, as below /proc."""
+    found = next(folder for folder in (sweeps_dir, *sweeps_dir.parents) if folder.is_dir())
     try:
-        tempfile.TemporaryDirectory(dir=above, prefix=".sae-").cleanup()
+        tempfile.TemporaryDirectory(dir=found, prefix=".sae-").cleanup()
     except OSError as error:
-        raise UserError(
-            f"execution.sweeps_dir={folder} cannot be created: {above} takes no folder ({error.strerror}); expected "
-            "a path where you may write"
-        ) from error
+        why = f"no folder can be created in {found} ({error.strerror})"
+        raise UserError(f"execution.sweeps_dir={sweeps_dir} cannot be used: {why}") from error
 
 
 def check_tracker(tracker: TrackerConfig) -> None:

@@ -35,7 +35,7 @@ def test_a_file_where_a_folder_is_due_is_named(tmp_path, in_the_way, dangling):
     assert str(path) in str(raised.value) and "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("folder", ["/proc/x", "/proc/x/y", "/dev/null/x"])
+@pytest.mark.parametrize("folder", ["/proc", "/proc/x", "/proc/x/y", "/dev/null", "/dev/null/x"])
 def test_a_place_that_takes_no_folder_is_named(folder):
     with pytest.raises(UserError, match=r"^execution\.sweeps_dir.*") as raised:
         check_circumstances(job(Path(folder)))

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from collections.abc import Iterator
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -12,17 +11,17 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
 from pipeline.accepted import LARGEST
-from pipeline.checked import parts, type_hints
+from pipeline.checked import parts
 from pipeline.cli import CONF, announce_plugins
 from pipeline.errors import UserError
-from pipeline.from_hydra import checked_job, from_hydra, launcher_options, top_level
+from pipeline.from_hydra import checked_job, from_hydra, launcher_options
 from pipeline.launching.options import LAUNCHERS
-from pipeline.sae.registry import config_class
+from pipeline.sae.registry import config_class, registered
+from pipeline.settings_help import described, settings, settings_of
 
-ARCHITECTURES = ("baseline", "gated", "gated_unfrozen")
 NULL = {
     "model.hub_id", "model.revision", "model.path", "model.tokenizer_id", "model.shape", "data.path", "data.dataset",
-    "data.subset", "data.revision", "execution.threads",
+    "data.subset", "data.revision", "data.token_column", "data.document_column", "execution.threads",
     *(f"hydra.launcher.{name}" for name in (
         "runs_per_pack", "memory_gb", "slots", "partition", "account", "qos", "constraint", "nodelist", "exclude",
         "gpus_per_node", "gres", "mem_gb", "container_image",
@@ -59,22 +58,6 @@ def tree() -> dict[str, Any]:
     return composed
 
 
-def leaves(schema: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """Every key below a dataclass, with its type hint."""
-    for name, hint in type_hints(schema).items():
-        bare, full = parts(hint)[0], f"{key}.{name}"
-        yield full, hint
-        if is_dataclass(bare):
-            yield from leaves(bare, full)
-
-
-def settings() -> Iterator[tuple[str, Any]]:
-    for key, hint in top_level().items():
-        yield key, hint
-        if is_dataclass(hint):
-            yield from leaves(hint, key)
-
-
 def with_value(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     changed = copy.deepcopy(tree)
     *sections, name = key.split(".")
@@ -108,8 +91,7 @@ def check_key(tree: dict[str, Any], key: str, hint: Any) -> None:
     elif kind in (int, float, str):
         assert rules, f"{key} has no range, no set and no form next to its type"
     elif kind is list:
-        check_element = parts(get_args(bare)[0])
-        assert check_element[1], f"{key}: its elements have no range"
+        assert parts(get_args(bare)[0])[1], f"the elements of {key} have no range, no set and no form"
     assert is_refused(tree, key, None) != (key in NULL), key
     for value in NEVER[kind]:
         assert is_refused(tree, key, value), (key, value)
@@ -131,10 +113,10 @@ def test_every_setting_refuses_what_cannot_be_meant(tree):
         check_key(tree, key, hint)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", registered())
 def test_every_setting_of_an_architecture_does(tree, name):
     changed = tree | {"architecture": {"name": name}}
-    for key, hint in leaves(config_class(name), "architecture"):
+    for key, hint in settings_of(config_class(name), "architecture"):
         check_key(changed, key, hint)
 
 
@@ -142,7 +124,7 @@ def test_every_setting_of_an_architecture_does(tree, name):
 def test_every_option_of_a_launcher_does(name):
     target = {"_target_": f"hydra_plugins.sae_launchers.{name}"}
     assert launcher_options(OmegaConf.create(target)) == LAUNCHERS[name]()
-    for key, hint in leaves(LAUNCHERS[name], "hydra.launcher"):
+    for key, hint in settings_of(LAUNCHERS[name], "hydra.launcher"):
         check_key(target, key, hint)
     assert is_refused(target, "hydra.launcher.foo", 1)
 
@@ -220,7 +202,7 @@ def test_a_path_below_home_is_there(tree):
 
 
 def test_text_that_is_a_number_is_one(tree):
-    """As environment variables are: `execution.threads=${oc.env:THREADS}`."""
+    """As environment variables are."""
     assert checked_job(with_value(tree, "execution.threads", "8")).execution.threads == 8
     assert checked_job(with_value(tree, "train.lr", "1e-3")).run.train.lr == 1e-3
 
@@ -241,6 +223,13 @@ def test_a_missing_value_and_a_near_miss_say_what_is_right(tree):
         checked_job(with_value(tree, "train.resample.windw", 3))
     with pytest.raises(UserError, match="did you mean float32"):
         checked_job(with_value(tree, "train.precision", "floar32"))
+
+
+def test_the_help_lists_every_setting_with_what_it_accepts():
+    lines = dict(line.split(maxsplit=1) for line in described().splitlines())
+    assert lines["train.lr"] == "above 0, at most 1e38" and lines["train.precision"] == "float32, bfloat16"
+    assert lines["execution.threads"] == "at least 1, at most 4096, or null"
+    assert {"architecture.expansion", "hydra.launcher.slots", "hydra.launcher.partition", "plan", "seed"} <= set(lines)
 
 
 def choices(group: str) -> list[str]:

@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pipeline.launching.options import LocalOptions, SlurmOptions
 
@@ -56,5 +56,12 @@ class SlurmLauncher(LocalLauncher):
     """The same with tasks of Slurm: `pipeline.launch` tells them apart by their options."""
 
 
+def _settings() -> str:
+    from pipeline.settings_help import described
+
+    return described()
+
+
+OmegaConf.register_new_resolver("settings", _settings, replace=True)  # for hydra.help.footer in conf/config.yaml
 for _name, _node in (("local", LocalLauncherConf), ("slurm", SlurmLauncherConf)):
     ConfigStore.instance().store(group="hydra/launcher", name=_name, node=_node, provider="pipeline")

@@ -33,9 +33,14 @@ def config_class(name: str) -> type:
     return _lookup(name)[1]
 
 
-def _lookup(name: str) -> tuple[type[SAE], type]:
+def registered() -> list[str]:
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):  # each architecture's file registers itself
         importlib.import_module(f"pipeline.sae.{module.name}")
-    if name not in _ARCHITECTURES:
-        raise UserError(f"architecture.name={name} is unknown; registered: {', '.join(sorted(_ARCHITECTURES))}")
+    return sorted(_ARCHITECTURES)
+
+
+def _lookup(name: str) -> tuple[type[SAE], type]:
+    known = registered()
+    if name not in known:
+        raise UserError(f"architecture.name={name} is unknown; registered: {', '.join(known)}")
     return _ARCHITECTURES[name]
