@@ -52,14 +52,24 @@ def holder(lease: dict[str, Any]) -> str:
     return f"process {lease['pid']} on {lease['host']}{job}"
 
 
+def is_alive(lease: dict[str, Any]) -> bool | None:
+    """Whether the process that holds a lease lives; None where only its heartbeat can tell."""
+    if lease.get("ended") or (lease.get("slurm_job") and lease["slurm_job"] == own_job()):
+        return False  # the same Slurm task again: Slurm started us because the earlier process is gone to it
+    if lease.get("host") != platform.node() or not lease.get("started"):
+        return None
+    start = process_start(lease["pid"])
+    return start is not None and start == lease["started"]
+
+
 Watched = dict[Path, dict[str, Any] | None]
 
 
 def watch(folders: Sequence[Path], patience: float) -> tuple[Watched, dict[Path, dict[str, Any]]]:
     """The lease of each folder, and those of them that living processes hold."""
     found: Watched = {folder: read_lease(folder) for folder in folders}
-    living = {folder: lease for folder, lease in found.items() if lease and _is_alive(lease)}
-    beats = {folder: _heartbeat(folder) for folder, lease in found.items() if lease and _is_alive(lease) is None}
+    living = {folder: lease for folder, lease in found.items() if lease and is_alive(lease)}
+    beats = {folder: _heartbeat(folder) for folder, lease in found.items() if lease and is_alive(lease) is None}
     deadline = time.monotonic() + patience
     while beats and time.monotonic() < deadline:
         time.sleep(min(0.5, patience))
@@ -155,16 +165,6 @@ def _check(folder: Path, lease: dict[str, Any]) -> int:
         by = f"by {holder(found)}, attempt {found['attempt']}" if found else "from disk"
         raise LeaseLost(f"taken over {by}: this process (attempt {lease['attempt']}) leaves it alone")
     return int(lease["attempt"])
-
-
-def _is_alive(lease: dict[str, Any]) -> bool | None:
-    """Whether the process that holds a lease lives; None where only its heartbeat can tell."""
-    if lease.get("ended") or (lease["slurm_job"] and lease["slurm_job"] == own_job()):
-        return False  # the same Slurm task again: Slurm started us because the earlier process is gone to it
-    if lease["host"] != platform.node():
-        return None
-    start = process_start(lease["pid"])
-    return start is not None and start == lease["started"]
 
 
 def _create(path: Path) -> bool:

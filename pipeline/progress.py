@@ -1,16 +1,20 @@
-"""What a person sees while runs train: a live table on a terminal, lines in a log file; and a progress.json a run."""
+"""What becomes of runs while they train: phases with their own progress, estimates of time, and a progress.json a run.
+
+A pack's runs advance together, so that the last of them decides when a pack is trained. How it looks is said in
+pipeline/progress_shown.py.
+"""
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.live import Live
-from rich.table import Table
 
-from pipeline.clock import clock
+from pipeline import progress_shown
 from pipeline.config import RunConfig
 from pipeline.console import console
 from pipeline.errors import LeaseLost, NotWritable
@@ -18,21 +22,45 @@ from pipeline.files import write_json
 from pipeline.identity import run_name
 from pipeline.training.trainer import Trainer
 
-LINE_SECONDS, RUNS_EVERY, BEAT_SECONDS, ROWS_SHOWN = 15.0, 4, 5.0, 20
+PHASES = ("loading", "activations", "training", "evaluating")
+"""Of a pack, one after the other; activations and training by turns."""
+LINE_SECONDS, RUNS_EVERY, BEAT_SECONDS, STALE_SECONDS = 15.0, 4, 5.0, 60.0
+
+
+@dataclass
+class Standing:
+    """How far one run is."""
+
+    steps: int
+    batch: int
+    state: str = "waiting"  # a phase, or waiting, done, failed
+    step: int = 0
+    share: float = 0.0  # of its evaluation
+    l0: float | None = None
+    loss: float | None = None
+    begun: tuple[float, int] | None = None  # when this training began here, and at which step
+    phase_begun: float = 0.0
+    pack: tuple[str, ...] = ()
+    folder: Path | None = None  # where this process writes progress.json
+    told: dict[str, Any] | None = None  # by another process, in its progress.json
+
+    @property
+    def works(self) -> bool:
+        return self.state in PHASES
 
 
 class Progress:
-    """Follows the runs of one command. Call from any thread."""
+    """Follows the runs of one command. Call from any thread.
 
-    def __init__(self, runs: Sequence[RunConfig]) -> None:
-        self.console = console()
-        self.steps = {run_name(run): 0 for run in runs}
-        self.total = {run_name(run): run.train.steps for run in runs}
-        self.state = dict.fromkeys(self.steps, "waiting")
-        self.latest: dict[str, dict[str, Any]] = {}
-        self._printed = time.monotonic()
-        self._begun: dict[str, tuple[float, int]] = {}
-        self._folders: dict[str, Path] = {}
+    Args:
+        now: seconds from any moment on.
+    """
+
+    def __init__(self, runs: Sequence[RunConfig], now: Callable[[], float] = time.monotonic) -> None:
+        self.console, self.now = console(), now
+        self.runs = {run_name(run): Standing(run.train.steps, run.train.batch) for run in runs}
+        self._opened = time.time()
+        self._printed = now()
         self._lines = 0
         self._ended = threading.Event()
         self._beats = threading.Thread(target=self._beat, daemon=True)
@@ -61,106 +89,159 @@ class Progress:
     def note(self, run: RunConfig, message: str) -> None:
         self.say(f"{run_name(run)}: {message}")
 
+    def enter(self, phase: str, runs: Sequence[tuple[RunConfig, Path]]) -> None:
+        """These runs of one pack, with their folders, are in this phase from now on; what an earlier process left in
+        their progress.json is replaced."""
+        names = tuple(run_name(run) for run, _ in runs)
+        with self._lock:
+            for name, (_, folder) in zip(names, runs, strict=True):
+                standing = self.runs[name]
+                standing.state, standing.share, standing.phase_begun = phase, 0.0, self.now()
+                standing.folder = folder
+                if phase in {"loading", "evaluating"}:
+                    standing.pack = names
+                if phase == "evaluating":
+                    standing.step = standing.steps  # also of a run that an earlier process trained
+                if phase == "loading":
+                    self._write(name)
+
     def begin(self, run: RunConfig, step: int) -> None:
         """A run's training starts now; steps that an earlier process took say nothing about this one's speed."""
         with self._lock:
-            self.steps[run_name(run)] = step
-            self._begun[run_name(run)] = (time.monotonic(), step)
+            standing = self.runs[run_name(run)]
+            standing.step, standing.begun = step, (self.now(), step)
         if step:
             self.note(run, f"resumed at step {step:,} of {run.train.steps:,}")
 
-    def advance(self, run: RunConfig, folder: Path, trainer: Trainer) -> None:
-        name = run_name(run)
+    def advance(self, run: RunConfig, trainer: Trainer) -> None:
         with self._lock:
-            self.steps[name] = trainer.step
-            self.state[name] = "trained" if trainer.done else "running"
-            last = trainer.history[-1] if trainer.history else {}
-            self.latest[name] = {
-                "step": trainer.step, "steps": run.train.steps, "l0": last.get("l0"), "loss": last.get("loss"),
-                "tokens_per_second": self.speed(name) * run.train.batch, "eta_seconds": self.eta(name),
-            }  # fmt: skip
-            self._folders[name] = folder
+            standing = self.runs[run_name(run)]
+            standing.step = trainer.step
+            if trainer.history:
+                standing.l0, standing.loss = trainer.history[-1]["l0"], trainer.history[-1]["loss"]
 
-    def observe(self, name: str, latest: dict[str, Any]) -> None:
-        """What another process says of a run that it trains, in its progress.json."""
+    def evaluated(self, runs: Sequence[RunConfig], share: float) -> None:
+        """This share of the evaluation of these runs is behind them."""
         with self._lock:
-            self._begun.setdefault(name, (time.monotonic(), latest["step"]))
-            self.steps[name], self.latest[name], self.state[name] = latest["step"], latest, "running"
+            for run in runs:
+                self.runs[run_name(run)].share = share
+
+    def observe(self, name: str, told: dict[str, Any]) -> None:
+        """What another process says of a run that it trains, in its progress.json; not what one left there before."""
+        standing, written = self.runs[name], told.get("time", 0.0)
+        if standing.folder or written < self._opened or told.get("phase") not in PHASES:
+            return
+        with self._lock:
+            if time.time() - written > STALE_SECONDS:  # its process has died: the pack waits for another
+                standing.state, standing.told = "waiting", None
+                return
+            step = told["step"]
+            if standing.begun is None or step < standing.step:
+                standing.begun = (self.now(), step)
+            standing.state, standing.step, standing.share, standing.told = told["phase"], step, told["share"], told
+            standing.l0, standing.loss = told["l0"], told["loss"]
 
     def failed(self, run: RunConfig, reason: str) -> None:
         self._settle(run_name(run), "failed")
         self.note(run, f"failed: {reason}")
 
     def finished(self, run: RunConfig, metrics: dict[str, Any]) -> None:
-        self.steps[run_name(run)] = run.train.steps
+        self.runs[run_name(run)].step = run.train.steps
         self._settle(run_name(run), "done")
         self.note(run, f"done: L0 {metrics['l0']:.1f}, loss recovered {metrics['loss_recovered']:.4f}")
 
+    def is_settled(self, name: str) -> bool:
+        return name in self.runs and self.runs[name].state in {"done", "failed"}
+
     def _settle(self, name: str, state: str) -> None:
         with self._lock:
-            self.state[name] = state
-            if name in self._folders:
-                (self._folders[name] / "progress.json").unlink(missing_ok=True)
+            self.runs[name].state = state
+            folder, self.runs[name].folder = self.runs[name].folder, None
+            if folder:
+                (folder / "progress.json").unlink(missing_ok=True)
 
     def _beat(self) -> None:
         """Every few seconds, also while a block is read or runs are evaluated: progress.json, and lines in a log."""
         while not self._ended.wait(BEAT_SECONDS):
             with self._lock:
-                for name, folder in self._folders.items():
-                    if self.state[name] in {"running", "trained"}:
-                        with suppress(LeaseLost, OSError, NotWritable):  # the pack meets it too, and says so
-                            write_json(folder / "progress.json", self.latest[name] | {"time": time.time()})
+                for name, standing in self.runs.items():
+                    if standing.works:
+                        self._write(name)
                 self._maybe_print()
 
-    # --------------------------------------------------------------------------------------------------------- speed
+    def _write(self, name: str) -> None:
+        standing = self.runs[name]
+        if standing.folder:
+            with suppress(LeaseLost, OSError, NotWritable):  # the pack meets it too, and says so
+                write_json(standing.folder / "progress.json", self.told(name) | {"time": time.time()})
 
-    def speed(self, name: str | None = None) -> float:
-        """Steps a second, of one run or of all, since it, or the first of them, began here."""
-        names = list(self._begun) if name is None else [name]
-        steps = sum(self.steps[n] - self._begun[n][1] for n in names)
-        return steps / max(time.monotonic() - min((self._begun[n][0] for n in names), default=0.0), 1e-9)
+    # ----------------------------------------------------------------------------------------------------- estimates
 
-    def eta(self, name: str | None = None) -> float | None:
-        """Seconds left of one run, or of all that this command trains."""
-        left = [self.total[n] - self.steps[n] for n in ([name] if name else self.steps) if self.state[n] != "failed"]
-        speed = self.speed(name)
-        return sum(left) / speed if speed else None
+    def told(self, name: str) -> dict[str, Any]:
+        """What progress.json holds; `eta_seconds` is of the phase that the run's pack is in."""
+        standing = self.runs[name]
+        return {
+            "phase": standing.state, "step": standing.step, "steps": standing.steps, "share": standing.share,
+            "l0": standing.l0, "loss": standing.loss, "steps_per_second": self.speed(name),
+            "tokens_per_second": self.speed(name) * standing.batch, "eta_seconds": self.eta(name),
+        }  # fmt: skip
+
+    def speed(self, name: str) -> float:
+        """Steps a second of one run since it began here, blocks of activations counted in."""
+        standing = self.runs[name]
+        if standing.told:
+            return float(standing.told["steps_per_second"])
+        if standing.begun is None:
+            return 0.0
+        return (standing.step - standing.begun[1]) / max(self.now() - standing.begun[0], 1e-9)
+
+    def eta(self, name: str) -> float | None:
+        """Seconds until a run's pack has left its phase: until its last run is trained, or all are evaluated."""
+        standing = self.runs[name]
+        if standing.told:
+            told: float | None = standing.told["eta_seconds"]
+            return told
+        if standing.state == "evaluating":
+            taken = self.now() - standing.phase_begun
+            return taken * (1 - standing.share) / standing.share if standing.share else None
+        left = [self._training_left(each) for each in standing.pack or (name,) if self.runs[each].works]
+        return None if not left or None in left else max(seconds for seconds in left if seconds is not None)
+
+    def _training_left(self, name: str) -> float | None:
+        standing, speed = self.runs[name], self.speed(name)
+        if standing.step >= standing.steps:
+            return 0.0
+        return (standing.steps - standing.step) / speed if speed else None
+
+    def eta_of_all(self) -> float | None:
+        """Seconds until all runs are trained that are to be, those of waiting packs too, if as many go on at a time."""
+        open_runs = [each for each in self.runs.values() if each.works or each.state == "waiting"]
+        left = sum(each.steps - each.step for each in open_runs)
+        speed = sum(self.speed(name) for name, each in self.runs.items() if each.works and each.step < each.steps)
+        packs = [eta for name, each in self.runs.items() if each.works and (eta := self.eta(name)) is not None]
+        if left and not speed:
+            return None
+        return max(packs, default=0.0 if not open_runs else None) if not left else max([left / speed, *packs])
+
+    # --------------------------------------------------------------------------------------------------------- shown
 
     def summary(self) -> str:
-        done = sum(state == "done" for state in self.state.values())
-        trained = sum(self.steps.values()) / max(1, sum(self.total.values()))
-        failed = sum(state == "failed" for state in self.state.values())
-        tail = f", {failed} failed" if failed else ""
-        return f"{done}/{len(self.state)} runs recorded{tail} | {trained:.0%} of all steps | ETA {clock(self.eta())}"
+        with self._lock:
+            return progress_shown.summary(list(self.runs.values()), self.eta_of_all())
 
     def _maybe_print(self) -> None:
-        if self._live or time.monotonic() - self._printed < LINE_SECONDS:
+        if self._live or self.now() - self._printed < LINE_SECONDS:
             return
-        self._printed = time.monotonic()
+        self._printed = self.now()
         self._lines += 1
         self.say(f"{time.strftime('%H:%M:%S')} {self.summary()}")
-        if self._lines % RUNS_EVERY:
-            return
-        for name, state in self.state.items():
-            if state == "running":
-                self.say(f"  {name} {self._line(name)}")
+        if self._lines % RUNS_EVERY == 0:
+            for line in progress_shown.lines(self._working()):
+                self.say(f"  {line}")
 
-    def _line(self, name: str) -> str:
-        now = self.latest[name]
-        l0 = "-" if now["l0"] is None else f"{now['l0']:.1f}"
-        loss = "-" if now["loss"] is None else f"{now['loss']:.4g}"
-        return f"step {now['step']:,}/{now['steps']:,} L0 {l0} loss {loss} ETA {clock(now['eta_seconds'])}"
+    def _working(self) -> dict[str, dict[str, Any]]:
+        return {name: self.told(name) for name, standing in self.runs.items() if standing.works}
 
-    def _table(self) -> Table:
-        table = Table(title=self.summary(), title_justify="left", box=None)
-        for column in ("run", "state", "step", "L0", "loss", "SAE tokens/s", "ETA"):
-            table.add_column(column, justify="left" if column in {"run", "state"} else "right", no_wrap=True)
+    def _table(self) -> Any:
         with self._lock:
-            shown = [name for name, state in self.state.items() if state == "running"][:ROWS_SHOWN]
-            for name in shown:
-                now = self.latest[name]
-                table.add_row(
-                    name, self.state[name], f"{now['step']:,}/{now['steps']:,}", f"{now['l0'] or 0:.1f}",
-                    f"{now['loss'] or 0:.4g}", f"{now['tokens_per_second']:,.0f}", clock(now["eta_seconds"]),
-                )  # fmt: skip
-        return table
+            return progress_shown.table(self.summary(), self._working(), self.console.width)

@@ -14,9 +14,10 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.files import is_as_stated, is_whole
+from pipeline.lease import is_alive
 
 RUNNING_SECONDS = 120.0
-"""A run whose progress.json and lease.json are older than this is no longer running."""
+"""A run of another machine whose progress.json and lease.json are older than this is no longer running."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class RunOnDisk:
     def is_running(self, now: float) -> bool:
         if self.record is not None or self.failure is not None:
             return False
+        lives = is_alive(self.lease) if self.lease else None
+        if lives is not None:
+            return lives
         signs = [float((self.progress or {}).get("time", 0)), float((self.lease or {}).get("beat", 0))]
         return now - max(signs) < RUNNING_SECONDS
 
@@ -162,6 +166,8 @@ def reason(run: RunOnDisk, state: str) -> str | None:
         return "its record is damaged"
     if run.trained:
         return "trained, but not evaluated as this sweep asks"
+    if run.progress is not None and run.progress.get("phase") == "loading":
+        return "stopped before its first step"
     if run.progress is not None:
         return f"stopped after step {run.progress.get('step', '?')} of {run.progress.get('steps', '?')}"
     return "not begun"

@@ -18,6 +18,7 @@ from pipeline import streams
 from pipeline.arguments import command, key_values, one_sweep, seconds
 from pipeline.clock import clock
 from pipeline.launching import squeue
+from pipeline.naming import LEAST, short_names
 from pipeline.places import SWEEPS, door
 from pipeline.states import RunOnDisk, read_states, read_tasks, reason, sweeps_on_disk
 
@@ -60,8 +61,8 @@ def ask_slurm(tasks: Sequence[Mapping[str, Any]]) -> Cluster:
         return Cluster({}, f"Slurm does not answer ({error}): what it last said is shown")
 
 
-def lines(sweeps_dir: Path, sweep: str, now: float | None = None) -> Iterator[str]:
-    """The report on one sweep."""
+def lines(sweeps_dir: Path, sweep: str, now: float | None = None, width: int = 10_000) -> Iterator[str]:
+    """The report on one sweep; names of runs shrink where lines would not fit into `width`."""
     moment = time.time() if now is None else now
     on_disk = read_states(sweeps_dir, sweep, moment)
     tasks = read_tasks(sweeps_dir, sweep)
@@ -70,13 +71,16 @@ def lines(sweeps_dir: Path, sweep: str, now: float | None = None) -> Iterator[st
     runs = [(run, _as_slurm_knows(state, task_of.get(run.entry["run"]), cluster)) for run, state in on_disk]
     counts = {state: sum(found == state for _, found in runs) for state in STATES}
     parts = [f"{count} {state}" for state, count in counts.items() if count]
-    yield f"{sweep}: {len(runs)} runs: {', '.join(parts) or 'none is declared'}{_left(runs, counts)}"
+    yield f"{sweep}: {len(runs)} runs: {', '.join(parts) or 'none is declared'}{_left(runs)}"
     if cluster.note:
         yield f"  {cluster.note}"
     for state in RULE:
         chosen = [run for run, found in runs if found == state]
-        for run in chosen[:ROWS_SHOWN]:
-            yield f"  {state:8} {run.entry['run']}  {_about(run, state, task_of.get(run.entry['run']), cluster)}"
+        told = {
+            run.entry["run"]: _about(run, state, task_of.get(run.entry["run"]), cluster) for run in chosen[:ROWS_SHOWN]
+        }
+        names = short_names(list(told), max(LEAST, width - 13 - max(map(len, told.values()), default=0)))
+        yield from (f"  {state:8} {names[name]}  {about}" for name, about in told.items())
         if len(chosen) > ROWS_SHOWN:
             yield f"  {state:8} and {len(chosen) - ROWS_SHOWN} more"
 
@@ -87,11 +91,20 @@ def _as_slurm_knows(state: str, task: Mapping[str, Any] | None, cluster: Cluster
     return "waiting" if state == "running" and row and row.state in {"PENDING", "REQUEUE_HOLD", "REQUEUED"} else state
 
 
-def _left(runs: Sequence[tuple[RunOnDisk, str]], counts: Mapping[str, int]) -> str:
-    """When what runs now will have been trained, by what the runs say themselves."""
-    known = [(run.progress or {}).get("eta_seconds") for run, state in runs if state == "running"]
-    longest = max((eta for eta in known if eta is not None), default=None)
-    return f"; those running end in {clock(longest)}" if longest is not None else ""
+def _left(runs: Sequence[tuple[RunOnDisk, str]]) -> str:
+    """When what runs now has been trained, and what waits too if it goes on as fast, by what the runs say."""
+    progresses = [run.progress or {} for run, state in runs if state == "running"]
+    training = [each for each in progresses if each.get("phase") in {"training", "activations"}]
+    known = [each["eta_seconds"] for each in training if each.get("eta_seconds") is not None]
+    if not known:
+        return ""
+    parts = [f"; those running are trained in {clock(max(known))}"]
+    speed = sum(each.get("steps_per_second", 0) for each in training if each["step"] < each["steps"])
+    waiting = [run.entry["settings"].get("train", {}).get("steps") for run, state in runs if state == "waiting"]
+    if waiting and speed and None not in waiting:
+        left = sum(waiting) + sum(each["steps"] - each["step"] for each in training)
+        parts.append(f"all in {clock(max(left / speed, *known))}")
+    return ", ".join(parts) + ", evaluation comes after that"
 
 
 def _about(run: RunOnDisk, state: str, task: Mapping[str, Any] | None, cluster: Cluster) -> str:
@@ -104,15 +117,25 @@ def _about(run: RunOnDisk, state: str, task: Mapping[str, Any] | None, cluster: 
 
 
 def _progress(progress: Mapping[str, Any] | None) -> str:
-    """step 300/5,000, L0 20.1, loss 0.8, 24,000 tokens/s, ETA 3 min"""
+    """training: step 300/5,000, L0 20.1, loss 0.8, 24,000 tokens/s, ETA 3 min"""
     if not progress:
         return "starting"
-    values = [f"step {progress['step']:,}/{progress['steps']:,}"]
+    phase = str(progress.get("phase", "training"))
+    if phase == "loading":
+        return phase
+    if phase == "evaluating":
+        return f"evaluating {100 * progress['share']:.0f} %{_eta(progress)}"
+    values = [f"{phase}: step {progress['step']:,}/{progress['steps']:,}"]
     for key, text in (("l0", "L0 {:.1f}"), ("loss", "loss {:.4g}"), ("tokens_per_second", "{:,.0f} tokens/s")):
         if progress.get(key) is not None:
             values.append(text.format(progress[key]))
-    evaluating = progress["step"] == progress["steps"]
-    return ", ".join([*values, "evaluating" if evaluating else f"ETA {clock(progress.get('eta_seconds'))}"])
+    return ", ".join(values) + _eta(progress)
+
+
+def _eta(progress: Mapping[str, Any]) -> str:
+    """Of the phase that the run's pack is in."""
+    left = progress.get("eta_seconds")
+    return "" if left is None else f", ETA {clock(left)}"
 
 
 def _where(run: RunOnDisk, task: Mapping[str, Any] | None, cluster: Cluster) -> str:
@@ -141,13 +164,14 @@ def report(arguments: Sequence[str]) -> int:
     given = key_values(arguments, ("sweep", "watch", "sweeps_dir"))
     sweeps_dir = Path(given.get("sweeps_dir", SWEEPS))
     pause = seconds("watch", given["watch"]) if "watch" in given else None
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     while True:
         on_disk = sweeps_on_disk(sweeps_dir)
         if not on_disk:
             print(f"no sweep on disk: {sweeps_dir} has no manifest; {door('run')} makes one", file=sys.stderr)
             return 1
         chosen = [one_sweep(given["sweep"], on_disk)] if "sweep" in given else on_disk
-        found = [line for sweep in chosen for line in lines(sweeps_dir, sweep)]
+        found = [line for sweep in chosen for line in lines(sweeps_dir, sweep, width=width)]
         if pause is not None:
             clear = "\033[H\033[2J" if sys.stdout.isatty() else ""
             found.insert(0, f"{clear}{time.strftime('%Y-%m-%d %H:%M:%S')}")

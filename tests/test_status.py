@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.lease import process_start
 from pipeline.status import lines
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,12 +63,15 @@ def squeue(tmp_path, monkeypatch):
 def test_every_state_is_counted_and_told(tmp_path):
     disk = Disk(tmp_path, ["a", "b", "c", "d"])
     disk.done("a")
-    progress = {"step": 3, "steps": 1000, "l0": 20.15, "loss": 0.5, "tokens_per_second": 12345.6, "eta_seconds": 130.0}
-    disk.write("runs/b/progress.json", progress | {"time": NOW - 10})
+    progress = {
+        "phase": "training", "step": 3, "steps": 1000, "share": 0.0, "l0": 20.15, "loss": 0.5, "eta_seconds": 130.0,
+        "steps_per_second": 7.0, "tokens_per_second": 12345.6, "time": NOW - 10,
+    }  # fmt: skip
+    disk.write("runs/b/progress.json", progress)
     disk.write("runs/c/failure.json", {"error": "TrainingDiverged", "reason": "loss is nan", "step": 12})
     report = disk.report()
-    assert "4 runs: 1 done, 1 running, 1 waiting, 1 failed; those running end in 2 min 10 s" in report
-    assert "b  step 3/1,000, L0 20.1, loss 0.5, 12,346 tokens/s, ETA 2 min 10 s, on this machine" in report
+    assert "4 runs: 1 done, 1 running, 1 waiting, 1 failed; those running are trained in 2 min 10 s, " in report
+    assert "b  training: step 3/1,000, L0 20.1, loss 0.5, 12,346 tokens/s, ETA 2 min 10 s, on this machine" in report
     assert "c  TrainingDiverged at step 12: loss is nan" in report
     assert "d  for its turn" in report
     old = "\n".join(lines(tmp_path, "s", NOW + 600))
@@ -80,6 +85,54 @@ def test_a_lease_shows_a_run_before_its_first_step_and_where_it_is(tmp_path):
     assert "a  starting, on node7" in disk.report()
     disk.write("runs/a/lease.json", {"attempt": 1, "host": "node7", "pid": 3, "ended": NOW})
     assert "running" not in disk.report()
+
+
+def test_an_evaluation_and_the_start_have_no_eta_of_training(tmp_path):
+    disk = Disk(tmp_path, ["a", "b"])
+    evaluating = {"phase": "evaluating", "step": 9, "steps": 9, "share": 0.25, "eta_seconds": 90.0, "time": NOW - 1}
+    disk.write("runs/a/progress.json", evaluating)
+    disk.write("runs/b/progress.json", {"phase": "loading", "step": 0, "steps": 9, "eta_seconds": None, "time": NOW})
+    report = disk.report()
+    assert "a  evaluating 25 %, ETA 1 min 30 s, on this machine" in report and "b  loading, on" in report
+    assert "2 running\n" in report, "nothing is trained that could end"
+
+
+def test_the_whole_sweep_is_estimated_with_what_waits(tmp_path):
+    disk = Disk(tmp_path, ["a", "b"])
+    entries = [{"run": run, "evaluation": "e", "settings": {"train": {"steps": 100}}} for run in "ab"]
+    disk.write("s/manifest.json", {"sweep": "s", "runs": entries})
+    training = {"phase": "activations", "step": 50, "steps": 100, "steps_per_second": 0.5, "eta_seconds": 100.0}
+    disk.write("runs/a/progress.json", training | {"time": NOW - 1})
+    expected = "1 waiting; those running are trained in 1 min 40 s, all in 5 min 00 s, evaluation comes after that"
+    assert expected in disk.report()
+
+
+def test_a_process_of_this_machine_that_ended_or_died_runs_no_more(tmp_path):
+    """At once, whatever it wrote a moment ago; one that lives runs, however long it has written nothing."""
+    disk = Disk(tmp_path, ["a"])
+    disk.write("runs/a/progress.json", {"phase": "training", "step": 3, "steps": 9, "time": NOW - 1})
+    mine = {"attempt": 1, "host": platform.node(), "pid": os.getpid(), "started": process_start(os.getpid())}
+    for lease, running in (
+        (mine | {"ended": NOW - 1}, False), (mine | {"ended": None}, True),
+        (mine | {"ended": None, "started": "1"}, False), (mine | {"ended": None, "pid": 2**22 + 1}, False),
+        (mine | {"ended": None, "host": "another", "started": "1"}, True),
+        (mine | {"ended": NOW, "host": "another"}, False),
+    ):  # fmt: skip
+        disk.write("runs/a/lease.json", lease)
+        report = disk.report()
+        assert ("1 running" in report) == running, lease
+        assert running or ("1 missing" in report and "stopped after step 3 of 9" in report)
+    os.utime(disk.write("runs/a/lease.json", mine | {"ended": None}), (NOW - 3600,) * 2)
+    disk.write("runs/a/progress.json", {"phase": "training", "step": 3, "steps": 9, "time": NOW - 3600})
+    assert "1 running" in disk.report()
+
+
+def test_names_shrink_where_a_terminal_is_narrow(tmp_path):
+    names = [f"bundled-attn_z-L2-gated-lam{n}-seed0-1bace47a2e3e" for n in range(3)]
+    disk = Disk(tmp_path, names)
+    assert all(name in disk.report() for name in names)
+    narrow = list(lines(tmp_path, "s", NOW, width=40))
+    assert [line.split()[1] for line in narrow[1:]] == ["lam0", "lam1", "lam2"]
 
 
 def test_slurm_explains_in_one_call(tmp_path, squeue):

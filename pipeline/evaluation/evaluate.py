@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +30,14 @@ class Candidate:
 @torch.no_grad()
 def evaluate(
     language_model: LanguageModel, contexts: Contexts, batch: int, candidates: Mapping[str, Candidate],
-    stop: threading.Event,
+    stop: threading.Event, done: Callable[[int], None] | None = None,
 ) -> dict[str, list[dict[str, Tensor]]]:  # fmt: skip
     """Sums of every run's SAE as it is, then pruned at each of its thresholds.
 
     One clean pass serves all of them; each has one spliced pass a batch and threshold, from its site on.
+
+    Args:
+        done: is told after each batch how many contexts are behind.
 
     Raises:
         Interrupted: `stop` was set; an evaluation begun is begun anew.
@@ -56,6 +59,8 @@ def evaluate(
                 reconstruction = total.add(rows, x, code, part.special)
                 losses = language_model.spliced(prefix, one.hook, reconstruction, where)
                 total.put_cross_entropy(rows, summed(losses, part.special))
+        if done:
+            done(rows.start + len(part))
     return {name: [total.tensors() for total in totals] for name, totals in sums.items()}
 
 

@@ -82,7 +82,7 @@ class Follower:
 
     def _is_settled(self, name: str) -> bool:
         """Whether a run has its record or its failure; tells the progress what is new."""
-        if self.progress.state.get(name) in {"done", "failed"}:
+        if self.progress.is_settled(name):
             return True
         run, folder = self.runs[name], self._folder(name)
         if name not in self._evaluations:

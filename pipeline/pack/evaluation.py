@@ -53,13 +53,19 @@ class Evaluation:
     def _evaluate_together(self, members: list[Member], contexts: Contexts) -> None:
         language_model = self.shared.language_model
         eval_batch, identity = members[0].run.eval.batch, reference_identity(members[0].run)
-        self.shared.progress.say(f"evaluating {len(members)} runs on {len(contexts):,} held-out contexts")
+        progress, runs = self.shared.progress, [member.run for member in members]
+        progress.enter("evaluating", [(member.run, member.folder) for member in members])
+        progress.say(f"evaluating {len(members)} runs on {len(contexts):,} held-out contexts")
         with Timer(self.shared.seconds, "evaluation"):
             means = {m.run.hook_name: self.shared.calibrations[m.run.hook_name].mean for m in members}
             folder = record.shared_folder(Path(self.shared.execution.sweeps_dir))
             reference = references(language_model, contexts, eval_batch, means, identity, folder)
             candidates = {member.folder.name: self._candidate(member) for member in members}
-            sums = evaluate(language_model, contexts, eval_batch, candidates, self.shared.stop)
+            progress.enter("evaluating", [(member.run, member.folder) for member in members])
+            sums = evaluate(
+                language_model, contexts, eval_batch, candidates, self.shared.stop,
+                lambda count: progress.evaluated(runs, count / len(contexts)),
+            )  # fmt: skip
         tokens_hash = short_hash(contexts.tokens.tolist())
         for member in members:
             with self.shared.roster.only(member):

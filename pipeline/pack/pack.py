@@ -63,6 +63,7 @@ class Pack:
 
     def _execute(self, roster: Roster) -> None:
         members, first = roster.left, roster.left[0].run
+        self.progress.enter("loading", [(member.run, member.folder) for member in members])
         with Timer(self.seconds, "load"):
             held_out = evaluation_contexts(first.model, first.data, first.eval.sequences)
             self.language_model = load_language_model(first.model, use_device(self.execution))

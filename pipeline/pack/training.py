@@ -54,11 +54,13 @@ class Training:
             index = min(shape.block_of(m.trainer.step) for m in training if m.trainer)
             present = [m for m in training if m.trainer and shape.block_of(m.trainer.step) == index]
             position = blocks.position()
+            self._enter("activations", present)
             block = self._read_block(present, blocks, index, exchange)
             if block is not None:
                 following = [m for m in training if shape.block_of(m.run.train.steps - 1) > index]
                 if following and exchange is None and not self.shared.stop.is_set():
                     blocks.prepare(index + 1, {m.run.hook_name for m in following})
+                self._enter("training", present)
                 with Timer(self.shared.seconds, "training"):
                     for member in in_turn(present, index):
                         self._train_member(member, block)
@@ -68,6 +70,9 @@ class Training:
                 saved = time.monotonic()
             if self.shared.stop.is_set():
                 raise Interrupted
+
+    def _enter(self, phase: str, members: Sequence[Member]) -> None:
+        self.shared.progress.enter(phase, [(member.run, member.folder) for member in members])
 
     def _exchange(self, members: Sequence[Member], source: ContextSource, shape: StreamShape, count: int) -> Exchange:
         assert self.circle is not None
@@ -137,7 +142,7 @@ class Training:
         assert member.trainer is not None
         with self.shared.roster.only(member):
             member.trainer.train_on(block, self.shared.stop)
-            self.shared.progress.advance(member.run, member.folder, member.trainer)
+            self.shared.progress.advance(member.run, member.trainer)
             self._track(member)
             if member.trainer.done:
                 record.write_training(member.folder, member.trainer, self._folded(member.trainer))
