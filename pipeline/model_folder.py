@@ -10,11 +10,15 @@ from typing import Any
 
 from pipeline.config import ModelConfig
 from pipeline.errors import UserError
-from pipeline.sites import language_part, model_shape, read_model_config
+from pipeline.sites import embedding_rows, language_part, model_shape, read_model_config
+from pipeline.tokens.contexts import check_vocabulary
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 """Where transformers looks for weights, in this order; of the last two only tensors are read (weights_only)."""
+
+FAST_TOKENIZER = "tokenizer.json"
+OTHER_TOKENIZERS = ("vocab.*", "*.model", "merges.txt", "*.tiktoken", "tekken.json")
 
 CAUSAL = re.compile(r"(ForCausalLM|LMHeadModel|LMHead)$")
 
@@ -24,14 +28,16 @@ def check_model(model: ModelConfig) -> None:
     """Refuse a local model that cannot be the one its folder names; says nothing of a model on the hub.
 
     Raises:
-        UserError: config.json is not that of a causal language model with plain weights, or the files with its weights
-            are missing, damaged, or hold another number of layers.
+        UserError: config.json is not that of a causal language model with plain weights, the files of its tokenizer or
+            weights are missing or damaged, or do not go with it.
     """
     if model.path is None:
         return
     folder = Path(model.path)
     config = read_model_config(folder)
     _check_class(folder, config)
+    if model.tokenizer_id is None:
+        _check_tokenizer(model, folder)
     files = _weight_files(folder)
     names = {file.name: _tensor_names(file) for file in files if file.suffix == ".safetensors"}
     for where, layers in _layers(name for held in names.values() for name in held).items():
@@ -55,6 +61,20 @@ def _check_class(folder: Path, config: dict[str, Any]) -> None:
         refuse(f"holds {named} with quantized weights, which are not supported")
     if config.get("auto_map") and not _known(config["model_type"]):
         refuse(f"holds {named}, which needs code of its own (auto_map), and that is never run")
+
+
+def _check_tokenizer(model: ModelConfig, folder: Path) -> None:
+    from tokenizers import Tokenizer
+
+    if not (folder / FAST_TOKENIZER).is_file():
+        if any(next(folder.glob(name), None) for name in OTHER_TOKENIZERS):
+            return
+        raise UserError(f"no tokenizer in {folder}: expected {FAST_TOKENIZER}, or the files of an older tokenizer")
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / FAST_TOKENIZER))
+    except Exception as error:  # the library has no exception of its own
+        raise UserError(f"{folder / FAST_TOKENIZER} is damaged: {str(error).splitlines()[0][:200]}") from error
+    check_vocabulary(tokenizer, str(folder), embedding_rows(model))
 
 
 def _known(model_type: str) -> bool:

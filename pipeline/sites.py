@@ -72,6 +72,13 @@ def language_part(config: dict[str, Any]) -> dict[str, Any]:
     return config | text if isinstance(text, dict) else config
 
 
+def embedding_rows(model: ModelConfig) -> int | None:
+    """Rows of the embedding, from a local folder's config.json; None where that is not known."""
+    if model.path is None or not (Path(model.path) / "config.json").is_file():
+        return None
+    return _number(language_part(read_model_config(Path(model.path))), ("vocab_size",))
+
+
 def shape_of_config(config: dict[str, Any]) -> ModelShape:
     """Read a model's shape from its config.json.
 
