@@ -31,7 +31,7 @@ from pipeline.arguments import command
 from pipeline.errors import UserError
 from pipeline.execution import available_cores
 from pipeline.files import write_safetensors
-from pipeline.language_model import load_language_model
+from pipeline.model_loading import load_language_model
 from pipeline.places import BASE
 from pipeline.tokens.sources import calibration_contexts, evaluation_contexts, training_contexts
 

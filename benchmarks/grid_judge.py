@@ -20,7 +20,7 @@ from pipeline.activations import calibrate, calibration_size, harvest
 from pipeline.config import RunConfig
 from pipeline.evaluation.evaluate import Candidate, evaluate, metrics_of
 from pipeline.evaluation.references import references
-from pipeline.language_model import load_language_model
+from pipeline.model_loading import load_language_model
 from pipeline.sae import load_sae
 from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class

@@ -39,6 +39,7 @@ class ModelShape:
     n_heads: Count = MISSING
     d_head: Count = MISSING
     d_mlp: CountOrZero = MISSING  # 0: the model has no MLP
+    positions: Count | None = None  # the longest context; None: no limit
 
 
 @dataclass(frozen=True)

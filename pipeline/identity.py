@@ -30,14 +30,27 @@ def model_identity(model: ModelConfig) -> str:
         named = f"{model.hub_id}@{model.revision}"
     else:
         named = f"{model.name}@{_folder_digest(Path(model.path))}"
-    return named if model.tokenizer_id is None else f"{named}+{model.tokenizer_id}"
+    if model.tokenizer_id is None:
+        return named
+    tokenizer = Path(model.tokenizer_id)
+    return f"{named}+{_folder_digest(tokenizer) if tokenizer.is_dir() else model.tokenizer_id}"
+
+
+IRRELEVANT = {".md", ".py", ".ipynb", ".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".lock", ".log"}
 
 
 def _folder_digest(folder: Path) -> str:
+    """Of every file that a model or tokenizer could be read from: all but words, pictures, code and hidden files."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.suffix in {".json", ".safetensors", ".txt", ".model"}):
-        digest.update(path.relative_to(folder).as_posix().encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for path in sorted(folder.rglob("*")):
+        within = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in within.parts)
+        if hidden or path.suffix.lower() in IRRELEVANT or path.name.startswith(("LICENSE", "NOTICE", "README")):
+            continue
+        if path.is_file():
+            digest.update(within.as_posix().encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:12]
 
 

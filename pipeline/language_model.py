@@ -12,10 +12,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config import ModelConfig
-from pipeline.errors import Interrupted, UserError
+from pipeline.errors import Interrupted
 from pipeline.execution import to_device
-from pipeline.sites import model_shape
 
 Hook = Callable[..., Tensor | None]
 
@@ -35,8 +33,13 @@ class Entry:
 
     skipped: tuple[str, ...]  # modules before the site
     clean: tuple[str, ...]  # those of them whose output is read by what comes after
-    site: str | None  # the module whose output is made of the activations; None: they are replaced by a hook
+    site: str | None  # the module whose output is made from the activations; None: they are replaced by a hook
     through: str | None  # the part of that module that takes them, where it does not give them
+
+    def by_hook(self) -> "Entry":
+        """As this one, but the whole block is run again."""
+        blocks = tuple(name for name in self.skipped if name.count(".") == 1)
+        return Entry(blocks, blocks[-1:], None, None)
 
 
 class LanguageModel:
@@ -51,6 +54,7 @@ class LanguageModel:
         self.device = device
         self.forwards = 0
         self.stop = threading.Event()
+        self.entries: dict[str, Entry] = {}
 
     def activations(
         self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str]
@@ -60,9 +64,13 @@ class LanguageModel:
 
     def prefix(self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str]) -> Prefix:
         """A clean pass as far as the hooks, kept so that spliced passes can start at them."""
-        entries = [self._entry(name) for name in hook_names]
-        kept = {name for entry in entries for name in entry.clean} | {entry.site for entry in entries if entry.site}
-        return self._read(tokens, hook_names, kept)
+        entries = {name: self.entries.get(name) or self._shortest_entry(name) for name in hook_names}
+        kept = {name for entry in entries.values() for name in entry.clean}
+        prefix = self._read(tokens, hook_names, kept | {entry.site for entry in entries.values() if entry.site})
+        for name, entry in entries.items():
+            if name not in self.entries:
+                self.entries[name] = entry if self._gives_what_was_read(prefix, name, entry) else entry.by_hook()
+        return prefix
 
     @torch.no_grad()
     def _read(self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str], modules: set[str]) -> Prefix:
@@ -105,20 +113,35 @@ class LanguageModel:
 
         What comes before the site, which splicing does not change, is not run again.
         """
-        entry, clean = self._entry(hook_name), prefix.activations[hook_name]
+        entry, clean = self.entries[hook_name], prefix.activations[hook_name]
         spliced = torch.where(where[..., None], replacement, clean)
         outputs = {name: prefix.outputs.get(name) for name in entry.skipped}
         hooks: list[tuple[str, Hook]] = []
         if entry.site is None:
             hooks = [(hook_name, lambda activation, hook: spliced.reshape(activation.shape).to(activation.dtype))]
         else:
-            given = spliced.to(self.bridge.cfg.dtype)
-            made = self.bridge.get_submodule(entry.through)(given) if entry.through else given
-            outputs[entry.site] = _with_first(prefix.outputs[entry.site], made)
+            outputs[entry.site] = _with_first(prefix.outputs[entry.site], self._made(entry, spliced))
         with _skipping({self.bridge.get_submodule(name): output for name, output in outputs.items()}):
             return cross_entropy(self._forward(prefix.tokens, hooks), prefix.tokens)
 
-    def _entry(self, hook_name: str) -> Entry:
+    def _made(self, entry: Entry, activations: Float[Tensor, "batch pos d_in"]) -> Tensor:
+        """What the site's module gives for these activations."""
+        given = activations.to(self.bridge.cfg.dtype)
+        return self.bridge.get_submodule(entry.through)(given) if entry.through else given
+
+    @torch.no_grad()
+    def _gives_what_was_read(self, prefix: Prefix, hook_name: str, entry: Entry) -> bool:
+        """Whether the site's module does nothing else: BLOOM's adds the residual stream, OPT's is never called."""
+        if entry.site is None:
+            return True
+        output = prefix.outputs.get(entry.site)
+        first = output[0] if isinstance(output, tuple) else output
+        if not isinstance(first, Tensor):
+            return False
+        made = self._made(entry, prefix.activations[hook_name])
+        return made.shape == first.shape and bool((made - first).norm() <= 0.01 * first.norm())
+
+    def _shortest_entry(self, hook_name: str) -> Entry:
         found = re.match(r"blocks\.(\d+)\.", hook_name)
         assert found is not None, f"{hook_name} lies in no block"
         index, point = int(found.group(1)), self.bridge.hook_dict[hook_name]
@@ -130,12 +153,13 @@ class LanguageModel:
         )  # fmt: skip
         for site, part, beside in sites:
             through = f"{site}.{part}" if part else None
-            module = self._module(through or site)
+            module = self.module(through or site)
             if module is not None and point is (module.hook_in if through else module.hook_out):
                 return Entry(before + beside, before[-1:] + beside, site, through)
         return Entry(before, before[-1:], None, None)
 
-    def _module(self, name: str) -> Any:
+    def module(self, name: str) -> Any:
+        """The module of this name; None where the model has none."""
         try:
             return self.bridge.get_submodule(name)
         except AttributeError:
@@ -185,39 +209,3 @@ def cross_entropy(
         for sequence, target in zip(logits, targets, strict=True)
     ]
     return torch.stack(losses)
-
-
-def load_language_model(model: ModelConfig, device: torch.device) -> LanguageModel:
-    """Boot a model without folding its norms: loss recovered needs the model as it is."""
-    from transformer_lens.model_bridge import TransformerBridge  # takes seconds to import
-
-    dtype, source = getattr(torch, model.dtype), str(model.path or model.hub_id)
-    try:
-        if model.legacy:
-            bridge = TransformerBridge.boot_tl_legacy(source, device=device, dtype=dtype)
-        else:
-            revision = None if model.path else model.revision
-            bridge = TransformerBridge.boot_transformers(source, device=device, dtype=dtype, revision=revision)
-    except (OSError, ValueError) as error:
-        raise UserError(f"model {model.name} cannot be loaded from {source}: {str(error).splitlines()[0]}") from error
-    bridge.eval()
-    for parameter in bridge.parameters():
-        parameter.requires_grad_(False)
-    _check_shape(bridge, model)
-    _keep_no_patterns(bridge)
-    return LanguageModel(bridge, device)
-
-
-def _keep_no_patterns(bridge: Any) -> None:
-    """TransformerLens' attention keeps its last pattern, [batch, heads, pos, pos], in every layer; nobody reads it."""
-    for module in bridge.modules():
-        if hasattr(module, "_pattern"):
-            module.register_forward_hook(lambda module, *_: setattr(module, "_pattern", None))
-
-
-def _check_shape(bridge: Any, model: ModelConfig) -> None:
-    expected = model_shape(model)
-    for part in ("n_layers", "d_model", "n_heads", "d_head", "d_mlp"):
-        stated, loaded = getattr(expected, part), getattr(bridge.cfg, part)
-        if stated != loaded:
-            raise UserError(f"model.shape.{part}={stated}, but {model.name} as loaded has {loaded}")

@@ -19,6 +19,7 @@ from pipeline.launching.packing import Room, pack_up
 from pipeline.launching.tasks import TaskTable
 from pipeline.launching.this_process import ThisProcess
 from pipeline.lease import Leases, holder
+from pipeline.model_folder import check_model
 from pipeline.places import door
 from pipeline.progress import Progress
 from pipeline.results_table import print_results
@@ -39,6 +40,8 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
         Whether every run has its record at the end; true also when tasks were submitted that nobody waits for.
     """
     check_circumstances(jobs[0])
+    for model in {job.run.model for job in jobs}:
+        check_model(model)  # fails early: another model than its folder's name says
     runs = unique([job.run for job in jobs])
     for run in runs:
         d_sae(run)  # fails early: a layer or hook that the model lacks

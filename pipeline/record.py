@@ -36,7 +36,7 @@ from pipeline.files import (
 )
 from pipeline.identity import EVALUATION_VERSION, TRAINING_VERSION, git_state, run_identity, run_name
 from pipeline.sae.base import SAE
-from pipeline.sae.saved import CONFIG, WEIGHTS, load_sae, save_sae
+from pipeline.sae.saved import CONFIG, WEIGHTS, load_sae, saelens_model_name, save_sae
 from pipeline.training.checkpoint import remove_checkpoints
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 
@@ -126,9 +126,11 @@ def write_training(folder: Path, trainer: Trainer, folded: SAE) -> None:
     """What training leaves: the SAE in SAELens' format, and the history, which comes last."""
     run = trainer.run
     metadata = {
-        "model_name": run.model.hub_id or run.model.name, "hook_name": run.hook_name, "context_size": run.model.context,
-        "prepend_bos": True, "dataset_path": run.data.dataset or run.data.name, "architecture": plain(run.architecture),
-        "sparsity_coefficient": run.sparsity_coefficient, "input_scale": trainer.scale, "run": folder.name,
+        "model_name": saelens_model_name(run.model), "model_revision": run.model.revision,
+        "hook_name": run.hook_name, "context_size": run.model.context,
+        "dataset_path": run.data.dataset or run.data.name, "disable_concat_sequences": run.data.packing == "document",
+        "architecture": plain(run.architecture), "sparsity_coefficient": run.sparsity_coefficient,
+        "input_scale": trainer.scale, "run": folder.name,
     }  # fmt: skip
     history = csv_text(trainer.history, HISTORY_COLUMNS)
     save_sae(folded, folder, metadata | {HISTORY_DIGEST: digest(history.encode())})

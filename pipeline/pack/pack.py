@@ -11,13 +11,16 @@ from pipeline.clock import Timer
 from pipeline.config import Execution, RunConfig, TrackerConfig
 from pipeline.errors import Interrupted, UserError
 from pipeline.execution import use_device, use_threads
-from pipeline.language_model import LanguageModel, load_language_model
+from pipeline.language_model import LanguageModel
 from pipeline.lease import Leases
+from pipeline.model_loading import load_language_model
 from pipeline.pack.evaluation import Evaluation
 from pipeline.pack.exchange import Circle
 from pipeline.pack.members import Member, Roster, Shared
 from pipeline.pack.training import Training
 from pipeline.progress import Progress
+from pipeline.site_check import check_sites
+from pipeline.sites import d_in
 from pipeline.tokens.sources import calibration_contexts, evaluation_contexts
 
 
@@ -68,6 +71,8 @@ class Pack:
             held_out = evaluation_contexts(first.model, first.data, first.eval.sequences)
             self.language_model = load_language_model(first.model, use_device(self.execution))
             self.language_model.stop = self.stop
+            widths = {member.run.hook_name: d_in(member.run) for member in members}
+            check_sites(self.language_model, first.model.name, held_out.tokens[:1], widths)
             calibrations = self._calibrations(self.language_model, members)
         shared = Shared(
             self.language_model, calibrations, self.execution, self.progress, roster, self.stop, self.seconds

@@ -7,20 +7,33 @@ from typing import Any
 
 import torch
 
+from pipeline.config import ModelConfig
 from pipeline.errors import UserError
 from pipeline.files import read_safetensors, write_json, write_safetensors
 from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class
 
 SAELENS_NAMES = {"baseline": "standard", "gated_unfrozen": "gated"}
+SAELENS: dict[str, Any] = {
+    "sae_lens_version": "6.54.12", "sae_lens_training_version": None, "model_class_name": "HookedTransformer",
+    "model_from_pretrained_kwargs": {}, "hook_head_index": None, "prepend_bos": True, "seqpos_slice": [None],
+    "exclude_special_tokens": True, "dataset_trust_remote_code": False, "neuronpedia_id": None,
+}  # fmt: skip
+"""What SAELens' loader, store of activations and evaluator read in the metadata. Without the version, whose format this
+is, its loader takes the file for an older one and drops all metadata."""
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
+
+
+def saelens_model_name(model: ModelConfig) -> str:
+    """What TransformerLens 3, which SAELens loads models by, calls the model."""
+    return (model.hub_id or model.name).removeprefix("openai-community/")
 
 
 def save_sae(sae: SAE, folder: Path, metadata: dict[str, Any]) -> None:
     """Write cfg.json and sae_weights.safetensors, each complete or absent.
 
     Args:
-        metadata: SAELens' free-form part; hook_name, model_name and context_size are read by its tools.
+        metadata: beside `SAELENS`; hook_name, model_name and context_size are read by its tools.
     """
     name = sae.config.name
     hook_name = str(metadata["hook_name"])
@@ -28,7 +41,7 @@ def save_sae(sae: SAE, folder: Path, metadata: dict[str, Any]) -> None:
         "architecture": SAELENS_NAMES.get(name, name), "d_in": sae.d_in, "d_sae": sae.d_sae, "dtype": "float32",
         "device": "cpu", "apply_b_dec_to_input": True, "normalize_activations": "none",
         "reshape_activations": "hook_z" if hook_name.endswith("hook_z") else "none",
-        "metadata": metadata | {"pipeline_architecture": name},
+        "metadata": SAELENS | metadata | {"pipeline_architecture": name},
     }  # fmt: skip
     weights = {key: value.detach().cpu().contiguous() for key, value in sae.state_dict().items()}
     write_safetensors(folder / WEIGHTS, weights)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.config import ModelConfig
 from pipeline.errors import UserError
+from pipeline.sites import embedding_rows
 from pipeline.tokens.tables import Content
 
 Window = tuple[list[int], int]
@@ -45,6 +46,7 @@ class Packer:
         if self.bos is None:
             raise UserError(f"the tokenizer of model {model.name} has neither BOS nor EOS, which contexts begin with")
         self.separator = {"bos": self.bos, "eos": self.eos, "none": None}[separator] if self.joined else None
+        self.rows = embedding_rows(model)
         self.special_ids = torch.tensor(sorted({*self.tokenizer.all_special_ids, self.bos, self.eos}))
 
     def encode(self, document: Content) -> list[int]:
@@ -80,6 +82,11 @@ class Packer:
         """Tokens, whether they are special, and documents."""
         body = torch.tensor([tokens for tokens, _ in windows], dtype=torch.int64).view(len(windows), self.context - 1)
         tokens = torch.cat([torch.full((len(windows), 1), self.bos), body], dim=1)
+        if self.rows is not None and len(tokens) and int(tokens.max()) >= self.rows:
+            token = self.tokenizer.convert_ids_to_tokens(int(tokens.max()))
+            raise UserError(
+                f"the text holds {token}, token {int(tokens.max())}, but the embedding has {self.rows} rows"
+            )
         document = torch.tensor([number for _, number in windows], dtype=torch.int64)
         return tokens, torch.isin(tokens, self.special_ids), document
 
@@ -131,12 +138,37 @@ class Windows:
 
 
 def load_tokenizer(model: ModelConfig) -> Any:
-    """The model's fast tokenizer, from its folder or the hub."""
+    """The model's fast tokenizer, from its folder or the hub; code that comes with one is never run.
+
+    Raises:
+        UserError: there is none, or it has tokens that the model's embedding has no row for.
+    """
     from transformers import AutoTokenizer
 
     source = model.tokenizer_id or model.path or model.hub_id
     revision = None if model.path or model.tokenizer_id else model.revision
     try:
-        return AutoTokenizer.from_pretrained(str(source), revision=revision)
-    except (OSError, ValueError) as error:
-        raise UserError(f"no tokenizer in {source}: {str(error).splitlines()[0]}") from error
+        tokenizer = AutoTokenizer.from_pretrained(str(source), revision=revision, trust_remote_code=False)
+    except Exception as error:  # whatever the libraries raise is about the files
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(f"no tokenizer in {source}: {lines[0][:200]}") from error
+    if tokenizer.is_fast:
+        check_vocabulary(tokenizer.backend_tokenizer, str(source), embedding_rows(model))
+    return tokenizer
+
+
+def check_vocabulary(tokenizer: Any, source: str, rows: int | None) -> None:
+    """Refuse a tokenizer of nothing, as transformers makes one without files, or one of too many tokens.
+
+    Special tokens beyond the embedding are let pass: Gemma 3 has one, which stands for pictures.
+
+    Args:
+        tokenizer: of the tokenizers library.
+        rows: of the model's embedding, where known.
+    """
+    special = {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special}
+    ids = [number for token, number in tokenizer.get_vocab().items() if token not in special]
+    if not ids:
+        raise UserError(f"no tokenizer in {source}: expected tokenizer.json, or the files of an older tokenizer")
+    if rows is not None and max(ids) >= rows:
+        raise UserError(f"the tokenizer in {source} has {max(ids) + 1} tokens, but the model's embedding {rows} rows")
