@@ -69,8 +69,7 @@ def read_source(path: Path, percent: bool = False) -> Source:
             number is not one, or shares are in percent although `percent` is false.
     """
     sheet = read_sheet(path, lambda word: our_name(word) in {*NEEDED, *NUMBERS})
-    rows = _named(sheet.cells, path)
-    numbers = _to_numbers(rows, path)
+    rows, numbers = _to_numbers(_named(sheet.cells, path), path)
     signed = numbers.percent | {our_name(word) for word in sheet.header if is_percentage(word)}
     _to_fractions(rows, signed, percent, path)
     note = rows.pop("note") if "note" in rows else pd.Series("", index=rows.index)
@@ -147,18 +146,19 @@ def _in_both_names(name: str) -> str:
     return " or ".join([name, *(other for other, ours in OTHER_NAMES.items() if ours == name)])
 
 
-def _to_numbers(rows: pd.DataFrame, path: Path) -> Numbers:
-    """Turn the columns of numbers into numbers, in place; of other columns, cells without a value into gaps."""
-    columns = [name for name in NUMBERS if name in rows]
+def _to_numbers(cells: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, Numbers]:
+    """The rows with numbers in the columns of numbers; elsewhere, gaps for cells that say that there is no value."""
+    columns = [name for name in NUMBERS if name in cells]
     place = f"source={path}, line {{}}".format
-    fractional = [rows[name] for name in columns if name not in WHOLE]
+    fractional = [cells[name] for name in columns if name not in WHOLE]
     numbers = Numbers(place, decimal_mark(pd.concat(fractional).sort_index(kind="stable"), place))
-    for name in rows.columns.difference(["note"]):
-        if name in columns:
-            rows[name] = numbers.column(rows[name], name, name in WHOLE)
-        else:
-            rows[name] = rows[name].mask(rows[name].map(is_unknown))
-    return numbers
+    found = {
+        name: numbers.column(column, name, name in WHOLE)
+        if name in columns
+        else column.mask(column.map(is_unknown), "" if name == "note" else None)
+        for name, column in cells.items()
+    }
+    return pd.DataFrame(found), numbers
 
 
 def _to_fractions(rows: pd.DataFrame, signed: set[str], percent: bool, path: Path) -> None:

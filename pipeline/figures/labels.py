@@ -100,8 +100,8 @@ def _drawn(axes: Axes, corner: Floats, scale: float) -> Floats:
 
 def _levels(axes: Axes, corner: Floats, scale: float) -> Floats:
     """[boxes, 4] of the lines to compare with, across the axes: words cross them only where they must."""
-    heights = [line.get_ydata()[0] for line in axes.lines if line.get_transform() != axes.transData]
-    places = np.array([(axes.transData.transform((1.0, float(y)))[1] - corner[1]) / scale for y in heights])
+    heights = [float(np.ravel(line.get_ydata())[0]) for line in axes.lines if line.get_transform() != axes.transData]
+    places = np.array([(axes.transData.transform((1.0, y))[1] - corner[1]) / scale for y in heights])
     left, right = np.full(len(places), -np.inf), np.full(len(places), np.inf)
     return np.stack([left, places - 0.5, right, places + 0.5], axis=1)
 
