@@ -137,7 +137,7 @@ def write_results(
     with_intervals = tables.with_intervals(runs, compared).assign(on_frontier=on_frontier(runs))
     delta_ces = tables.delta_ces(compared)
     write_table(results / "runs.csv", with_intervals)
-    write_text(results / "columns.csv", csv_text(guide(with_intervals), ["column", "heading", "meaning"]))
+    write_text(results / "columns.csv", csv_text(guide(map(str, with_intervals)), ["column", "heading", "meaning"]))
     for file, rows in (
         ("frontier", frontier(runs)), ("frontiers", frontiers(runs)), ("l0_ratio", ratios),
         ("l0_ratio_curve", curves), ("delta_ce", delta_ces),

@@ -39,6 +39,7 @@ SHARES = ("loss_recovered", "loss_recovered_mean_ablation", "alive_fraction", "d
 """Columns that are fractions here, and that others give in percent."""
 LARGEST_USUAL = 1.5
 """Loss recovered may exceed 1, but a column with a median above this is in percent."""
+LARGEST_SHARE = 1.001
 NO_FRACTION = 10.0
 REPAIRED = {"realigned", "CE_swapped_back"}
 """Notes on rows that were read amiss and put right (they satisfy equation 5 again). A row with any other note is left
@@ -69,18 +70,18 @@ def read_source(path: Path, percent: bool = False) -> Source:
             number is not one, or shares are in percent although `percent` is false.
     """
     sheet = read_sheet(path, lambda word: our_name(word) in {*NEEDED, *NUMBERS})
-    rows = _named(sheet.cells, path)
-    numbers = _to_numbers(rows, path)
+    rows, numbers = _to_numbers(_named(sheet.cells, path), path)
     signed = numbers.percent | {our_name(word) for word in sheet.header if is_percentage(word)}
     _to_fractions(rows, signed, percent, path)
     note = rows.pop("note") if "note" in rows else pd.Series("", index=rows.index)
-    rows["status"] = rows["status"].where(rows["status"].isin(STATES), "done") if "status" in rows else "done"
+    state = rows["status"].str.lower() if "status" in rows else pd.Series("done", index=rows.index)
+    rows["status"] = state.where(state.isin(STATES), "done")
     note = note.mask(note.isin(["", *REPAIRED]) & (rows["l0"] < 0), "negative L0")
     unmeasured = rows["status"].eq("done") & rows[["l0", "loss_recovered"]].isna().any(axis=1)
     note = note.mask(unmeasured, "without a finite L0 and loss recovered")
     damaged = ~note.isin(["", *REPAIRED])
     line = _line(path, note, damaged, sheet.encoding, numbers.infinite)
-    if damaged.all():
+    if not rows.loc[~damaged, "status"].eq("done").any():
         raise UserError(f"source={path} has no row to draw: {line}")
     kept = rows[~damaged]
     _check_names(kept, path)
@@ -147,24 +148,25 @@ def _in_both_names(name: str) -> str:
     return " or ".join([name, *(other for other, ours in OTHER_NAMES.items() if ours == name)])
 
 
-def _to_numbers(rows: pd.DataFrame, path: Path) -> Numbers:
-    """Turn the columns of numbers into numbers, in place; of other columns, cells without a value into gaps."""
-    columns = [name for name in NUMBERS if name in rows]
+def _to_numbers(cells: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, Numbers]:
+    """The rows with numbers in the columns of numbers; elsewhere, gaps for cells that say that there is no value."""
+    columns = [name for name in NUMBERS if name in cells]
     place = f"source={path}, line {{}}".format
-    fractional = [rows[name] for name in columns if name not in WHOLE]
+    fractional = [cells[name] for name in columns if name not in WHOLE]
     numbers = Numbers(place, decimal_mark(pd.concat(fractional).sort_index(kind="stable"), place))
-    for name in rows.columns.difference(["note"]):
-        if name in columns:
-            rows[name] = numbers.column(rows[name], name, name in WHOLE)
-        else:
-            rows[name] = rows[name].mask(rows[name].map(is_unknown))
-    return numbers
+    found = {
+        name: numbers.column(column, name, name in WHOLE)
+        if name in columns
+        else column.mask(column.map(is_unknown), "" if name == "note" else None)
+        for name, column in cells.items()
+    }
+    return pd.DataFrame(found), numbers
 
 
 def _to_fractions(rows: pd.DataFrame, signed: set[str], percent: bool, path: Path) -> None:
     """Divide columns in percent by 100, in place."""
     there = [name for name in SHARES if name in rows]
-    in_percent = [name for name in there if name in signed or _is_in_percent(rows[name], name)]
+    in_percent = [name for name in there if name in signed or _is_in_percent(rows, name)]
     if in_percent and not percent:
         values = rows[in_percent[0]]
         raise UserError(
@@ -183,9 +185,15 @@ def _to_fractions(rows: pd.DataFrame, signed: set[str], percent: bool, path: Pat
         )
 
 
-def _is_in_percent(column: "pd.Series[float]", name: str) -> bool:
-    largest = column.median() if name.startswith("loss") else column.max()
-    return bool(largest > (LARGEST_USUAL if name.startswith("loss") else 1.0))
+def _is_in_percent(rows: pd.DataFrame, name: str) -> bool:
+    """By the cross-entropies where they are known, else by the size of the numbers."""
+    if name != "loss_recovered":
+        return bool(rows[name].max() > (LARGEST_USUAL if name.startswith("loss") else LARGEST_SHARE))
+    values, losses = rows[name], rows.reindex(columns=["ce_clean", "ce_sae", "ce_zero"])
+    stated = (losses["ce_zero"] - losses["ce_sae"]) / (losses["ce_zero"] - losses["ce_clean"])
+    if np.isfinite(stated).any():
+        return bool((values / 100 - stated).abs().median() < (values - stated).abs().median())
+    return bool(values.median() > LARGEST_USUAL)
 
 
 def _check_names(rows: pd.DataFrame, path: Path) -> None:

@@ -1,6 +1,7 @@
 """What plot_pareto prints: a screen of results, then what has failed or is not compared."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -56,7 +57,7 @@ def _print_table(done: pd.DataFrame) -> None:
         print(f"  {len(shown)} of {len(ordered)} finished runs, of the frontiers, are shown; all are in runs.csv")
 
 
-def _cell(name: str, value: object) -> str:
+def _cell(name: str, value: Any) -> str:
     """A value as text; blank where it is unknown."""
     if not isinstance(value, str) and pd.isna(value):
         return ""

@@ -27,7 +27,7 @@ LABELS = {
     "width_1.5": "baseline 1.5 times as wide", "equal_width": "equal width", "equal_flops": "equal training FLOPs",
     "equal_seconds": "equal training seconds",
 }  # fmt: skip
-HEIGHT = 1.95
+HEIGHT = 2.1
 PAIR = ("d_sae_baseline", "d_sae_gated")
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.textpath import TextPath
 
 from pipeline.curves import Floats
 
 SIZE = 6.0
 """Of the font, points."""
+CHARACTER = 0.64
+"""Width of a digit, in sizes of the font: no other character of a number is wider."""
 MARKER = 5.0
 """Width and height that a marker takes, points."""
 GAP = 1.0
@@ -62,8 +63,7 @@ def _place_on(axes: Axes, wanted: Sequence[Label], scale: float) -> None:
 
 
 def _size(words: str) -> Floats:
-    box = TextPath((0, 0), words, size=SIZE).get_extents()
-    size: Floats = np.array([box.width + 2 * GAP, SIZE + GAP])
+    size: Floats = np.array([CHARACTER * SIZE * len(words) + 2 * GAP, SIZE + GAP])
     return size
 
 
@@ -100,8 +100,8 @@ def _drawn(axes: Axes, corner: Floats, scale: float) -> Floats:
 
 def _levels(axes: Axes, corner: Floats, scale: float) -> Floats:
     """[boxes, 4] of the lines to compare with, across the axes: words cross them only where they must."""
-    heights = [line.get_ydata()[0] for line in axes.lines if line.get_transform() != axes.transData]
-    places = np.array([(axes.transData.transform((1.0, float(y)))[1] - corner[1]) / scale for y in heights])
+    heights = [float(np.ravel(line.get_ydata())[0]) for line in axes.lines if line.get_transform() != axes.transData]
+    places = np.array([(axes.transData.transform((1.0, y))[1] - corner[1]) / scale for y in heights])
     left, right = np.full(len(places), -np.inf), np.full(len(places), np.inf)
     return np.stack([left, places - 0.5, right, places + 0.5], axis=1)
 

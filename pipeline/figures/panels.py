@@ -52,6 +52,7 @@ class Grid:
 
 STEPS = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 """Of a logarithmic axis' numbers within a decade, densest first."""
+MODELS_NAMED = 3
 FILLED = 0.35
 """Of a range that panels share, what each of them must fill."""
 MOST_PIXELS = 30_000
@@ -128,10 +129,10 @@ def common_range(ranges: Sequence[tuple[float, float]]) -> tuple[float, float] |
 
 
 def heading(data: pd.DataFrame) -> str:
-    """Whose runs these are: the sweep, and the model where there is one only."""
-    names = [str(name) for name in data["sweep"].unique()]
-    names += [str(name) for name in data["model"].unique()] if data["model"].nunique() == 1 else []
-    return ": ".join(names)
+    """Whose runs these are: the sweep, and its models where they are few."""
+    models = [str(name) for name in data["model"].unique()]
+    named = ", ".join(models) if len(models) <= MODELS_NAMED else f"{len(models)} models"
+    return f"{', '.join(map(str, data['sweep'].unique()))}: {named}"
 
 
 def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch], points: Sequence[Label] = ()) -> None:

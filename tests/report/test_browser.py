@@ -1,11 +1,14 @@
 """The page in a real browser that can reach nothing: what it shows under the pointer, by keyboard, sorted, printed."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from pipeline import plot_pareto
 from pipeline.comparison import tables
 from pipeline.comparison.compare import panels
+from pipeline.figures import figure_1
 from pipeline.frontier import on_frontier, points
 from pipeline.places import BASE
 from pipeline.published import read_source
@@ -158,6 +161,25 @@ def test_no_window_is_too_narrow(browser: Browser, page: Path, width: int, schem
     assert 0 <= left < right <= width
     paper = browser.script("getComputedStyle(document.body).backgroundColor")
     assert paper == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)")
+
+
+def test_a_window_of_1400_cuts_no_table_and_shows_the_figures_themselves(browser: Browser, tmp_path: Path) -> None:
+    """With the names and numbers of the committed results."""
+    source = BASE / "results" / "reference" / "gated_vs_baseline" / "runs.csv"
+    with patch("pipeline.figures.every.figures", return_value={"figure_1": figure_1}):
+        assert plot_pareto.main([f"source={source}", f"results_dir={tmp_path}"]) == 0
+    page = tmp_path / "runs" / "report.html"
+    browser.size(1400)
+    browser.open(page)
+    assert browser.script("document.documentElement.scrollWidth") <= 1400
+    cut = """Array.from(document.querySelectorAll("table"), (table) => table.parentNode).filter((around) =>
+        around.scrollWidth > around.clientWidth || around.scrollHeight > around.clientHeight).length"""
+    assert browser.script("document.querySelectorAll('#runs tbody tr').length") == 30 and browser.script(cut) == 0
+    assert browser.script("Array.from(document.images, (image) => image.naturalWidth > 500)") == [True]
+    assert browser.faults == [] and {url for url in browser.requests if url[:5] != "data:"} == {page.resolve().as_uri()}
+    links = browser.script("Array.from(document.querySelectorAll('#pictures a'), (link) => link.getAttribute('href'))")
+    assert links == [f"figure_1.{kind}" for kind in ("png", "svg", "pdf", "csv")]
+    assert all((page.parent / link).is_file() for link in links)
 
 
 def test_printed_the_tables_fit_the_paper(browser: Browser, page: Path) -> None:
