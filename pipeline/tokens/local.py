@@ -23,11 +23,11 @@ class Counts:
     def notes(self, name: str) -> list[str]:
         """A line for each thing that a person should know."""
         found = {
-            "rows without a value are skipped": self.rows_without_text,
-            "blank documents are skipped": self.blank_documents,
-            "documents are copies of others; copies are all trained on or all held out": self.copies,
+            "rows without a value, skipped": self.rows_without_text,
+            "blank documents, skipped": self.blank_documents,
+            "documents equal to another, kept on its side": self.copies,
         }
-        return [f"data={name}: {count:,} {what}" for what, count in found.items() if count]
+        return [f"data={name}: {what}: {count:,}" for what, count in found.items() if count]
 
 
 @dataclass(frozen=True)
