@@ -46,7 +46,7 @@ def local_documents(data: DataConfig, counts: Counts | None = None) -> Iterator[
     seen: set[float] = set()
     for document in _grouped(data, counts) if data.document_column else _single(data, counts):
         counts.documents += 1
-        own = place(document.content)
+        own = place(document.content) if data.document_column else document.place
         counts.copies += own in seen
         seen.add(own)
         yield document
