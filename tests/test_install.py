@@ -50,15 +50,12 @@ def command(
 
 def test_the_package_has_what_a_checkout_has(installed: Path) -> None:
     def below(folder: Path) -> set[str]:
-        return {
-            str(path.relative_to(folder)) for path in folder.rglob("*.*") if path.is_file() and path.suffix != ".pyc"
-        }
+        files = (path for path in folder.rglob("*.*") if path.is_file() and "__pycache__" not in path.parts)
+        return {str(path.relative_to(folder)) for path in files}
 
     conf = {f"conf/{name}" for name in below(BASE / "conf") if not name.startswith("local/")}
-    assert (
-        len(conf) > 30
-        and below(installed / "pipeline") == below(BASE / "pipeline") - {"conf/local/default.yaml"} | conf
-    )
+    assert len(conf) > 30
+    assert below(installed / "pipeline") == below(BASE / "pipeline") - {"conf/local/default.yaml"} | conf
 
 
 def test_a_sweep_of_ones_own_in_an_empty_folder(
