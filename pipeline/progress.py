@@ -39,6 +39,7 @@ class Standing:
     l0: float | None = None
     loss: float | None = None
     begun: tuple[float, int] | None = None  # when this training began here, and at which step
+    advanced: float = 0.0  # when it took its last step
     phase_begun: float = 0.0
     pack: tuple[str, ...] = ()
     folder: Path | None = None  # where this process writes progress.json
@@ -90,8 +91,7 @@ class Progress:
         self.say(f"{run_name(run)}: {message}")
 
     def enter(self, phase: str, runs: Sequence[tuple[RunConfig, Path]]) -> None:
-        """These runs of one pack, with their folders, are in this phase from now on; what an earlier process left in
-        their progress.json is replaced."""
+        """These runs of one pack, with their folders, are in this phase now; progress.json of an earlier process goes."""
         names = tuple(run_name(run) for run, _ in runs)
         with self._lock:
             for name, (_, folder) in zip(names, runs, strict=True):
@@ -109,14 +109,14 @@ class Progress:
         """A run's training starts now; steps that an earlier process took say nothing about this one's speed."""
         with self._lock:
             standing = self.runs[run_name(run)]
-            standing.step, standing.begun = step, (self.now(), step)
+            standing.step, standing.begun, standing.advanced = step, (self.now(), step), self.now()
         if step:
             self.note(run, f"resumed at step {step:,} of {run.train.steps:,}")
 
     def advance(self, run: RunConfig, trainer: Trainer) -> None:
         with self._lock:
             standing = self.runs[run_name(run)]
-            standing.step = trainer.step
+            standing.step, standing.advanced = trainer.step, self.now()
             if trainer.history:
                 standing.l0, standing.loss = trainer.history[-1]["l0"], trainer.history[-1]["loss"]
 
@@ -136,8 +136,6 @@ class Progress:
                 standing.state, standing.told = "waiting", None
                 return
             step = told["step"]
-            if standing.begun is None or step < standing.step:
-                standing.begun = (self.now(), step)
             standing.state, standing.step, standing.share, standing.told = told["phase"], step, told["share"], told
             standing.l0, standing.loss = told["l0"], told["loss"]
 
@@ -187,20 +185,19 @@ class Progress:
         }  # fmt: skip
 
     def speed(self, name: str) -> float:
-        """Steps a second of one run since it began here, blocks of activations counted in."""
+        """Steps per second of one run in this process' training, with the time that its blocks of activations took."""
         standing = self.runs[name]
         if standing.told:
             return float(standing.told["steps_per_second"])
-        if standing.begun is None:
+        if standing.begun is None or standing.state == "evaluating":
             return 0.0
-        return (standing.step - standing.begun[1]) / max(self.now() - standing.begun[0], 1e-9)
+        return (standing.step - standing.begun[1]) / max(standing.advanced - standing.begun[0], 1e-9)
 
     def eta(self, name: str) -> float | None:
         """Seconds until a run's pack has left its phase: until its last run is trained, or all are evaluated."""
         standing = self.runs[name]
         if standing.told:
-            told: float | None = standing.told["eta_seconds"]
-            return told
+            return float(left) if (left := standing.told["eta_seconds"]) is not None else None
         if standing.state == "evaluating":
             taken = self.now() - standing.phase_begun
             return taken * (1 - standing.share) / standing.share if standing.share else None
@@ -211,17 +208,21 @@ class Progress:
         standing, speed = self.runs[name], self.speed(name)
         if standing.step >= standing.steps:
             return 0.0
-        return (standing.steps - standing.step) / speed if speed else None
+        return max(0.0, (standing.steps - standing.step) / speed - (self.now() - standing.advanced)) if speed else None
 
     def eta_of_all(self) -> float | None:
         """Seconds until all runs are trained that are to be, those of waiting packs too, if as many go on at a time."""
-        open_runs = [each for each in self.runs.values() if each.works or each.state == "waiting"]
-        left = sum(each.steps - each.step for each in open_runs)
-        speed = sum(self.speed(name) for name, each in self.runs.items() if each.works and each.step < each.steps)
-        packs = [eta for name, each in self.runs.items() if each.works and (eta := self.eta(name)) is not None]
-        if left and not speed:
+        working = {name: self.eta(name) for name, each in self.runs.items() if each.works}
+        known = [eta for eta in working.values() if eta is not None]
+        left = sum(each.steps - each.step for each in self.runs.values() if each.works or each.state == "waiting")
+        if not left:
+            return max(known, default=None)
+        in_training = {name for name in working if self.runs[name].state in {"activations", "training"}}
+        if not in_training or any(working[name] is None for name in in_training):
             return None
-        return max(packs, default=0.0 if not open_runs else None) if not left else max([left / speed, *packs])
+        speed = sum(self.speed(name) for name in in_training if self.runs[name].step < self.runs[name].steps)
+        waits = any(each.state in {"waiting", "loading"} for each in self.runs.values())
+        return max([left / speed, *known]) if waits and speed else max(known)
 
     # --------------------------------------------------------------------------------------------------------- shown
 

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.clock import clock
 from pipeline.naming import LEAST, short_names
@@ -31,8 +33,8 @@ def summary(runs: Sequence[HasState], eta: float | None) -> str:
     tried = [run for run in runs if run.state != "failed"]
     trained, total = sum(run.step for run in tried), sum(run.steps for run in tried)
     if trained < total:
-        ends = "training ends in an unknown time" if eta is None else f"training ends in {clock(eta)}"
-        parts += [f"{100 * trained // total} % of all steps", ends]
+        ends = [] if eta is None else [f"training ends in {clock(eta)}"]
+        parts += [f"{100 * trained // total} % of all steps", *ends]
     elif open_:
         parts += ["all steps are done", "evaluation" + (" goes on" if eta is None else f" ends in {clock(eta)}")]
     return " | ".join(parts)
@@ -63,7 +65,7 @@ def lines(working: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield f"and {len(working) - ROWS_SHOWN} more"
 
 
-def table(title: str, working: Mapping[str, Mapping[str, Any]], width: int) -> Table:
+def table(title: str, working: Mapping[str, Mapping[str, Any]], width: int) -> Group:
     """As wide as a terminal: names shrink to what tells them apart, numbers stay whole."""
     rows = {name: dict(zip(COLUMNS[1:], row(told), strict=True)) for name, told in list(working.items())[:ROWS_SHOWN]}
     columns = list(COLUMNS[1:])
@@ -72,7 +74,7 @@ def table(title: str, working: Mapping[str, Mapping[str, Any]], width: int) -> T
         if sum(widths[column] + GAP for column in columns) + LEAST > width:
             columns.remove(spared)
     names = short_names(list(rows), max(LEAST, width - sum(widths[column] + GAP for column in columns)))
-    shown = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    shown = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     shown.add_column("run", no_wrap=True)
     for column in columns:
         shown.add_column(column, justify="left" if column == "phase" else "right", no_wrap=True)
@@ -80,4 +82,4 @@ def table(title: str, working: Mapping[str, Mapping[str, Any]], width: int) -> T
         shown.add_row(names[name], *(values[column] for column in columns))
     if len(working) > ROWS_SHOWN:
         shown.add_row(f"and {len(working) - ROWS_SHOWN} more")
-    return shown
+    return Group(Text(title), shown) if working else Group(Text(title))
