@@ -139,7 +139,9 @@ def _of_type(value: Any, bare: Any, hint: Any, key: str) -> Any:
         return str(value)  # `sweep_name=3`
     if bare not in (str, bool):
         raise TypeError(f"{key}: settings of type {bare} cannot be checked")
-    return value if isinstance(value, bare) else _refuse(key, value, f"is not {TYPES[bare]}", hint)
+    if not isinstance(value, bare):
+        _refuse(key, value, f"is not {TYPES[bare]}" if bare is str else "is unknown", hint)
+    return value
 
 
 def _at_home(path: str) -> str:
@@ -159,7 +161,7 @@ def _number(value: Any, kind: Any, hint: Any, key: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | kind):
         _refuse(key, value, f"is not {TYPES[kind]}", hint)
     try:
-        return kind(value)
+        return kind(value) + 0  # -0.0 is 0.0: the same run
     except OverflowError:
         return _refuse(key, value, "is out of range", hint)
 

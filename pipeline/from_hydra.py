@@ -60,8 +60,10 @@ def checked_job(tree: Mapping[str, Any]) -> Job:
     return Job(run, **values)
 
 
-def launcher_options(launcher: DictConfig) -> Options | None:
+def launcher_options(launcher: Any) -> Options | None:
     """What `hydra.launcher` holds, checked; None for a launcher that is not ours."""
+    if not isinstance(launcher, DictConfig):
+        raise UserError(f"hydra.launcher={show(launcher)} is not a section; hydra/launcher=NAME chooses one")
     given: Any = OmegaConf.to_container(launcher, resolve=True)
     kind = LAUNCHERS.get(given.pop("_target_").rpartition(".")[2])
     return checked(given, kind, "hydra.launcher") if kind else None

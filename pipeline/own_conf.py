@@ -14,7 +14,7 @@ def check_choices(overrides: Sequence[str]) -> None:
         UserError: it names both files.
     """
     for override in overrides:
-        choice = re.fullmatch(r"\+?([\w/]+)=([\w.-]+)", override)
+        choice = re.fullmatch(r"\+?([\w/]+)=([\w.-]{1,200})", override)
         files = [folder / choice[1] / f"{choice[2]}.yaml" for folder in CONF_FOLDERS] if choice else []
         there = [file for file in files if file.is_file()]
         if len(there) > 1:

@@ -211,6 +211,7 @@ def test_numbers_have_their_types(tree):
     """A whole lambda is a float: the run's identity and name do not depend on how it was written."""
     job = checked_job(with_value(tree, "sparsity_coefficient", 2))
     assert isinstance(job.run.sparsity_coefficient, float) and isinstance(job.run.architecture.expansion, float)
+    assert str(checked_job(with_value(tree, "sparsity_coefficient", -0.0)).run.sparsity_coefficient) == "0.0"
 
 
 def test_a_missing_value_and_a_near_miss_say_what_is_right(tree):

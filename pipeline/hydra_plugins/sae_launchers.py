@@ -5,7 +5,7 @@ Hydra scans this module at every start: whatever is slow to import is imported l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import field, fields, make_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -14,17 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.launching.options import LocalOptions, SlurmOptions
-
-
-@dataclass
-class LocalLauncherConf(LocalOptions):
-    _target_: str = "hydra_plugins.sae_launchers.LocalLauncher"
-
-
-@dataclass
-class SlurmLauncherConf(SlurmOptions):
-    _target_: str = "hydra_plugins.sae_launchers.SlurmLauncher"
+from pipeline.launching.options import LAUNCHERS, Options
 
 
 class LocalLauncher(Launcher):
@@ -63,5 +53,17 @@ def _settings() -> str:
 
 
 OmegaConf.register_new_resolver("settings", _settings, replace=True)  # for hydra.help.footer in conf/config.yaml
-for _name, _node in (("local", LocalLauncherConf), ("slurm", SlurmLauncherConf)):
-    ConfigStore.instance().store(group="hydra/launcher", name=_name, node=_node, provider="pipeline")
+
+
+def _node(launcher: str, options: type[Options]) -> type:
+    """The options for Hydra, which knows their names: values are checked by `launcher_options`, as all others are."""
+    known = [(f.name, Any, field(default=f.default, default_factory=f.default_factory)) for f in fields(options)]
+    target = ("_target_", str, field(default=f"hydra_plugins.sae_launchers.{launcher}"))
+    return make_dataclass(f"{launcher}Conf", [*known, target])
+
+
+for _launcher, _options in LAUNCHERS.items():
+    _name = _launcher.removesuffix("Launcher").lower()
+    ConfigStore.instance().store(
+        group="hydra/launcher", name=_name, node=_node(_launcher, _options), provider="pipeline"
+    )
