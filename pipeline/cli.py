@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
 
 from pipeline.errors import Interrupted, UserError
@@ -47,11 +46,6 @@ def plain_errors() -> Iterator[None]:
             raise
         print(f"error: {message}", file=sys.stderr)
         raise SystemExit(2) from None
-
-
-def with_homes(arguments: list[str]) -> list[str]:
-    """`data.path=~/text` with the home folder's path: no shell replaces a ~ there, and Hydra cannot read it."""
-    return [re.sub(r"^([\w./@+]+=)~(?=/|$)", lambda key: f"{key[1]}{Path.home()}", each) for each in arguments]
 
 
 def check_arguments(arguments: list[str]) -> None:

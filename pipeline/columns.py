@@ -95,6 +95,11 @@ MEANINGS = {
     "data.split": "hub: its split",
     "data.revision": "hub: its revision",
     "data.text_column": "column of the text",
+    "data.token_column": "column of token ids that are read instead of text",
+    "data.document_column": "files: rows with the same value in this column are one document",
+    "data.split_documents": "files: what stands between the documents of one plain file",
+    "data.encoding": "files: encoding of plain text, JSON and CSV",
+    "data.separator": "token between documents that are joined: bos, eos or none",
     "data.packing": "whether a context stays inside one document, or documents are concatenated",
     "data.evaluation_documents": "hub: so many documents are held out",
     "data.evaluation_fraction": "files: share of the documents held out",
@@ -137,6 +142,7 @@ MEANINGS = {
 PATTERNS = {
     r"(?P<name>.+)_(low|high)": "end of the 95 % interval of {name}, over documents of the held-out text",
     r"sparse_share_after_(?P<name>\d+)": "share of training steps after step {name} that left the zeros out",
+    r"text_(?P<name>.+)": "count over the local text: {name}",
     r"provenance\.packages\.(?P<name>.+)": "version of {name}",
     r"model\.shape\.(?P<name>.+)": "the language model's {name}",
 }

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pipeline import streams
-from pipeline.cli import announce_plugins, check_arguments, plain_errors, with_homes
+from pipeline.cli import announce_plugins, check_arguments, plain_errors
 from pipeline.places import CONF
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises instead of printing; `plain_errors` prints one line
@@ -39,7 +39,6 @@ def train(cfg: DictConfig) -> None:
 
 def main() -> None:
     streams.prepare(_goes_on)
-    sys.argv[1:] = with_homes(sys.argv[1:])
     with plain_errors():
         check_arguments(sys.argv[1:])
         train()

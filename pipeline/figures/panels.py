@@ -151,16 +151,33 @@ def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch], points
         for axis in (axes.xaxis, axes.yaxis):
             if not axis.get_label_text():
                 axis.set_label_coords(0, 0)  # else the place of nothing is computed at every drawing
-    ConstrainedLayoutEngine(h_pad=0.05, w_pad=0.04).execute(figure)  # inches around each panel
-    _align_y_labels(figure)
+    _lay_out(figure)
     place(figure, points)
 
 
-def _align_y_labels(figure: Figure) -> None:
-    """One below the other. Figure.align_ylabels takes time with the square of the number of panels."""
+def _lay_out(figure: Figure) -> None:
+    """Compute the layout; again with a margin where labels, once aligned, would leave the page."""
+    beyond = _fit(figure, 0.0)
+    if beyond > 0:
+        _fit(figure, beyond / figure.bbox.width)
+
+
+def _fit(figure: Figure, margin: float) -> float:
+    """Compute the layout with a margin on the left, as a share of the page; how far labels then leave it, in pixels."""
+    rectangle = (margin, 0.0, 1 - margin, 1.0)
+    ConstrainedLayoutEngine(h_pad=0.05, w_pad=0.04, rect=rectangle).execute(figure)  # inches around each panel
+    return -_align_y_labels(figure)
+
+
+def _align_y_labels(figure: Figure) -> float:
+    """One below the other, and where the leftmost then begins, in pixels.
+
+    Figure.align_ylabels takes time with the square of the number of panels.
+    """
     labelled = [axes for axes in figure.axes if axes.get_ylabel()]
     for axes in labelled:
         axes.yaxis.get_tightbbox()  # places the label where it belongs now that its axes have moved
     leftmost = min((axes.yaxis.label.get_window_extent().x1 for axes in labelled), default=0.0)
     for axes in labelled:
         axes.yaxis.set_label_coords((leftmost - axes.bbox.x0) / axes.bbox.width, 0.5)
+    return min((axes.yaxis.label.get_window_extent().x0 for axes in labelled), default=0.0)
