@@ -15,10 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pipeline.config import REPOSITORY, DataConfig, ModelConfig
+from pipeline.config import DataConfig, ModelConfig
 from pipeline.evaluation.evaluate import Candidate, evaluate, metrics_of
 from pipeline.evaluation.references import references
 from pipeline.model_loading import load_language_model
+from pipeline.places import BASE
 from pipeline.sae import load_sae
 from pipeline.sae.base import SAE
 from pipeline.sae.saved import saelens_model_name
@@ -57,7 +58,7 @@ def test_models_are_called_as_transformer_lens_3_calls_them(model: ModelConfig, 
     assert saelens_model_name(model) == name
 
 
-PEERS = REPOSITORY / ".venv-peers" / "bin" / "python"
+PEERS = BASE / ".venv-peers" / "bin" / "python"
 
 HOOK = "blocks.1.hook_mlp_out"
 
