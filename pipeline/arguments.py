@@ -7,8 +7,29 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from pipeline import streams
-from pipeline.errors import UserError
+from pipeline.errors import UserError, disk_error
 from pipeline.places import check_working_directory
+
+ALIASES = {
+    "lambda": "sparsity_coefficient", "lam": "sparsity_coefficient", "l1": "sparsity_coefficient",
+    "l1_coefficient": "sparsity_coefficient", "l1_coeff": "sparsity_coefficient", "l1_penalty": "sparsity_coefficient",
+    "sparsity": "sparsity_coefficient", "sparsity_penalty": "sparsity_coefficient",
+    "lr": "train.lr", "learning_rate": "train.lr", "steps": "train.steps", "epochs": "train.steps",
+    "num_steps": "train.steps", "max_steps": "train.steps", "n_steps": "train.steps", "tokens": "train.steps",
+    "training_tokens": "train.steps", "total_training_tokens": "train.steps", "num_tokens": "train.steps",
+    "batch_size": "train.batch", "train_batch_size": "train.batch", "bs": "train.batch", "warmup": "train.lr_warmup",
+    "warmup_steps": "train.lr_warmup", "lr_warm_up_steps": "train.lr_warmup", "lr_decay_steps": "train.lr_decay",
+    "width": "architecture.expansion", "d_sae": "architecture.expansion", "dict_size": "architecture.expansion",
+    "expansion_factor": "architecture.expansion", "expansion": "architecture.expansion", "arch": "architecture",
+    "sae": "architecture", "lm": "model", "model_name": "model", "dataset": "data", "dataset_path": "data.path",
+    "text": "data", "hook": "site", "hook_name": "site", "hook_point": "site", "layers": "layer", "hook_layer": "layer",
+    "context": "model.context", "context_size": "model.context", "context_length": "model.context",
+    "ctx_len": "model.context", "dtype": "model.dtype", "device": "execution.device", "gpu": "execution.device",
+    "threads": "execution.threads", "random_seed": "seed", "seeds": "seed", "name": "sweep_name",
+    "dry_run": "plan", "output_dir": "execution.sweeps_dir", "out": "execution.sweeps_dir",
+    "grids": "hydra.sweeper.grids", "params": "hydra.sweeper.params",
+}  # fmt: skip
+"""What other programs and papers call our settings."""
 
 
 def key_values(arguments: Sequence[str], accepted: Sequence[str]) -> dict[str, str]:
@@ -21,7 +42,7 @@ def key_values(arguments: Sequence[str], accepted: Sequence[str]) -> dict[str, s
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in accepted:
-            raise UserError(f"{key} is unknown; {did_you_mean(key, accepted)}(accepted: {'=, '.join(accepted)}=)")
+            raise UserError(f"{key} is unknown{hint(key, accepted)}")
         if not value or key in given:
             raise UserError(f"{key} {'is given twice' if key in given else 'has no value: ' + key + '=... is wanted'}")
         given[key] = value
@@ -29,8 +50,24 @@ def key_values(arguments: Sequence[str], accepted: Sequence[str]) -> dict[str, s
 
 
 def did_you_mean(wrong: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    """`did you mean X? `, with a space after it, or nothing: X is what the word means elsewhere, or looks like it."""
+    meant = _here(ALIASES.get(wrong.rpartition(".")[2].lower(), ""), known)
+    near = [meant] if meant else difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]}? " if near else ""
+
+
+def hint(wrong: str, accepted: Sequence[str]) -> str:
+    """What follows a wrong word in an error: `; did you mean X? (accepted: X, Y)`."""
+    near = did_you_mean(wrong, accepted)
+    return f"{f'; {near}' if near else ' '}(accepted: {', '.join(accepted)})"
+
+
+def _here(meant: str, known: Sequence[str]) -> str:
+    """The full key, where it or its section is among the known ones; inside its own section, the key's last part."""
+    if meant in known or meant.partition(".")[0] in known:
+        return meant
+    last = meant.rpartition(".")[2]
+    return last if last in known else ""
 
 
 def true_or_false(key: str, value: str) -> bool:
@@ -79,6 +116,11 @@ def command(work: Callable[[Sequence[str]], int], usage: str, arguments: Sequenc
         return 2
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if (line := disk_error(error)) is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        return 2
 
 
 def _printed(code: int) -> int:

@@ -192,6 +192,7 @@ class Job:
     tracker: TrackerConfig
     sweep_name: Annotated[str, NAME, Not(("runs", "shared"))]  # those folders lie next to the sweeps' own
     plan: bool = False
+    extend: bool = False  # to the runs that the sweep has, rather than in their place
 
 
 def plain(config: Any) -> dict[str, Any]:

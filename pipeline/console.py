@@ -8,4 +8,7 @@ LOG_WIDTH = 160
 
 
 def console() -> Console:
-    return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
+    """Prints text as it is: names that users gave may look like markup."""
+    return Console(
+        soft_wrap=True, highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else LOG_WIDTH
+    )

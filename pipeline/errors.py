@@ -1,5 +1,8 @@
 """Errors that are the user's to mend, or a run's own: one line that says what is wrong and what would be right."""
 
+import errno
+import os
+
 
 class UserError(Exception):
     """A setting, file or hook that cannot work; shown as one line, without a traceback."""
@@ -27,3 +30,21 @@ class LeaseLost(Exception):
 
 class Interrupted(Exception):
     """The user pressed Ctrl-C (or the process was told to stop): checkpoints are written, the same command resumes."""
+
+
+IN_THE_WAY = {
+    errno.ENAMETOOLONG: "use a shorter name", errno.ENOTDIR: "a file is where a folder is expected",
+    errno.EISDIR: "a folder is where a file is expected", errno.EEXIST: "a file is where a folder is expected",
+    errno.ELOOP: "a link leads back to itself", errno.EACCES: "make it accessible", errno.EPERM: "make it accessible",
+    errno.EROFS: "use a folder that can be written", errno.ENOSPC: "make room", errno.EDQUOT: "make room",
+}  # fmt: skip
+"""What a user can do about the disk's refusals; every other OSError is for programmers."""
+
+
+def disk_error(error: OSError) -> str | None:
+    """One line that names the path; None where the error is no refusal of the disk's."""
+    hint = IN_THE_WAY.get(error.errno or 0)
+    if hint is None or not error.filename:
+        return None
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    return f"{name if len(name) <= 200 else name[:200] + '...'}: {os.strerror(error.errno or 0)}: {hint}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline import disk, record
 from pipeline.circumstances import check_circumstances
 from pipeline.config import Job, RunConfig
+from pipeline.declaration import declare, declared
 from pipeline.errors import LeaseLost, UserError
 from pipeline.execution import choose_device
 from pipeline.identity import run_name
@@ -25,16 +26,17 @@ from pipeline.progress import Progress
 from pipeline.results_table import print_results
 from pipeline.signals import StopFlag, stop_on_signal
 from pipeline.sites import d_sae
-from pipeline.sweep import status_on_disk, unique, write_manifest
+from pipeline.sweep import status_on_disk, unique
 from pipeline.tokens.enough import check_text
 
 
-def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool = False) -> bool:
+def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool = False, extend: bool = False) -> bool:
     """Train what these jobs ask for and is not on disk.
 
     Args:
         options: of a launcher; None for a single run, which is trained in this process.
         plan_only: print what would be done, with its cost, and train nothing.
+        extend: declare these runs together with those that the sweep has, instead of in their place.
 
     Returns:
         Whether every run has its record at the end; true also when tasks were submitted that nobody waits for.
@@ -45,6 +47,7 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
     runs = unique([job.run for job in jobs])
     for run in runs:
         d_sae(run)  # fails early: a layer or hook that the model lacks
+    declared(jobs, extend)  # fails early: runs that would be dropped
     wanted = _wanted(jobs[0], runs)
     notes = check_text(wanted)
     place = Place(jobs[0], options, wanted)
@@ -58,7 +61,7 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
     with Leases([folder] if options else []) as leases:
         if leases.living:
             raise UserError(f"{jobs[0].sweep_name} is being launched by {holder(leases.living[folder])}: one is enough")
-        write_manifest(jobs, f"{door('run')} {shlex.join(sys.argv[1:])}")
+        declare(jobs, f"{door('run')} {shlex.join(sys.argv[1:])}", extend)
         try:
             table = TaskTable.read(folder) if options else TaskTable(folder, (), False)
             waited = _launch(jobs[0], runs, place, table, notes)

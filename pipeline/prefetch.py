@@ -30,8 +30,7 @@ def main() -> None:
     kept = [
         a for a in given if a not in {"-m", "--multirun"} and not a.startswith(("hydra/launcher", "hydra.launcher"))
     ]
-    sys.argv[1:] = ["-m", *kept, "hydra/launcher=prefetch"]
-    run.main()
+    run.start(["-m", *kept], more=("hydra/launcher=prefetch",))
 
 
 if __name__ == "__main__":

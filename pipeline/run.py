@@ -15,15 +15,16 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pipeline import streams
-from pipeline.cli import announce_plugins, check_arguments, plain_errors
-from pipeline.places import CONF
+from pipeline import conf, streams
+from pipeline.cli import announce_plugins, plain_errors, with_homes
+from pipeline.command_line import check_command_line
+from pipeline.places import door
+from pipeline.sweep_files import check_files
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises instead of printing; `plain_errors` prints one line
 announce_plugins()
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def train(cfg: DictConfig) -> None:
     """One run, without -m; with it, Hydra's launcher takes this place (pipeline/hydra_plugins)."""
     from pipeline.from_hydra import from_hydra, launcher_options
@@ -33,15 +34,22 @@ def train(cfg: DictConfig) -> None:
         job = from_hydra(cfg)
         from pipeline.launch import launch
 
-        if not launch([job], plan_only=job.plan):
+        if not launch([job], plan_only=job.plan, extend=job.extend):
             raise SystemExit(1)
 
 
-def main() -> None:
+def start(arguments: list[str], more: tuple[str, ...] = ()) -> None:
+    """Check a user's arguments and the files they name, then hand them to Hydra, with `more` behind them."""
     streams.prepare(_goes_on)
     with plain_errors():
-        check_arguments(sys.argv[1:])
-        train()
+        checked = check_command_line(with_homes(arguments), door("run"))
+        check_files([argument for argument in checked if "=" in argument])
+        sys.argv[1:] = [*checked, *more]
+        hydra.main(version_base="1.3", config_path=str(conf.FOLDERS[0]), config_name="config")(train)()
+
+
+def main() -> None:
+    start(sys.argv[1:])
 
 
 def _goes_on(error: OSError) -> None:

@@ -12,10 +12,11 @@ from omegaconf import OmegaConf, open_dict
 
 from pipeline.accepted import LARGEST
 from pipeline.checked import parts
-from pipeline.cli import CONF, announce_plugins
+from pipeline.cli import announce_plugins
 from pipeline.errors import UserError
 from pipeline.from_hydra import checked_job, from_hydra, launcher_options
 from pipeline.launching.options import LAUNCHERS
+from pipeline.places import CONF
 from pipeline.sae.registry import config_class, registered
 from pipeline.settings_help import described, settings, settings_of
 

@@ -19,27 +19,33 @@ class GridsSweeperConf:
     """`params` is multiplied into every one of `grids`; values are scalars, lists, or Hydra's own sweep syntax."""
 
     _target_: str = "hydra_plugins.sae_grids.GridsSweeper"
-    max_batch_size: int | None = None
     params: dict[str, Any] = field(default_factory=dict)
-    grids: list[Any] = field(default_factory=list)
+    grids: list[Any] = field(default_factory=lambda: [{}])
 
 
 class GridsSweeper(BasicSweeper):
     """All runs of a union of grids, each once; a key on the command line replaces that key in every grid."""
 
-    def __init__(self, max_batch_size: int | None, params: Any, grids: Any) -> None:
-        super().__init__(max_batch_size, {})
-        self.common: dict[str, Any] = _plain(params) or {}
-        self.grids: list[dict[str, Any]] = _plain(grids) or [{}]
+    def __init__(self, params: Any, grids: Any) -> None:
+        super().__init__(None, {})
+        self.common: dict[str, Any] = _plain(params)
+        self.grids: list[dict[str, Any]] = _plain(grids)
 
     def sweep(self, arguments: list[str]) -> Any:
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
+        from pipeline.grids import check_count, check_grids, count
+
+        check_grids(self.common, self.grids)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         given = parser.parse_overrides(arguments)
+        grids = [
+            [*parser.parse_overrides([_override(key, v) for key, v in {**self.common, **grid}.items()]), *given]
+            for grid in self.grids
+        ]
+        check_count(sum(map(count, grids)))
         jobs: dict[tuple[str, ...], list[str]] = {}
-        for grid in self.grids:
-            declared = parser.parse_overrides([_override(key, v) for key, v in {**self.common, **grid}.items()])
-            for job in BasicSweeper.split_arguments([*declared, *given], None)[0]:
+        for overrides in grids:
+            for job in BasicSweeper.split_arguments(overrides, None)[0]:
                 jobs.setdefault(tuple(sorted(job)), list(job))
         returns = self.launcher.launch(list(jobs.values()), initial_job_idx=0)
         if any(returned.status is not JobStatus.COMPLETED for returned in returns):

@@ -37,7 +37,7 @@ class LocalLauncher(Launcher):
         compose = Composer(self.hydra_context.config_loader, self.config)
         configs = [compose(overrides) for overrides in job_overrides]
         jobs = [from_hydra(config) for config in configs]
-        complete = launch(jobs, self.options, jobs[0].plan)
+        complete = launch(jobs, self.options, jobs[0].plan, jobs[0].extend)
         status = JobStatus.COMPLETED if complete else JobStatus.FAILED
         return [JobReturn(overrides=list(overrides), status=status) for overrides in job_overrides]
 
