@@ -73,6 +73,17 @@ def test_a_run_that_was_begun_on_the_hub_goes_on_with_the_same_contexts(hub, mod
     assert torch.equal(resumed.read(30, 20).tokens, rest.tokens)
 
 
+def test_rows_without_text_stay_rows(hub, model, monkeypatch):
+    monkeypatch.setattr(prefetched, "DOCUMENTS_A_FILE", 10)
+    empty = [*range(10, 20), 25]  # all of a file, and one
+    monkeypatch.setitem(globals(), "ROWS", [row | {"body": None} if i in empty else row for i, row in enumerate(ROWS)])
+    from_hub, held_out = training_contexts(model, DATA, 0).read(0, 60), evaluation_contexts(model, DATA, 8)
+    fetching.fetch_text(DATA, 1e9)
+    there = training_contexts(model, DATA, 0)
+    assert torch.equal(there.read(0, 60).tokens, from_hub.tokens) and there.position()["skipped"] == 1
+    assert torch.equal(evaluation_contexts(model, DATA, 8).tokens, held_out.tokens)
+
+
 def test_only_as_much_as_is_wanted_and_more_when_more_is(hub, monkeypatch):
     monkeypatch.setattr(prefetched, "DOCUMENTS_A_FILE", 10)
     fetching.fetch_text(DATA, 4000)

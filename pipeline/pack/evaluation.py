@@ -29,6 +29,7 @@ class Evaluation:
 
     shared: Shared
     runs: Sequence[RunConfig]  # of the whole pack
+    skipped: int | None = None  # rows of a stream without text
 
     def evaluate(self, members: list[Member], contexts: Contexts) -> None:
         """Evaluate and record; where that fails for all together, each alone, so that only the culprit fails."""
@@ -106,4 +107,5 @@ class Evaluation:
             "training_seconds": member.trainer.seconds if member.trainer else 0.0,
             "encoder_flops": encoder_flops(member.run) * member.run.train.steps,
             "language_model_forwards": self.shared.language_model.forwards,
+            "stream_rows_without_text": self.skipped,
         } | process_facts(self.shared.language_model.device)  # fmt: skip

@@ -77,8 +77,8 @@ class Pack:
         shared = Shared(
             self.language_model, calibrations, self.execution, self.progress, roster, self.stop, self.seconds
         )
-        Training(shared, self.tracker, self.circle).train(members)
-        Evaluation(shared, self.runs).evaluate(roster.left, held_out)
+        skipped = Training(shared, self.tracker, self.circle).train(members)
+        Evaluation(shared, self.runs, skipped).evaluate(roster.left, held_out)
 
     @staticmethod
     def _calibrations(language_model: LanguageModel, members: Sequence[Member]) -> dict[str, Calibration]:

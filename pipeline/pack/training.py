@@ -34,7 +34,8 @@ class Training:
     tracker: TrackerConfig
     circle: Circle | None = None  # of processes that exchange blocks
 
-    def train(self, members: list[Member]) -> None:
+    def train(self, members: list[Member]) -> int | None:
+        """Train them; for a stream, say how many of its rows were skipped for want of text, as far as it was read."""
         run = members[0].run
         shape = StreamShape.of(run.train, run.model.context)
         count = 1 + shape.block_of(max(member.run.train.steps for member in members) - 1)
@@ -47,6 +48,10 @@ class Training:
                 self._train(members, shape, blocks, exchange)
             if exchange:
                 exchange.leave()
+            skipped: int | None = ahead.position().get("skipped")
+        if skipped:
+            self.shared.progress.say(f"data={run.data.name}: rows without text, skipped: {skipped:,}")
+        return skipped
 
     def _train(self, members: list[Member], shape: StreamShape, blocks: Blocks, exchange: Exchange | None) -> None:
         saved = time.monotonic()

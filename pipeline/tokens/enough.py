@@ -106,28 +106,30 @@ def _number_of(counts: Counts) -> str:
 
 def _ways(run: RunConfig, lengths: Lengths) -> Iterator[str]:
     """Settings with which the same command goes on."""
-    fewer = _fewer_sequences(run, lengths)
-    if fewer:
-        yield fewer
+    held = _held_out(run, lengths)
+    if held:
+        yield _fewer_sequences(run, held)
     if run.data.source != "files":
         return
     fraction = _larger_fraction(run, lengths)
     if fraction:
         yield f"data.evaluation_fraction={fraction:g}"
     if run.data.split_documents == "none":
-        split = replace(run.data, split_documents="blank_line")
-        cut = Lengths.of(run.model, split)
-        way = "data.split_documents=blank_line"
-        if cut.suffice(run.eval.sequences, run.data.evaluation_fraction):
-            yield way
-        elif len(cut.documents) > len(lengths.documents) and (fewer := _fewer_sequences(run, cut)):
-            yield f"{way} with {fewer}"
+        cut = Lengths.of(run.model, replace(run.data, split_documents="blank_line"))
+        held_if_cut = _held_out(run, cut)
+        if held_if_cut >= run.eval.sequences:
+            yield "data.split_documents=blank_line"
+        elif held_if_cut // run.eval.batch > held // run.eval.batch or held_if_cut > held == 0:
+            yield f"data.split_documents=blank_line with {_fewer_sequences(run, held_if_cut)}"
 
 
-def _fewer_sequences(run: RunConfig, lengths: Lengths) -> str | None:
+def _held_out(run: RunConfig, lengths: Lengths) -> int:
+    """Contexts to evaluate on; none where nothing is left to train on."""
     held, trained = lengths.contexts(run.data.evaluation_fraction)
-    if not (held and trained):
-        return None
+    return held if trained else 0
+
+
+def _fewer_sequences(run: RunConfig, held: int) -> str:
     whole = held // run.eval.batch * run.eval.batch
     return f"eval.sequences={whole}" if whole else f"eval.sequences={held} with eval.batch={held}"
 

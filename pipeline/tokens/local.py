@@ -23,11 +23,11 @@ class Counts:
     def notes(self, name: str) -> list[str]:
         """A line for each thing that a person should know."""
         found = {
-            "rows without a value are skipped": self.rows_without_text,
-            "blank documents are skipped": self.blank_documents,
-            "documents are copies of others; copies are all trained on or all held out": self.copies,
+            "rows without a value, skipped": self.rows_without_text,
+            "blank documents, skipped": self.blank_documents,
+            "documents equal to another, kept on its side": self.copies,
         }
-        return [f"data={name}: {count:,} {what}" for what, count in found.items() if count]
+        return [f"data={name}: {what}: {count:,}" for what, count in found.items() if count]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def local_documents(data: DataConfig, counts: Counts | None = None) -> Iterator[
     seen: set[float] = set()
     for document in _grouped(data, counts) if data.document_column else _single(data, counts):
         counts.documents += 1
-        own = place(document.content)
+        own = place(document.content) if data.document_column else document.place
         counts.copies += own in seen
         seen.add(own)
         yield document

@@ -131,7 +131,7 @@ def test_what_was_skipped_is_said_once_and_a_stream_says_that_nothing_is_known(t
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     run = run_on(tmp_path, 16, evaluation_fraction=0.3)
     assert check_text([run, replace(run, seed=1)]) == [
-        "data=files: 1 rows without a value are skipped", "data=files: 1 blank documents are skipped",
+        "data=files: rows without a value, skipped: 1", "data=files: blank documents, skipped: 1",
     ]  # fmt: skip
     hub = run_on(None, name="c4", source="hub", dataset="a/b", revision="c")
     assert check_text([hub])[0].startswith("data=c4 is streamed: whether its first 2,000 documents fill")
