@@ -21,8 +21,9 @@ from pipeline.sae.registry import config_class, registered
 from pipeline.settings_help import described, settings, settings_of
 
 NULL = {
-    "model.hub_id", "model.revision", "model.path", "model.tokenizer_id", "model.shape", "data.path", "data.dataset",
-    "data.subset", "data.revision", "data.token_column", "data.document_column", "execution.threads",
+    "model.hub_id", "model.revision", "model.path", "model.tokenizer_id", "model.shape", "model.shape.positions",
+    "data.path", "data.dataset", "data.subset", "data.revision", "data.token_column", "data.document_column",
+    "execution.threads",
     *(f"hydra.launcher.{name}" for name in (
         "runs_per_pack", "memory_gb", "slots", "partition", "account", "qos", "constraint", "nodelist", "exclude",
         "gpus_per_node", "gres", "mem_gb", "container_image",
@@ -197,19 +198,16 @@ def test_limits_are_where_they_should_be(tree, key, accepted, refused):
 
 
 def test_a_path_below_home_is_there(tree):
-    """No shell replaces a ~ after an equals sign."""
     for given, expected in (("~/x", str(Path.home() / "x")), ("~nobody-of-that-name/x", "~nobody-of-that-name/x")):
         assert checked_job(with_value(tree, "execution.sweeps_dir", given)).execution.sweeps_dir == expected
 
 
 def test_text_that_is_a_number_is_one(tree):
-    """As environment variables are."""
     assert checked_job(with_value(tree, "execution.threads", "8")).execution.threads == 8
     assert checked_job(with_value(tree, "train.lr", "1e-3")).run.train.lr == 1e-3
 
 
 def test_numbers_have_their_types(tree):
-    """A whole lambda is a float: the run's identity and name do not depend on how it was written."""
     job = checked_job(with_value(tree, "sparsity_coefficient", 2))
     assert isinstance(job.run.sparsity_coefficient, float) and isinstance(job.run.architecture.expansion, float)
     assert str(checked_job(with_value(tree, "sparsity_coefficient", -0.0)).run.sparsity_coefficient) == "0.0"
