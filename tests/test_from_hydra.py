@@ -202,12 +202,9 @@ def test_a_path_below_home_is_there(tree):
         assert checked_job(with_value(tree, "execution.sweeps_dir", given)).execution.sweeps_dir == expected
 
 
-def test_text_that_is_a_number_is_one(tree):
+def test_numbers_have_their_types_however_they_are_written(tree):
     assert checked_job(with_value(tree, "execution.threads", "8")).execution.threads == 8
     assert checked_job(with_value(tree, "train.lr", "1e-3")).run.train.lr == 1e-3
-
-
-def test_numbers_have_their_types(tree):
     job = checked_job(with_value(tree, "sparsity_coefficient", 2))
     assert isinstance(job.run.sparsity_coefficient, float) and isinstance(job.run.architecture.expansion, float)
     assert str(checked_job(with_value(tree, "sparsity_coefficient", -0.0)).run.sparsity_coefficient) == "0.0"
