@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +19,10 @@ from pipeline.console import console
 from pipeline.errors import LeaseLost, NotWritable
 from pipeline.files import write_json
 from pipeline.identity import run_name
+from pipeline.progress_shown import PHASES, Standing
 from pipeline.training.trainer import Trainer
 
-PHASES = ("loading", "activations", "training", "evaluating")
-"""Of a pack, one after the other; activations and training by turns."""
 LINE_SECONDS, RUNS_EVERY, BEAT_SECONDS, STALE_SECONDS = 15.0, 4, 5.0, 60.0
-
-
-@dataclass
-class Standing:
-    """How far one run is."""
-
-    steps: int
-    batch: int
-    state: str = "waiting"  # a phase, or waiting, done, failed
-    step: int = 0
-    share: float = 0.0  # of its evaluation
-    l0: float | None = None
-    loss: float | None = None
-    begun: tuple[float, int] | None = None  # when this training began here, and at which step
-    advanced: float = 0.0  # when it took its last step
-    phase_begun: float = 0.0
-    pack: tuple[str, ...] = ()
-    folder: Path | None = None  # where this process writes progress.json
-    told: dict[str, Any] | None = None  # by another process, in its progress.json
-
-    @property
-    def works(self) -> bool:
-        return self.state in PHASES
 
 
 class Progress:
@@ -91,7 +66,7 @@ class Progress:
         self.say(f"{run_name(run)}: {message}")
 
     def enter(self, phase: str, runs: Sequence[tuple[RunConfig, Path]]) -> None:
-        """These runs of one pack, with their folders, are in this phase now; progress.json of an earlier process goes."""
+        """These runs of one pack, with their folders, are in this phase now; what an earlier process said goes."""
         names = tuple(run_name(run) for run, _ in runs)
         with self._lock:
             for name, (_, folder) in zip(names, runs, strict=True):
@@ -161,11 +136,16 @@ class Progress:
     def _beat(self) -> None:
         """Every few seconds, also while a block is read or runs are evaluated: progress.json, and lines in a log."""
         while not self._ended.wait(BEAT_SECONDS):
+            self.write()
             with self._lock:
-                for name, standing in self.runs.items():
-                    if standing.works:
-                        self._write(name)
                 self._maybe_print()
+
+    def write(self) -> None:
+        """Bring the progress.json of each run that this process works on up to date."""
+        with self._lock:
+            for name, standing in self.runs.items():
+                if standing.works:
+                    self._write(name)
 
     def _write(self, name: str) -> None:
         standing = self.runs[name]

@@ -1,8 +1,10 @@
-"""How progress looks: a table on a terminal, lines in a log."""
+"""How far a run is, and how that looks: in a table on a terminal, in lines of a log."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from rich.console import Group
 from rich.table import Table
@@ -11,6 +13,8 @@ from rich.text import Text
 from pipeline.clock import clock
 from pipeline.naming import LEAST, short_names
 
+PHASES = ("loading", "activations", "training", "evaluating")
+"""Of a pack, one after the other; activations and training by turns."""
 ROWS_SHOWN = 20
 COLUMNS = ("run", "phase", "step", "L0", "loss", "tokens/s", "ETA")
 SPARED = ("tokens/s", "loss", "L0")
@@ -18,13 +22,30 @@ SPARED = ("tokens/s", "loss", "L0")
 GAP = 2
 
 
-class HasState(Protocol):
-    state: str
-    step: int
+@dataclass
+class Standing:
+    """How far one run is."""
+
     steps: int
+    batch: int
+    state: str = "waiting"  # a phase, or waiting, done, failed
+    step: int = 0
+    share: float = 0.0  # of its evaluation
+    l0: float | None = None
+    loss: float | None = None
+    begun: tuple[float, int] | None = None  # when this training began here, and at which step
+    advanced: float = 0.0  # when it took its last step
+    phase_begun: float = 0.0
+    pack: tuple[str, ...] = ()
+    folder: Path | None = None  # where this process writes progress.json
+    told: dict[str, Any] | None = None  # by another process, in its progress.json
+
+    @property
+    def works(self) -> bool:
+        return self.state in PHASES
 
 
-def summary(runs: Sequence[HasState], eta: float | None) -> str:
+def summary(runs: Sequence[Standing], eta: float | None) -> str:
     """12/30 runs recorded, 1 failed | 8 training, 9 waiting | 63 % of all steps | training ends in 5 min 10 s"""
     counts = Counter(run.state for run in runs)
     failed = f", {counts['failed']} failed" if counts["failed"] else ""

@@ -10,6 +10,7 @@ import torch
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # what a GPU would run is run by Python; read when Triton is imported
 
+from pipeline.execution import hardware
 from tests.launching.sweeps import arguments, launch
 from tests.tiny import save_tiny_model, save_tiny_text
 
@@ -21,6 +22,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Bits may follow the processor: a log says which one it was (a header would not be shown under -q)."""
+    threads = torch.get_num_threads()
+    terminalreporter.write_line(f"processor: {hardware(torch.device('cpu'))}, {threads} threads of PyTorch")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -74,6 +74,7 @@ class Training:
                 self._save(members, position)
                 saved = time.monotonic()
             if self.shared.stop.is_set():
+                self.shared.progress.write()
                 raise Interrupted
 
     def _enter(self, phase: str, members: Sequence[Member]) -> None:

@@ -7,7 +7,7 @@ FLOAT32 = "float32"
 ROWS_AND_COLUMNS, NUMBERS_A_THREAD = 16, 4096
 """Least size of a result that several threads form: BLAS may sum narrow parts of a result in another order.
 
-On an AMD EPYC the narrowest parts in which MKL's bits still followed the number of threads (2 to 64) had 2048 numbers.
+On an AMD EPYC the largest part in which MKL's bits still followed the number of threads (2 to 64) had 2048 numbers.
 """
 
 
