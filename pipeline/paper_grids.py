@@ -68,7 +68,11 @@ FIGURES = {
     ),
     "figure_6": Figure(
         "Figures 5 and 6: GELU-1L's MLP neurons. The paper prints neither widths nor lambdas for it: the grid is ours.",
-        "gelu_1l", "c4", ("train: { lm_batch: 256 }", "eval: { sequences: 8192, batch: 64 }"),
+        "gelu_1l", "c4",
+        (
+            "data: { separator: eos } # as TransformerLens joins documents, whose author trained this model",
+            "train: { lm_batch: 256 }", "eval: { sequences: 8192, batch: 64 }",
+        ),
     ),
     "figure_12": Figure(
         "Figure 12: Pythia-2.8B, five layers, three sites, each SAE as wide as the paper's tables say.",
