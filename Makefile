@@ -6,7 +6,7 @@ SWEEP ?= gated_vs_baseline
 PEERS := .venv-peers
 BENCH ?=
 
-.PHONY: setup demo test lint results storm kill100 bench interval-coverage bundled-model
+.PHONY: setup demo test lint results storm kill100 bench saelens-check interval-coverage bundled-model
 
 setup: $(VENV)/.installed
 	@echo "environment ready: $(VENV)"
@@ -45,6 +45,10 @@ storm: $(VENV)/.installed
 # BENCH=publish=true: to results/reference/benchmarks too)
 bench: $(VENV)/.installed $(PEERS)/.installed
 	$(BIN)/python -m benchmarks.run $(BENCH)
+
+# SAELens loads and evaluates runs of ours, to our numbers (docs/saelens.md)
+saelens-check: $(VENV)/.installed $(PEERS)/.installed
+	$(BIN)/python -m pytest tests/sae/test_saelens.py
 
 # the peers' environment; torchvision has no place beside a CPU build of torch: transformers would fail to import it
 $(PEERS)/.installed: benchmarks/peers.txt

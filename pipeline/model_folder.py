@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.config import ModelConfig
 from pipeline.errors import UserError
-from pipeline.sites import embedding_rows, language_part, model_shape, read_model_config
+from pipeline.sites import ALIASES, embedding_rows, language_part, model_shape, number_in, read_model_config
 from pipeline.tokens.contexts import check_vocabulary
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -36,6 +36,7 @@ def check_model(model: ModelConfig) -> None:
     folder = Path(model.path)
     config = read_model_config(folder)
     _check_class(folder, config)
+    model_shape(model)
     if model.tokenizer_id is None:
         _check_tokenizer(model, folder)
     files = _weight_files(folder)
@@ -126,7 +127,9 @@ def _layers(names: Iterable[str]) -> dict[str, set[int]]:
 
 
 def _check_layers(model: ModelConfig, config: dict[str, Any], where: str, layers: set[int]) -> None:
-    expected = model_shape(model).n_layers
+    expected = number_in(language_part(config), ALIASES["n_layers"])
+    if expected is None:  # model.shape is given by hand
+        return
     extra = language_part(config).get("num_nextn_predict_layers") or 0  # heads that transformers does not load
     missing = sorted(set(range(expected)) - layers)
     unexpected = sorted(layers - set(range(expected + int(extra))))

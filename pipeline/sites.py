@@ -76,7 +76,7 @@ def embedding_rows(model: ModelConfig) -> int | None:
     """Rows of the embedding, from a local folder's config.json; None where that is not known."""
     if model.path is None or not (Path(model.path) / "config.json").is_file():
         return None
-    return _number(language_part(read_model_config(Path(model.path))), ("vocab_size",))
+    return number_in(language_part(read_model_config(Path(model.path))), ("vocab_size",))
 
 
 def shape_of_config(config: dict[str, Any]) -> ModelShape:
@@ -86,7 +86,7 @@ def shape_of_config(config: dict[str, Any]) -> ModelShape:
         UserError: a part of the shape is missing, or is no positive whole number.
     """
     config = language_part(config)
-    found = {part: _number(config, names) for part, names in ALIASES.items()}
+    found = {part: number_in(config, names) for part, names in ALIASES.items()}
     if found["d_head"] is None and found["d_model"] and found["n_heads"]:
         found["d_head"] = found["d_model"] // found["n_heads"]
     if found["d_mlp"] is None and found["d_model"]:  # GPT-2 leaves n_inner out, MPT and BLOOM have no such setting
@@ -98,7 +98,8 @@ def shape_of_config(config: dict[str, Any]) -> ModelShape:
     return ModelShape(**{part: value for part, value in found.items() if value is not None}, positions=positions)
 
 
-def _number(config: dict[str, Any], names: Sequence[str]) -> int | None:
+def number_in(config: dict[str, Any], names: Sequence[str]) -> int | None:
+    """The size that has one of these names; None where config.json has none of them."""
     for name in names:
         value = config.get(name)
         if value is None:

@@ -1,4 +1,4 @@
-"""A language model that is not the one named: each way to alter a folder ends in one line, and changes its digest."""
+"""A language model that is not the one named: each way to alter a folder ends in one line."""
 
 import json
 import shutil
@@ -10,10 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pipeline.bundled import card
 from pipeline.config import ModelConfig
 from pipeline.errors import UserError
-from pipeline.identity import model_identity
 from pipeline.model_folder import check_model
 from pipeline.model_loading import load_language_model
 from pipeline.sites import read_model_config, shape_of_config
@@ -202,58 +200,6 @@ def test_special_tokens_beyond_the_embedding_are_refused_where_a_text_holds_them
     assert len(packer.pack(list(packer.windows(["w3 " * 30])))) == 2
     refused("the text holds <image>, token 64, but the embedding has 64 rows",
             lambda: packer.pack(list(packer.windows(["w3 <image> " * 15]))))  # fmt: skip
-
-
-# ----------------------------------------------------------------------------------------------------------- the digest
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["model.safetensors", "pytorch_model.bin", "a.pt", "a.pth", "a.ckpt", "tf_model.h5", "flax_model.msgpack", "a.gguf",
-     "model-00001-of-00002.safetensors", "pytorch_model.bin.index.json", "config.json", "tokenizer.model",
-     "chat_template.jinja", "vocab.json", "merges.txt", "qwen.tiktoken", "part/model.safetensors"],
-)  # fmt: skip
-def test_every_file_that_can_be_read_counts(name: str, tmp_path: Path):
-    digests = set[str]()
-    for content in (None, "one", "two"):
-        folder = tmp_path / str(content)
-        (folder / "part").mkdir(parents=True)
-        if content:
-            (folder / name).write_text(content)
-        digests.add(model_identity(ModelConfig(name="m", path=str(folder), context=CONTEXT, layer=0)))
-    assert len(digests) == 3
-
-
-def test_words_pictures_and_hidden_files_do_not_count(right: Path, tmp_path: Path):
-    same = altered(right, tmp_path / "same", lambda folder: None)
-    more = altered(right, tmp_path / "more", lambda folder: (folder / ".cache").mkdir())
-    for name in (
-        "README.md",
-        "LICENSE",
-        "LICENSE.txt",
-        "loss.png",
-        ".gitattributes",
-        ".cache/model.safetensors",
-        "modeling.py",
-    ):
-        (tmp_path / "more" / name).write_text("other")
-    (tmp_path / "more" / "gone.bin").symlink_to(tmp_path / "nowhere")
-    assert model_identity(same) == model_identity(more)
-
-
-def test_the_bundled_model_is_named_as_it_was():
-    bundled = ModelConfig(name="bundled", path=str(Path(card.__file__).parent / "model"), context=256, layer=2)
-    assert model_identity(bundled) == "bundled@2a94659a30ff"
-
-
-def test_a_tokenizers_folder_is_named_by_what_it_holds(right: Path, tmp_path: Path):
-    names = set[str]()
-    for words in (VOCABULARY, VOCABULARY - 1):
-        for copy in ("one", "other"):
-            folder = save_tokenizer(tmp_path / f"{copy}{words}", words)
-            model = ModelConfig(name="m", path=str(right), context=CONTEXT, layer=0, tokenizer_id=str(folder))
-            names.add(model_identity(model))
-    assert len(names) == 2 and not any(str(tmp_path) in name for name in names)
 
 
 # ------------------------------------------------------------------------------------------------ shapes and positions
