@@ -431,7 +431,7 @@ def test_what_cannot_be_loaded_is_one_line(changes: dict[str, Any], words: str):
 
 def test_a_configuration_without_a_part_of_the_shape_says_which():
     incomplete: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2}
-    with pytest.raises(UserError, match=r"config.json names no n_heads \(num_attention_heads or n_head or num_heads or "):
+    with pytest.raises(UserError, match=r"config.json names no n_heads \(num_attention_heads or n_head or "):
         shape_of_config(incomplete)
 
 
