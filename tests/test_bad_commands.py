@@ -89,7 +89,7 @@ LINES = [
     )),
     ("-m hydra.sweeper.grids=[{execution.device:cpu}]", "execution.device", "launch"),
     # how many
-    ("-m seed=range(1,200000)", "199,999", "20,000"), ("-m seed=range(0,300) layer=range(0,300)", "90,000"),
+    ("-m seed=range(1,200000)", "199,999", "10,000"), ("-m seed=range(0,300) layer=range(0,300)", "90,000"),
     ("-m train.lr=range(0,1,1e-12)", "1,000,000,000,000"), ("-m seed=range(0,1e99)", "1e+99"),
     ("-m seed=range(5,1)", "no values"), ("-m seed=range(1,2,0)", "no end"), ("-m train.lr=interval(0,1)", "interval"),
     # other programs' words
