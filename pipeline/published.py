@@ -1,4 +1,4 @@
-"""Points from a CSV instead of records: the paper's own tables (docs/gated_paper_tables.csv), or anyone's."""
+"""Points from a CSV instead of records: the paper's own (docs/gated_paper_tables.csv), or anyone's."""
 
 import re
 from collections import Counter
@@ -15,6 +15,7 @@ from pipeline.comparison.arms import BASELINE, GATED
 from pipeline.errors import UserError
 from pipeline.frontier import KEY, PANEL, SETTING_PREFIXES, TABLE_ROW, numbered
 from pipeline.places import PAPER_TABLE
+from pipeline.shares import to_fractions
 from pipeline.spreadsheet import SEPARATORS, read_sheet
 from pipeline.table_numbers import Numbers, decimal_mark, is_unknown
 
@@ -34,16 +35,11 @@ NUMBERS = (
     "ce_zero", "ce_mean", "gamma", "alive_fraction", "dead_fraction", "fvu", "train.lr", "training_seconds",
     "architecture.expansion", *AXES,
 )  # fmt: skip
-WHOLE = {"layer", "d_in", "d_sae", "seed"}
-SHARES = ("loss_recovered", "loss_recovered_mean_ablation", "alive_fraction", "dead_fraction")
-"""Columns that are fractions here, and that others give in percent."""
-LARGEST_USUAL = 1.5
-"""Loss recovered may exceed 1, but a column with a median above this is in percent."""
-LARGEST_SHARE = 1.001
-NO_FRACTION = 10.0
-REPAIRED = {"realigned", "CE_swapped_back"}
-"""Notes on rows that were read amiss and put right (they satisfy equation 5 again). A row with any other note is left
-out: values that may belong to another row. So is a row with a negative L0, or without a finite one."""
+WHOLE = {"layer": 0, "d_in": 1, "d_sae": 1, "seed": 0}
+"""Columns of whole numbers, and the smallest that can be meant."""
+DAMAGED, REPAIRED = {"negative_L0_in_paper", "row_alignment_ambiguous"}, {"realigned", "CE_swapped_back"}
+"""Notes on the paper's rows: left out, since the values may belong to another row; read amiss and put right (they
+satisfy equation 5 again). Other notes are anyone's. A row without a finite L0 from 0 on is left out too."""
 COMPUTED = {"on_frontier", "delta_ce", "n_seeds", "runs", "arm", "point", "model.layer", TABLE_ROW}
 ENDS = ("_low", "_high")
 """Columns, and ends of columns, that aggregation adds: a runs.csv can be a source again."""
@@ -71,14 +67,11 @@ def read_source(path: Path, percent: bool = False) -> Source:
     """
     sheet = read_sheet(path, lambda word: our_name(word) in {*NEEDED, *NUMBERS})
     rows, numbers = _to_numbers(_named(sheet.cells, path), path)
-    signed = numbers.percent | {our_name(word) for word in sheet.header if is_percentage(word)}
-    _to_fractions(rows, signed, percent, path)
-    note = rows.pop("note") if "note" in rows else pd.Series("", index=rows.index)
+    headed = {our_name(word) for word in sheet.header if is_percentage(word)}
+    to_fractions(rows, numbers, headed, percent, path)
     state = rows["status"].str.lower() if "status" in rows else pd.Series("done", index=rows.index)
     rows["status"] = state.where(state.isin(STATES), "done")
-    note = note.mask(note.isin(["", *REPAIRED]) & (rows["l0"] < 0), "negative L0")
-    unmeasured = rows["status"].eq("done") & rows[["l0", "loss_recovered"]].isna().any(axis=1)
-    note = note.mask(unmeasured, "without a finite L0 and loss recovered")
+    note = _notes(rows)
     damaged = ~note.isin(["", *REPAIRED])
     line = _line(path, note, damaged, sheet.encoding, numbers.infinite)
     if not rows.loc[~damaged, "status"].eq("done").any():
@@ -86,6 +79,15 @@ def read_source(path: Path, percent: bool = False) -> Source:
     kept = rows[~damaged]
     _check_names(kept, path)
     return Source(path.stem, _runs(kept, path.stem), line)
+
+
+def _notes(rows: pd.DataFrame) -> "pd.Series[str]":
+    """Why each row is left out, or how it was repaired; empty for others. Takes the column `note` out."""
+    note = rows.pop("note") if "note" in rows else pd.Series("", index=rows.index)
+    note = note.where(note.isin(DAMAGED | REPAIRED), "")
+    note = note.mask((rows["l0"] < 0) & ~note.isin(DAMAGED), "negative L0")
+    unmeasured = rows["status"].eq("done") & rows[["l0", "loss_recovered"]].isna().any(axis=1)
+    return note.mask(unmeasured, "without a finite L0 and loss recovered")
 
 
 def our_name(word: str) -> str:
@@ -155,45 +157,12 @@ def _to_numbers(cells: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, Numbers]
     fractional = [cells[name] for name in columns if name not in WHOLE]
     numbers = Numbers(place, decimal_mark(pd.concat(fractional).sort_index(kind="stable"), place))
     found = {
-        name: numbers.column(column, name, name in WHOLE)
+        name: numbers.column(column, name, WHOLE.get(name))
         if name in columns
         else column.mask(column.map(is_unknown), "" if name == "note" else None)
         for name, column in cells.items()
     }
     return pd.DataFrame(found), numbers
-
-
-def _to_fractions(rows: pd.DataFrame, signed: set[str], percent: bool, path: Path) -> None:
-    """Divide columns in percent by 100, in place."""
-    there = [name for name in SHARES if name in rows]
-    in_percent = [name for name in there if name in signed or _is_in_percent(rows, name)]
-    if in_percent and not percent:
-        values = rows[in_percent[0]]
-        raise UserError(
-            f"source={path}: {in_percent[0]} is in percent ({values.min():g} to {values.max():g}); give percent=true, "
-            "or fractions (0.97 for 97 %)"
-        )
-    if percent and not in_percent:
-        low, high = rows["loss_recovered"].min(), rows["loss_recovered"].max()
-        raise UserError(f"percent=true, but loss_recovered in {path} is {low:g} to {high:g}: leave percent=true out")
-    for name in in_percent:
-        rows[name] /= 100
-    odd = rows["loss_recovered"][rows["loss_recovered"] > NO_FRACTION]
-    if len(odd) and "ce_sae" not in rows:
-        raise UserError(
-            f"source={path}, line {odd.index[0]}: loss_recovered={odd.iloc[0]:g} where other rows are fractions"
-        )
-
-
-def _is_in_percent(rows: pd.DataFrame, name: str) -> bool:
-    """By the cross-entropies where they are known, else by the size of the numbers."""
-    if name != "loss_recovered":
-        return bool(rows[name].max() > (LARGEST_USUAL if name.startswith("loss") else LARGEST_SHARE))
-    values, losses = rows[name], rows.reindex(columns=["ce_clean", "ce_sae", "ce_zero"])
-    stated = (losses["ce_zero"] - losses["ce_sae"]) / (losses["ce_zero"] - losses["ce_clean"])
-    if np.isfinite(stated).any():
-        return bool((values / 100 - stated).abs().median() < (values - stated).abs().median())
-    return bool(values.median() > LARGEST_USUAL)
 
 
 def _check_names(rows: pd.DataFrame, path: Path) -> None:

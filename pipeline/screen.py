@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.columns import FORMS, heading
+from pipeline.comparison.summary import absent_lines
 from pipeline.frontier import axes_of, on_frontier
 from pipeline.places import door
 
@@ -24,9 +25,9 @@ def print_results(sweep: str, runs: pd.DataFrame) -> None:
     done = runs[runs["status"] == "done"]
     print(f"{sweep}: {len(runs)} runs: {_counts(runs)}")
     _print_table(done)
-    absent = runs[runs["status"].isin(["failed", "missing"])].sort_values("status", kind="stable")
-    for row in absent.head(LINES_SHOWN).itertuples():
-        print(f"{row.status}: {row.run}: {row.reason}")
+    absent = absent_lines(runs)
+    for line in absent[:LINES_SHOWN]:
+        print(line)
     if len(absent) > LINES_SHOWN:
         print(f"and {len(absent) - LINES_SHOWN} more, all in runs.csv")
 

@@ -26,6 +26,7 @@ NOT_TEXT = {
     b"\xfd7zXZ": "an xz archive", b"SQLite format 3": "a database",
 }  # fmt: skip
 CONTROL = re.compile("[\x00-\x08\x0e-\x19\x1b-\x1f]")
+INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 HEADER_WITHIN = 10
 """Rows among which the header is looked for."""
 EXPECTED = "expected a CSV with a header and one row per trained SAE"
@@ -126,7 +127,7 @@ def _parsed(text: str, separator: str, strict: bool) -> list[tuple[int, list[str
     rows, before = [], 0
     for found in reader:
         line, before = before + 1, reader.line_num
-        cells = [" ".join(cell.split()) for cell in found]
+        cells = [" ".join(INVISIBLE.sub("", cell).split()) for cell in found]
         if any(cells) and not all(re.fullmatch(":?-{3,}:?", cell) for cell in cells if cell):
             rows.append((line, cells))  # no blank line, nor the rule below a Markdown header
     return rows
@@ -136,9 +137,12 @@ def _below_header(
     rows: list[tuple[int, list[str]]], skipped: int, separator: str, known: Callable[[str], bool], path: Path
 ) -> pd.DataFrame:
     """Cells under the names of the row with most known ones: the first, unless there is a title above it."""
+    if not rows:
+        raise UserError(f"source={path} has no header: {EXPECTED}")
     counts = [sum(map(known, cells)) for _, cells in rows[:HEADER_WITHIN]]
     place = counts.index(max(counts))
-    header, below = rows[place][1], rows[place + 1 :]
+    header = rows[place][1]
+    below = [row for row in rows[place + 1 :] if row[1] != header]  # as where files were joined
     if not below:
         raise UserError(f"source={path} has a header and no rows: {EXPECTED}")
     lines = [line + skipped for line, _ in below]

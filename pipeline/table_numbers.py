@@ -20,41 +20,46 @@ SPACED = re.compile(r"[+-]?\d{1,3}([ '\N{RIGHT SINGLE QUOTATION MARK}]\d{3})+(?!
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 THOUSANDS = {mark: re.compile(rf"[+-]?[1-9]\d{{0,2}}(\{mark}\d{{3}})+(?!\d)") for mark in ",."}
 OTHER = {",": ".", ".": ","}
+LARGEST = 2**53
+"""Of whole numbers: beyond it, not every one is a float."""
 
 
 @dataclass
 class Numbers:
-    """Columns of text as numbers; `percent` names those with a percent sign in any cell."""
+    """Columns of text as numbers."""
 
     place: Callable[[object], str]  # words for a line of the file
     decimal: str
-    percent: set[str] = field(default_factory=set)
+    percent: dict[str, list[object]] = field(default_factory=dict)  # by column: lines with a percent sign
     infinite: int = 0  # cells that were left blank for it
 
-    def column(self, cells: "pd.Series[str]", name: str, whole: bool) -> "pd.Series[float]":
+    def column(self, cells: "pd.Series[str]", name: str, least: int | None = None) -> "pd.Series[float]":
         """The column; NaN where it says that there is no value, or an infinite one.
+
+        Args:
+            least: of a column of whole numbers, the smallest that can be meant.
 
         Raises:
             UserError: a cell is not a number, or not a whole one where it should be.
         """
-        values = [self._value(cell, name, whole, line) for line, cell in cells.items()]
+        values = [self._value(cell, name, least, line) for line, cell in cells.items()]
         return pd.Series(values, cells.index, dtype=float)
 
-    def _value(self, cell: str, name: str, whole: bool, line: object) -> float:
+    def _value(self, cell: str, name: str, least: int | None, line: object) -> float:
         if is_unknown(cell):
             return np.nan
         if INFINITE.fullmatch(cell):
             self.infinite += 1
             return np.nan
         if cell.endswith("%"):
-            self.percent.add(name)
+            self.percent.setdefault(name, []).append(line)
         text = plain(cell, self.decimal)
         value = float(text) if PLAIN.fullmatch(text) else np.nan
         if np.isinf(value):  # beyond what a float holds
             self.infinite += 1
             return np.nan
-        if np.isnan(value) or (whole and value % 1):
-            kind = "a whole number" if whole else "a number"
+        if np.isnan(value) or (least is not None and (value % 1 or not least <= value <= LARGEST)):
+            kind = "a number" if least is None else f"a whole number from {least} on"
             raise UserError(f"{self.place(line)}: {name}={cell} is not {kind}")
         return value
 

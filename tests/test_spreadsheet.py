@@ -92,6 +92,14 @@ WRONG = {
     "no name": ([GRID[0], GRID[1].replace("gated", "")], "line 2: architecture is blank"),
     "unknown site": ([*GRID[:2], GRID[2].replace("mlp_out", "n/a")], "line 3: site is blank"),
     "commas": ([GRID[0], GRID[1].replace(".", ",")], "line 2: 11 cells below 9 columns; decimal commas need another"),
+    "only commas": ([",,,", ",,,"], "has no header"),
+    "one percent sign": (
+        [*GRID[:2], GRID[2].replace("0.98", "98%"), *GRID[3:]],
+        "line 3: loss_recovered has a percent s",
+    ),
+    "no features": ([line.replace("1024", "0") for line in GRID], "line 2: d_sae=0 is not a whole number from 1 on"),
+    "beyond whole": ([line.replace("1024", "9" * 20) for line in GRID], "is not a whole number from 1 on"),
+    "all failed": ([GRID[0] + ",status", *(f"{line},failed" for line in GRID[1:])], "no row to draw"),
     "nothing finite": ([GRID[0], GRID[1].replace("100.0", "inf")], "no row to draw: points.csv: 1 rows, 1 left out"),
     "one in percent": ([*GRID[:4], GRID[4].replace("0.9,", "90,")], "line 5: loss_recovered=90 where other rows are"),
     "both marks": ([line.replace(",", ";").replace("0.99", "0,99") for line in GRID], "decimal comma, where line 2"),
@@ -128,6 +136,22 @@ def test_what_is_no_table_is_one_line(tmp_path: Path, content: bytes | None, exp
     with pytest.raises(UserError, match=expected) as caught:
         read_source(path)
     assert "\n" not in str(caught.value)
+
+
+def test_what_tells_rows_apart_by_cross_entropies_is_no_percentage(tmp_path: Path) -> None:
+    """A model whose ablation hardly matters recovers more than all of the loss."""
+    row = "gated,m,mlp_out,1,1024,{},10,{},3.0,2.8,3.1"
+    lines = [GRID[0].replace(",x", ",ce_clean,ce_sae,ce_zero"), row.format(1, 3.0), row.format(2, 3.0)]
+    assert read_source(written(tmp_path, lines)).runs["loss_recovered"].to_list() == [3.0, 3.0]
+    with pytest.raises(UserError, match=r"give percent=true"):
+        read_source(written(tmp_path, [line.replace(",3.0,3.0,", ",300,3.0,") for line in lines]))
+
+
+def test_notes_states_and_joined_files(tmp_path: Path) -> None:
+    noted = [GRID[0].replace(",x", ",note,status"), *(f"{line.removesuffix('y')}best,Done" for line in GRID[1:])]
+    source = read_source(written(tmp_path, [*noted, *noted]))
+    assert len(source.runs) == 16 and source.line == "points.csv: 16 rows"
+    assert len(read_source(written(tmp_path, [*noted[:4], noted[4].replace("Done", "failed")])).runs) == 4
 
 
 def test_what_was_guessed_and_left_out_is_said(tmp_path: Path) -> None:

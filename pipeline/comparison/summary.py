@@ -95,7 +95,6 @@ def summary(
     Args:
         further: paragraphs of Markdown on what else was compared.
     """
-    lacking = [f"{row.status}: {row.run}: {row.reason}" for row in absent(runs).itertuples()]
     ratios_said, gaps = bullets(ratio_lines(ratios)), bullets(not_compared(panels, runs))
     parts = [
         f"# {_plain(sweep)}", status_line(runs), "## L0 of the baseline over L0 of gated", METHOD,
@@ -104,7 +103,7 @@ def summary(
         "## The paper's claims", "\n".join(claims.lines(claims.claims(ratios, points))),
         *further,
         "## Not compared", _plain(gaps) or "Everything that is finished was compared.",
-        "## Failed or missing", _plain(bullets(lacking)) or "None.",
+        "## Failed or missing", _plain(bullets(absent_lines(runs))) or "None.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
@@ -118,6 +117,13 @@ def status_line(runs: pd.DataFrame) -> str:
 def absent(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that are failed or missing; `reason` says why."""
     return runs[runs["status"].isin(["failed", "missing"])]
+
+
+def absent_lines(runs: pd.DataFrame) -> list[str]:
+    """A line for each run that is failed or missing, with the reason where it is known."""
+    gone = absent(runs).sort_values("status", kind="stable")
+    named = zip(gone["status"], gone["run"], gone["reason"].fillna("").astype(str), strict=True)
+    return [f"{status}: {run}" + (f": {reason}" if reason else "") for status, run, reason in named]
 
 
 def _plain(text: str) -> str:

@@ -165,8 +165,8 @@ def _finish_x(stack: Sequence[Axes], rows: pd.DataFrame, inches: float, label: b
     positive = rows.loc[rows["l0"] > 0, "l0"]
     low, high = (positive.min(), positive.max()) if len(positive) else (1.0, 100.0)
     margin = max((high / low) ** MARGIN, 1.15)
-    stack[0].set_xscale("log")
     stack[0].set_xlim(low / margin, high * margin)
+    stack[0].set_xscale("log")  # once limits are set: one point gives none
     log_axis(stack[0].xaxis, low / margin, high * margin, int((inches - 0.5) / TICK))
     for axes in stack[:-1]:
         axes.tick_params(labelbottom=False)

@@ -1,6 +1,7 @@
 """Finds the figures, this package's modules named figure_*, and draws those that a sweep has something for."""
 
 import pkgutil
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
@@ -42,13 +43,16 @@ def draw_figures(source: Material, folder: Path) -> list[Path]:
 
     What an earlier call left of a figure for which there is nothing any more goes.
     """
-    pictures = []
-    for name, figure in figures().items():
-        points = figure.data(source)
-        if len(points):
-            write_text(folder / f"{name}.csv", points.to_csv(index=False, lineterminator="\n"))
-            pictures += style.save(figure.draw(points, source.looks), folder / name)
-        else:
-            for kind in (*style.KINDS, "csv"):
-                (folder / f"{name}.{kind}").unlink(missing_ok=True)
-    return pictures
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # of a name in another script: it is a box there
+        return [path for name, figure in figures().items() for path in _draw(name, figure, source, folder)]
+
+
+def _draw(name: str, figure: FigureModule, source: Material, folder: Path) -> list[Path]:
+    points = figure.data(source)
+    if len(points):
+        write_text(folder / f"{name}.csv", points.to_csv(index=False, lineterminator="\n"))
+        return style.save(figure.draw(points, source.looks), folder / name)
+    for kind in (*style.KINDS, "csv"):
+        (folder / f"{name}.{kind}").unlink(missing_ok=True)
+    return []
