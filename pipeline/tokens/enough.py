@@ -42,10 +42,10 @@ def _has_words(run: RunConfig, counts: Counts) -> bool:
     No pass is shorter: all documents are read, so that what cannot be read is said now.
     """
     length, joined = run.model.context - 1, run.data.packing == "concatenate"
-    pack = packer(run.model, run.data) if run.data.token_column else None
+    pack = packer(run.model, run.data) if run.data.token_column else None  # of text, words are counted
     contexts = dict.fromkeys(text.SIDES, 0.0)
     for side, document in text.sides(run.data, counts):
-        words = len(document.split() if isinstance(document, str) or pack is None else pack.encode(document))
+        words = len(pack.encode(document)) if pack else len(str(document).split())
         contexts[side] += words / length if joined else words // length
     return contexts["evaluation"] >= run.eval.sequences and contexts["train"] >= 1
 
