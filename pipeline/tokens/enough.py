@@ -9,7 +9,6 @@ from pipeline.tokens import text
 from pipeline.tokens.contexts import Packer, Windows
 from pipeline.tokens.local import Counts, local_documents
 from pipeline.tokens.sources import packer
-from pipeline.tokens.tables import Content
 
 HELD_OUT_AT_MOST = 50
 """Percent of the documents that a suggestion holds out."""
@@ -38,20 +37,17 @@ def _check(run: RunConfig) -> list[str]:
 
 
 def _has_words(run: RunConfig, counts: Counts) -> bool:
-    """Whether there are contexts enough if a word were one token: no tokenizer is needed then.
+    """Whether there are contexts enough if a word were one token: no tokenizer is needed then, but to check token ids.
 
     No pass is shorter: all documents are read, so that what cannot be read is said now.
     """
     length, joined = run.model.context - 1, run.data.packing == "concatenate"
+    pack = packer(run.model, run.data) if run.data.token_column else None  # of text, words are counted
     contexts = dict.fromkeys(text.SIDES, 0.0)
     for side, document in text.sides(run.data, counts):
-        words = _words(document)
+        words = len(pack.encode(document)) if pack else len(str(document).split())
         contexts[side] += words / length if joined else words // length
     return contexts["evaluation"] >= run.eval.sequences and contexts["train"] >= 1
-
-
-def _words(document: Content) -> int:
-    return len(document.split()) if isinstance(document, str) else max(0, len(document) - 2)
 
 
 @dataclass(frozen=True)

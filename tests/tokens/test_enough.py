@@ -126,6 +126,18 @@ def test_the_bundled_text_is_known_without_a_tokenizer(monkeypatch: pytest.Monke
     assert check_text([run]) == []
 
 
+def test_token_ids_of_another_tokenizer_are_refused_at_launch(tmp_path: Path):
+    rows = [{"ids": [i, *range(200)] * 20} for i in range(200)]
+    run = run_on(tmp_path, 16, token_column="ids", evaluation_fraction=0.3)
+    for last, fits in (([5], True), ([4096], False), ([-1], False)):
+        (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"ids": last}]))
+        if fits:
+            assert check_text([run]) == []
+        else:
+            with pytest.raises(UserError, match=f"holds the token id {last[0]}, expected ids of the tokenizer of mod"):
+                check_text([run])
+
+
 def test_what_was_skipped_is_said_once_and_a_stream_says_that_nothing_is_known(tmp_path: Path):
     rows = [{"text": text[:1500]} for text in TEXTS] + [{"text": None}, {"text": " "}]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
