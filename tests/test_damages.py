@@ -290,7 +290,7 @@ def test_a_file_where_a_folder_is_due(unfinished, eight, tmp_path, place, capsys
     path.write_text("x")
     looked_at(sweeps_dir, capsys)
     try:
-        assert not launched(eight[:2], sweeps_dir)
+        assert not launched(eight, sweeps_dir)
     except UserError as error:
         assert "\n" not in str(error)
         print(error)
