@@ -23,6 +23,7 @@ from pipeline import record
 from pipeline.config import Execution, RunConfig
 from pipeline.pack import Pack
 from pipeline.progress import Progress
+from pipeline.reading import whole_object
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def execute(options: Options, members: list[RunConfig]) -> Taken:
         with Progress(members) as progress:
             pack = Pack(members, execution, progress)
             pack.execute()
-        facts = [record.read_json(record.run_folder(Path(name), run) / record.EXECUTION) for run in members]
+        facts = [whole_object(record.run_folder(Path(name), run) / record.EXECUTION) for run in members]
     attempts = [fact["attempts"][-1] for fact in facts if fact]
     return Taken(
         pack.seconds["activations"], pack.seconds["training"], sum(a["training_seconds"] for a in attempts),

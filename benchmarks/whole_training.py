@@ -21,6 +21,7 @@ from benchmarks.options import Options
 from benchmarks.table import Table
 from pipeline import record
 from pipeline.config import Execution, RunConfig
+from pipeline.finished import finished
 from pipeline.identity import evaluation_identity
 from pipeline.pack import Pack
 from pipeline.progress import Progress
@@ -58,7 +59,7 @@ def curve(folder: Path, run: RunConfig, column: str) -> list[float]:
 
 
 def metric(folder: Path, run: RunConfig, name: str) -> list[float]:
-    found = record.read_record(record.run_folder(folder, run), evaluation_identity(run))
+    found = finished(record.run_folder(folder, run), evaluation_identity(run))
     assert found is not None
     return [float(found["metrics"][name])]
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.states import RunOnDisk, read_object, read_run, read_states, reason
+from pipeline.finished import EXECUTION, OF_EXECUTION
+from pipeline.reading import whole_object
+from pipeline.states import RunOnDisk, read_run, read_states, reason
 
 FIRST = (
     "run", "sweep", "model", "site", "layer", "architecture", "d_in", "d_sae", "sparsity_coefficient", "seed", "status",
@@ -36,7 +38,9 @@ def read_sweep(sweeps_dir: Path, sweep: str, now: float | None = None) -> pd.Dat
     Args:
         now: seconds since the epoch, against which progress is old or young; the present by default.
     """
-    return table([_row(sweeps_dir, run, sweep, state) for run, state in read_states(sweeps_dir, sweep, now)])
+    found = read_states(sweeps_dir, sweep, now)
+    # what is damaged beside a whole record is named on stderr, and takes no point from a figure
+    return table([_row(sweeps_dir, run, sweep, "done" if run.record else state) for run, state in found])
 
 
 def read_pruned(sweeps_dir: Path, runs: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +87,8 @@ def _provenance(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _execution(folder: Path) -> dict[str, Any]:
     """Seconds of training and peak memory over all attempts, and where the last one ran."""
-    attempts = (read_object(folder / "execution.json") or {}).get("attempts", [])
+    found = (whole_object(folder / EXECUTION, OF_EXECUTION) or {"attempts": []})["attempts"]
+    attempts = [attempt for attempt in found if isinstance(attempt, Mapping)]
     seconds = [attempt["training_seconds"] for attempt in attempts if "training_seconds" in attempt]  # each goes on
     last = {f"execution.{name}": attempts[-1].get(name) for name in PLACE} if attempts else {}
     peaks = [attempt["peak_memory_bytes"] for attempt in attempts if "peak_memory_bytes" in attempt]

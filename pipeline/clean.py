@@ -17,9 +17,13 @@ from pathlib import Path
 
 from pipeline.arguments import command, did_you_mean, key_values, seconds, true_or_false
 from pipeline.clock import clock
-from pipeline.errors import UserError
+from pipeline.errors import DamagedFile, UserError
+from pipeline.files import ASIDE
+from pipeline.finished import METRICS, PARTS, SETTINGS, damages
+from pipeline.lease import UNFINISHED
 from pipeline.places import SWEEPS, door
-from pipeline.states import declared_runs, read_run, sweeps_on_disk
+from pipeline.reading import read_bytes, say, whole_object
+from pipeline.states import RUNNING_SECONDS, declared_runs, lease_of, read_run, sweeps_on_disk
 
 KINDS = ("unwanted", "old", "checkpoints", "temporary")
 USAGE = f"""\
@@ -40,6 +44,8 @@ begun may be about to declare or to rename them.
   sweeps_dir=FOLDER   where runs leave their records (default {SWEEPS})"""
 YOUNG_SECONDS = 3600.0
 DELETING = ".deleting-"
+TEMPORARY = (".*.tmp", "*/.*.tmp", ".lease-*.claim", f"{UNFINISHED}*", ".fenced-*", f".*{ASIDE}", f"*/.*{ASIDE}")
+"""What processes leave that end in the middle of a write, and folders that lay in the place of a file."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,8 @@ def find(sweeps_dir: Path, now: float) -> Iterator[Waste]:
         elif not is_in_use(folder, now):
             yield from _of_run(folder, wanted, TRAINING_VERSION, now)
     for folder in sorted(path for path in sweeps_dir.glob("*") if path.is_dir() and path.name != "runs"):
-        yield from _temporaries(folder, now)
+        if now - (lease_of(folder) or {"beat": 0.0})["beat"] > RUNNING_SECONDS:  # else it is being launched
+            yield from _temporaries(folder, now)
 
 
 def declared(sweeps_dir: Path) -> set[str]:
@@ -84,13 +91,15 @@ def is_in_use(folder: Path, now: float) -> bool:
 
 def version_of(folder: Path) -> tuple[str, int] | None:
     """The name and number of the version that a run's weights are of; None where its config.yaml does not say."""
+    path = folder / SETTINGS
     try:
-        found = re.search(
-            r"^(training_version|numerics_version): (\d+)\s*$", (folder / "config.yaml").read_text(), re.M
-        )
+        found = re.search(rb"^(training_version|numerics_version): (\d{1,9})\s*$", read_bytes(path), re.M)
     except FileNotFoundError:
         return None
-    return (found.group(1), int(found.group(2))) if found else None
+    except DamagedFile as error:
+        say(f"{error}: the launch command writes it anew")
+        return None
+    return (found.group(1).decode(), int(found.group(2))) if found else None
 
 
 def _of_run(folder: Path, wanted: set[str], current: int, now: float) -> Iterator[Waste]:
@@ -102,15 +111,21 @@ def _of_run(folder: Path, wanted: set[str], current: int, now: float) -> Iterato
         yield Waste("unwanted", folder, size(folder), "no sweep on disk declares it", now - newest(folder))
     else:
         checkpoints = folder / "checkpoints"
-        if checkpoints.is_dir() and (folder / "metrics.json").is_file():
+        if checkpoints.is_dir() and _has_a_record(folder):
             yield Waste("checkpoints", checkpoints, size(checkpoints), "the run has its record")
         yield from _temporaries(folder, now)
 
 
+def _has_a_record(folder: Path) -> bool:
+    """Whether it is trained and evaluated, and all of that is still there: else its checkpoints may be of use."""
+    record = whole_object(folder / METRICS, PARTS)
+    return record is not None and not any(damage.is_mended for damage in damages(folder, record))
+
+
 def _temporaries(folder: Path, now: float) -> Iterator[Waste]:
-    for path in sorted((*folder.glob(".*.tmp"), *folder.glob(".lease-*.claim"), *folder.glob("*/.*.tmp"))):
-        if path.is_file():
-            yield Waste("temporary", path, size(path), "left half-written", now - path.stat().st_mtime)
+    for path in sorted({path for pattern in TEMPORARY for path in folder.glob(pattern)}):
+        why = "lay where a file is due" if path.name.endswith(ASIDE) else "left half-written"
+        yield Waste("temporary", path, size(path), why, now - newest(path))
 
 
 def size(path: Path) -> int:
@@ -120,12 +135,16 @@ def size(path: Path) -> int:
 
 
 def newest(folder: Path) -> float:
-    return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+    """When something in it was changed last; a file that vanishes meanwhile is changed now."""
+    try:
+        return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return math.inf
 
 
 def delete(waste: Waste) -> None:
     """A folder goes under another name first: what is left of it when this is killed is nobody's run."""
-    if not waste.path.is_dir():
+    if not waste.path.is_dir() or waste.path.is_symlink():
         waste.path.unlink(missing_ok=True)
         return
     target = waste.path

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import record
 from pipeline.config import Job, RunConfig, settings
 from pipeline.errors import UserError
 from pipeline.files import write_sealed
 from pipeline.identity import TRAINING_VERSION, evaluation_identity, model_identity, run_name
+from pipeline.reading import whole_object
 from pipeline.sites import d_in, d_sae
+from pipeline.states import OF_ENTRY, holds
 
 GATHERS = "adhoc"
 """The sweep of runs that no sweep declares: it keeps all of them."""
@@ -68,10 +69,9 @@ def _path(job: Job) -> Path:
 
 
 def _earlier(path: Path) -> dict[str, Any]:
-    """The manifest that is there; a damaged one declares nothing, and is written anew."""
-    found = record.read_json(path)
-    whole = isinstance(found, Mapping) and isinstance(found.get("runs"), list)
-    return dict(found) if found and whole else {"runs": []}
+    """The manifest that is there; a damaged one declares nothing, which is said, and is written anew."""
+    found = whole_object(path, {"runs": list})
+    return found if found and all(holds(entry, OF_ENTRY) for entry in found["runs"]) else {"runs": []}
 
 
 def _entry(run: RunConfig) -> Entry:

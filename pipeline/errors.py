@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -13,7 +14,14 @@ class NotWritable(UserError):
 
 
 class DamagedFile(Exception):
-    """A file of tensors is not what was written: cut, or with a bit changed."""
+    """A file is not what was written: cut, changed, or something else in its place."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} cannot be read ({why})")
+        self.path, self.why = path, why
+
+    def __reduce__(self) -> tuple[type["DamagedFile"], tuple[Path, str]]:
+        return DamagedFile, (self.path, self.why)
 
 
 class TrainingDiverged(Exception):

@@ -1,5 +1,6 @@
 """From a list of jobs to records on disk: check everything, skip what is done, have the rest trained pack by pack."""
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from pipeline.config import Job, RunConfig
 from pipeline.declaration import declare, declared
 from pipeline.errors import LeaseLost, UserError
 from pipeline.execution import choose_device
+from pipeline.files import GUARDS, remove
+from pipeline.finished import FAILURE, OF_FAILURE
 from pipeline.identity import run_name
 from pipeline.launching import slots
 from pipeline.launching.follow import Executor, Follower
@@ -23,6 +26,7 @@ from pipeline.lease import Leases, holder
 from pipeline.model_folder import check_model
 from pipeline.places import door
 from pipeline.progress import Progress
+from pipeline.reading import whole_object
 from pipeline.results_table import print_results
 from pipeline.signals import StopFlag, stop_on_signal
 from pipeline.sites import d_sae
@@ -58,6 +62,8 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
         print_plan(jobs, packed, place.room.device, place.at_once, place.local, notes)
         return True
     folder = Path(jobs[0].execution.sweeps_dir) / jobs[0].sweep_name
+    if options is None:
+        GUARDS.pop(folder, None)  # a single run is declared beside whoever launches the sweep
     with Leases([folder] if options else []) as leases:
         if leases.living:
             raise UserError(f"{jobs[0].sweep_name} is being launched by {holder(leases.living[folder])}: one is enough")
@@ -116,8 +122,7 @@ def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable,
         missing = [run for run in wanted if run_name(run) not in adopted]
         if adopted:
             progress.say(f"{len(table.open)} tasks of an earlier launch go on, with {len(adopted)} runs")
-        for run in missing:
-            (record.run_folder(Path(job.execution.sweeps_dir), run) / record.FAILURE).unlink(missing_ok=True)
+        _forget_failures([record.run_folder(Path(job.execution.sweeps_dir), run) for run in missing])
         packed = pack_up(missing, place.room, place.at_once)
         warning = disk.check(disk.needed(packed, place.most_at_once, place.local), Path(job.execution.sweeps_dir))
         if warning:
@@ -133,6 +138,14 @@ def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable,
         follower = Follower(table, executor, job, {run_name(r): r for r in runs}, progress, place.options.retries)
         follower.follow(stop, place.options.poll_seconds)
     return True
+
+
+def _forget_failures(folders: Sequence[Path]) -> None:
+    """Of runs that are tried again, unless a process works on one."""
+    with Leases([folder for folder in folders if os.path.lexists(folder / FAILURE)]) as leases:
+        for folder in list(leases.mine):
+            remove(folder / FAILURE)
+            leases.release(folder, finished=True)
 
 
 def _refuse_other_executors(job: Job, table: TaskTable, executor: Executor) -> None:
@@ -157,6 +170,6 @@ def _say_what_is_there(job: Job, runs: Sequence[RunConfig], wanted: Sequence[Run
     parts = [f"{count['done']} done", f"{count['begun']} to resume", f"{count['missing']} to train"]
     progress.say(f"{job.sweep_name}: {len(runs)} runs: {', '.join(parts)}, {count['failed']} failed before")
     for run in runs:
-        failure = record.read_json(record.run_folder(sweeps_dir, run) / record.FAILURE)
+        failure = whole_object(record.run_folder(sweeps_dir, run) / FAILURE, OF_FAILURE)
         if run not in wanted and failure:
             progress.note(run, f"failed before ({failure['reason']}); execution.retry_failed=true tries again")

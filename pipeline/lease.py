@@ -1,5 +1,5 @@
 """Leases: which process works on a folder. One that was left for dead (a lost node, a cut network) and lives on finds
-its lease gone before its next rename, and stops.
+its lease gone before its next change to that folder, and stops.
 
 lease.json names the attempt, the host and the process; its modification time is the heartbeat. Clocks of two machines
 are never compared: whether another host's process lives is seen by watching the heartbeat for a while.
@@ -8,16 +8,24 @@ are never compared: whether another host's process lives is seen by watching the
 import json
 import os
 import platform
+import shutil
 import threading
 import time
+import uuid
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import LeaseLost
-from pipeline.files import GUARDS, plain_disk_errors, write_json
+from pipeline.errors import DamagedFile, LeaseLost, NotWritable
+from pipeline.files import GUARDS, plain_disk_errors, remove, write_json
+from pipeline.reading import open_file, whole_object
 
 LEASE = "lease.json"
+UNFINISHED = ".unfinished-"
+"""Begins the name of a process's folder for files that it has not finished, inside the folder that it has leased."""
+PARTS = {"attempt": int, "host": str, "pid": int, "slurm_job": str}
 BEAT_SECONDS, PATIENCE_SECONDS = 5.0, 20.0
 
 
@@ -39,11 +47,8 @@ def process_start(pid: int) -> str | None:
 
 
 def read_lease(folder: Path) -> dict[str, Any] | None:
-    try:
-        content: dict[str, Any] = json.loads((folder / LEASE).read_text())
-    except (OSError, ValueError):
-        return None
-    return content
+    """The lease of a folder; None where there is none, or a damaged one, which counts as gone."""
+    return whole_object(folder / LEASE, PARTS)
 
 
 def holder(lease: dict[str, Any]) -> str:
@@ -58,8 +63,31 @@ def is_alive(lease: dict[str, Any]) -> bool | None:
         return False  # the same Slurm task again: Slurm started us because the earlier process is gone to it
     if lease.get("host") != platform.node() or not lease.get("started"):
         return None
-    start = process_start(lease["pid"])
+    start = process_start(lease.get("pid", 0))
     return start is not None and start == lease["started"]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lease that this process has taken, with its folder for files that it has not finished."""
+
+    folder: Path
+    lease: dict[str, Any]
+    unfinished: Path
+
+    def guard(self) -> Path:
+        """The folder for unfinished files, as long as the lease is still ours; raises LeaseLost."""
+        found = read_lease(self.folder)
+        if found != self.lease:
+            by = f"by {holder(found)}, attempt {found['attempt']}" if found else "from disk"
+            raise LeaseLost(f"taken over {by}: this process (attempt {self.lease['attempt']}) leaves it alone")
+        return self.unfinished
+
+    def beat(self) -> None:
+        """Touch the very file that was read: if another process replaces it meanwhile, its own stays as it is."""
+        with open_file(self.folder / LEASE) as file:
+            if json.loads(file.read()) == self.lease:
+                os.utime(file.fileno())
 
 
 Watched = dict[Path, dict[str, Any] | None]
@@ -90,7 +118,7 @@ class Leases:
 
     def __init__(self, folders: Sequence[Path], patience: float = PATIENCE_SECONDS) -> None:
         self.folders, self.patience = folders, patience
-        self.mine: dict[Path, dict[str, Any]] = {}
+        self.mine: dict[Path, Held] = {}
         self.living: dict[Path, dict[str, Any]] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -111,19 +139,22 @@ class Leases:
             self.release(folder, finished=False)
 
     def release(self, folder: Path, finished: bool) -> None:
-        """Give a folder back: without a lease when nothing is left to do in it, else with one that says it ended."""
-        lease = self.mine.pop(folder, None)
-        guard = GUARDS.pop(folder, None)
-        if lease is None or guard is None:
+        """Give a folder back: without a lease when nothing is left to do in it, else with one that says it ended.
+
+        From then on nothing of this process is written there, until it has another lease.
+        """
+        held = self.mine.pop(folder, None)
+        if held is None:
             return
-        try:
-            guard()
+        with suppress(LeaseLost, NotWritable, OSError):  # another's by now, or read-only: the heartbeat says the same
+            held.guard()
             if finished:
-                (folder / LEASE).unlink()
+                remove(folder / LEASE)
             else:
-                write_json(folder / LEASE, lease | {"ended": time.time()})
-        except (LeaseLost, OSError):
-            return  # it is another's by now, or cannot be written: then the heartbeat that stops says the same
+                write_json(folder / LEASE, held.lease | {"ended": time.time()})
+        shutil.rmtree(held.unfinished, ignore_errors=True)
+        if GUARDS.get(folder) == held.guard:
+            GUARDS[folder] = _given_back
 
     # ------------------------------------------------------------------------------------------------------ inside
 
@@ -143,28 +174,39 @@ class Leases:
                 "attempt": number, "host": platform.node(), "pid": os.getpid(), "started": process_start(os.getpid()),
                 "slurm_job": own_job(), "time": time.time(), "ended": None,
             }  # fmt: skip
+            GUARDS.pop(folder, None)  # of a lease that this process has given back
             write_json(folder / LEASE, lease)
+            unfinished = _fence(folder)
         finally:
-            claim.unlink(missing_ok=True)
-        self.mine[folder] = lease
-        GUARDS[folder] = lambda: _check(folder, lease)
+            with suppress(OSError):
+                claim.unlink()
+        held = self.mine[folder] = Held(folder, lease, unfinished)
+        GUARDS[folder] = held.guard
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
-            for folder in list(self.mine):
-                try:
-                    _check(folder, self.mine[folder])
-                    os.utime(folder / LEASE)
-                except (LeaseLost, OSError, KeyError):
-                    continue  # the next rename finds out
+            for held in list(self.mine.values()):
+                with suppress(DamagedFile, OSError, ValueError):  # the next rename finds out
+                    held.beat()
 
 
-def _check(folder: Path, lease: dict[str, Any]) -> int:
-    found = read_lease(folder)
-    if found != lease:
-        by = f"by {holder(found)}, attempt {found['attempt']}" if found else "from disk"
-        raise LeaseLost(f"taken over {by}: this process (attempt {lease['attempt']}) leaves it alone")
-    return int(lease["attempt"])
+def _given_back() -> Path:
+    raise LeaseLost("given back: this process leaves it alone")
+
+
+def _fence(folder: Path) -> Path:
+    """Take their folders of unfinished files from processes that had the lease before; returns our own.
+
+    They are renamed first, which is done at once: a rename out of them or into them fails from here on.
+    """
+    for earlier in folder.glob(f"{UNFINISHED}*"):
+        fenced = folder / f".fenced-{uuid.uuid4().hex}"
+        with suppress(FileNotFoundError):
+            earlier.rename(fenced)
+            shutil.rmtree(fenced, ignore_errors=True)
+    own = folder / f"{UNFINISHED}{uuid.uuid4().hex}"
+    own.mkdir()
+    return own
 
 
 def _create(path: Path) -> bool:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from pipeline.arguments import command, key_values, one_sweep, true_or_false, whole_number
 from pipeline.errors import UserError
 from pipeline.places import CHECKOUT, PAPER_TABLE, RESULTS, SWEEPS, door
-from pipeline.states import read_object, sweeps_on_disk
+from pipeline.reading import whole_object
+from pipeline.states import sweeps_on_disk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,7 +170,7 @@ def write_results(
 
 def _commands(options: Options, name: str) -> list[str]:
     """What was typed to make the runs, and what makes the results of them."""
-    manifest = {} if options.source else read_object(options.sweeps_dir / name / "manifest.json") or {}
+    manifest = {} if options.source else whole_object(options.sweeps_dir / name / "manifest.json") or {}
     chosen = f"source={options.source.name}" if options.source else f"sweep={name}"
     further = ["percent=true"] if options.percent else []
     further += [] if options.replicates == REPLICATES else [f"replicates={options.replicates}"]

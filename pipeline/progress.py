@@ -17,7 +17,7 @@ from pipeline import progress_shown
 from pipeline.config import RunConfig
 from pipeline.console import console
 from pipeline.errors import LeaseLost, NotWritable
-from pipeline.files import write_json
+from pipeline.files import remove, write_json
 from pipeline.identity import run_name
 from pipeline.progress_shown import PHASES, Standing
 from pipeline.training.trainer import Trainer
@@ -131,7 +131,8 @@ class Progress:
             self.runs[name].state = state
             folder, self.runs[name].folder = self.runs[name].folder, None
             if folder:
-                (folder / "progress.json").unlink(missing_ok=True)
+                with suppress(LeaseLost):  # another process's by now
+                    remove(folder / "progress.json")
 
     def _beat(self) -> None:
         """Every few seconds, also while a block is read or runs are evaluated: progress.json, and lines in a log."""

@@ -1,15 +1,12 @@
 """What a run leaves on disk, and all that aggregation reads: complete or absent, `metrics.json` last.
 
-Arrays and JSON carry their own checksums; that of history.csv is in cfg.json and in metrics.json.
+Arrays and JSON carry their own checksums; cfg.json states those of weights and history, metrics.json those of all.
 
 A run's folder holds config.yaml, cfg.json and sae_weights.safetensors, sequences.safetensors, history.csv,
 execution.json, log.txt, and metrics.json once it is done, or failure.json if it failed. A second evaluation of the same
 weights has its metrics.json and sequences.safetensors in evaluation-<hash>/.
 """
 
-import csv
-import json
-import logging
 import os
 import platform
 import time
@@ -23,31 +20,43 @@ import yaml
 from torch import Tensor
 
 from pipeline.config import RunConfig, plain, settings
+from pipeline.errors import DamagedFile, UserError
 from pipeline.files import (
+    append_line,
     csv_text,
-    digest,
-    is_as_stated,
-    is_whole,
-    plain_disk_errors,
-    write_json,
-    write_safetensors,
+    remove,
+    remove_folder,
+    safetensors_bytes,
+    write_bytes,
     write_sealed,
     write_text,
 )
+from pipeline.finished import (
+    CONFIG,
+    EXECUTION,
+    FAILURE,
+    HISTORY,
+    METRICS,
+    OF_EXECUTION,
+    SEQUENCES,
+    SETTINGS,
+    WEIGHTS,
+    read_config,
+    record_folder,
+    settings_fault,
+    settings_text,
+    shared_folder,
+    state,
+)
 from pipeline.identity import EVALUATION_VERSION, TRAINING_VERSION, git_state, run_identity, run_name
+from pipeline.reading import GONE, problem, read_bytes, say, whole_object
 from pipeline.sae.base import SAE
-from pipeline.sae.saved import CONFIG, WEIGHTS, load_sae, saelens_model_name, save_sae
-from pipeline.training.checkpoint import remove_checkpoints
+from pipeline.sae.saved import load_sae, saelens_model_name, save_sae
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 
-log = logging.getLogger(__name__)
-
-METRICS, SEQUENCES, HISTORY, FAILURE, EXECUTION = (
-    "metrics.json", "sequences.safetensors", "history.csv", "failure.json", "execution.json",
-)  # fmt: skip
-HISTORY_DIGEST = "history_sha256"
 EARLY = 500
 """Steps in which many features are still active."""
+SPARSE_SHARE = f"sparse_share_after_{EARLY}"
 PACKAGES = ("torch", "transformer-lens", "transformers", "numpy", "safetensors")
 
 
@@ -55,86 +64,60 @@ def run_folder(sweeps_dir: Path, run: RunConfig) -> Path:
     return sweeps_dir / "runs" / run_name(run)
 
 
-def shared_folder(sweeps_dir: Path) -> Path:
-    """Where references live: losses that many runs share, named by hash."""
-    return sweeps_dir / "shared"
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The content of a file, or None where it is absent or damaged (which our own writing never leaves behind)."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        log.warning("%s is no JSON: it counts as absent", path)
-        return None
-    if not is_whole(content):
-        log.warning("%s is damaged (its checksum differs): it counts as absent", path)
-        return None
-    return content
-
-
-def record_folder(folder: Path, evaluation: str) -> Path:
-    """Where the record of one evaluation is or will be: the run's folder, unless another evaluation has it."""
-    first = read_json(folder / METRICS)
-    if first is None or first["evaluation"]["id"] == evaluation:
-        return folder
-    return folder / f"evaluation-{evaluation}"
-
-
-def read_record(folder: Path, evaluation: str) -> dict[str, Any] | None:
-    """The record of one evaluation, or None where it, or the history that it vouches for, is absent or damaged."""
-    content = read_json(record_folder(folder, evaluation) / METRICS)
-    if content is not None and not is_as_stated(folder / HISTORY, content.get(HISTORY_DIGEST)):
-        log.warning("%s is not what its record says: the record counts as absent", folder / HISTORY)
-        return None
-    return content
-
-
 def is_trained(folder: Path) -> bool:
-    """Whether the folder holds a finished SAE: its record may still wait for an evaluation."""
-    return (folder / HISTORY).is_file() and (folder / WEIGHTS).is_file()
+    """Whether the folder holds a finished SAE, as far as a look tells: its record may still wait for an evaluation."""
+    return not problem(folder / CONFIG) and not problem(folder / WEIGHTS)
 
 
 def is_whole_training(folder: Path) -> bool:
-    """Whether what training left is as it was written: an SAE that can be read back by its cfg.json, its history."""
+    """Whether the SAE can be read back as it was written; what is wrong is said."""
     try:
         load_sae(folder)
-        if is_as_stated(folder / HISTORY, _history_digest(folder)):
-            return True
-        log.warning("%s is not as it was written", folder / HISTORY)
-    except Exception as error:  # whatever a damaged cfg.json leads to
-        log.warning("%s: its SAE cannot be read (%s: %s)", folder, type(error).__name__, error)
-    return False
-
-
-def _history_digest(folder: Path) -> str | None:
-    stated: str | None = json.loads((folder / CONFIG).read_text())["metadata"].get(HISTORY_DIGEST)
-    return stated
+    except (DamagedFile, UserError) as error:
+        say(f"{error}: the run is trained again")
+        return False
+    return True
 
 
 def start_run(folder: Path, run: RunConfig) -> None:
-    """Write the run's configuration; warn when an earlier attempt ran other code."""
-    folder.mkdir(parents=True, exist_ok=True)
-    content = plain(run) | {"training_version": TRAINING_VERSION}
-    write_text(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False))
-    (folder / FAILURE).unlink(missing_ok=True)
+    """Write the run's configuration; an earlier attempt's failure goes."""
+    write_settings(folder, run)
+    remove(folder / FAILURE)
+
+
+def write_settings(folder: Path, run: RunConfig) -> None:
+    """config.yaml, where it is absent or damaged."""
+    if why := settings_fault(folder / SETTINGS):
+        if why != GONE:
+            say(f"{folder / SETTINGS}: {why}: it is written anew")
+        content = plain(run) | {"training_version": TRAINING_VERSION}
+        write_text(folder / SETTINGS, settings_text(yaml.safe_dump(content, sort_keys=False)))
+
+
+def forget_training(folder: Path) -> None:
+    """Damaged weights are trained again: what says that the run is trained goes first."""
+    remove(folder / CONFIG)
 
 
 def write_training(folder: Path, trainer: Trainer, folded: SAE) -> None:
-    """What training leaves: the SAE in SAELens' format, and the history, which comes last."""
+    """What training leaves: the history, and the SAE in SAELens' format, whose cfg.json comes last and means trained.
+
+    Records of weights that were there before and were damaged go first.
+    """
     run = trainer.run
+    history = csv_text(trainer.history, HISTORY_COLUMNS).encode()
     metadata = {
         "model_name": saelens_model_name(run.model), "model_revision": run.model.revision,
         "hook_name": run.hook_name, "context_size": run.model.context,
         "dataset_path": run.data.dataset or run.data.name, "disable_concat_sequences": run.data.packing == "document",
         "architecture": plain(run.architecture), "sparsity_coefficient": run.sparsity_coefficient,
-        "input_scale": trainer.scale, "run": folder.name,
+        "input_scale": trainer.scale, "run": folder.name, SPARSE_SHARE: sparse_share(trainer.history),
+        "files": {HISTORY: state(history)},
     }  # fmt: skip
-    history = csv_text(trainer.history, HISTORY_COLUMNS)
-    save_sae(folded, folder, metadata | {HISTORY_DIGEST: digest(history.encode())})
-    write_text(folder / HISTORY, history)
+    for path in (folder / METRICS, *folder.glob(f"evaluation-*/{METRICS}")):
+        remove(path)
+    write_bytes(folder / HISTORY, history)
+    save_sae(folded, folder, metadata)
 
 
 def write_record(
@@ -148,26 +131,35 @@ def write_record(
         training: facts that follow from the configuration only together with the data: widths, scale, epochs.
         pruned: metrics without the activations below each threshold, where the evaluation asks for some.
     """
-    target = record_folder(folder, evaluation["id"])
-    write_safetensors(target / SEQUENCES, sequences)
+    target, config = record_folder(folder, evaluation["id"]), read_config(folder)
+    if config is None:
+        raise UserError(f"{folder / CONFIG} went away while the run was evaluated: the same command trains it again")
+    trained = config["metadata"]
+    sums = safetensors_bytes(sequences)
+    write_bytes(target / SEQUENCES, sums)
+    files = trained["files"] | {
+        CONFIG: state(read_bytes(folder / CONFIG)), (target / SEQUENCES).relative_to(folder).as_posix(): state(sums),
+    }  # fmt: skip
+    references = [f"{evaluation[name]}.safetensors" for name in ("clean", "ablated")]
     content = {
         "run": folder.name, "training_version": TRAINING_VERSION, "evaluation_version": EVALUATION_VERSION,
         "identity": run_identity(run), "settings": settings(run),
-        "training": dict(training) | sparse_share(folder), "evaluation": dict(evaluation), "metrics": dict(metrics),
-        HISTORY_DIGEST: _history_digest(folder), "provenance": provenance(),
+        "training": dict(training) | {SPARSE_SHARE: trained[SPARSE_SHARE]}, "evaluation": dict(evaluation),
+        "metrics": dict(metrics), "files": files,
+        "references": {name: (shared_folder(folder.parent.parent) / name).stat().st_size for name in references},
+        "provenance": provenance(),
     }  # fmt: skip
     if pruned:
         content["pruned"] = [dict(each) for each in pruned]
     write_sealed(target / METRICS, content)
-    remove_checkpoints(folder / "checkpoints")
+    remove_folder(folder / "checkpoints")
 
 
-def sparse_share(folder: Path) -> dict[str, float]:
+def sparse_share(history: Sequence[Mapping[str, Any]]) -> float:
     """The share of a run's steps after EARLY that left the silent features out; 0 for a run that is no longer."""
-    with (folder / HISTORY).open() as file:
-        rows = [(int(row["step"]), int(row["sparse_steps"])) for row in csv.DictReader(file)]
+    rows = [(row["step"], row["sparse_steps"]) for row in history]
     (first, before), (last, in_all) = max((row for row in rows if row[0] <= EARLY), default=(0, 0)), rows[-1]
-    return {f"sparse_share_after_{EARLY}": (in_all - before) / (last - first) if last > first else 0.0}
+    return (in_all - before) / (last - first) if last > first else 0.0
 
 
 def write_failure(folder: Path, error: BaseException, step: int) -> None:
@@ -176,19 +168,18 @@ def write_failure(folder: Path, error: BaseException, step: int) -> None:
         "error": type(error).__name__, "reason": (str(error).splitlines() or [type(error).__name__])[0], "step": step,
         "traceback": "".join(traceback.format_exception(error)), "provenance": provenance(),
     }  # fmt: skip
-    write_json(folder / FAILURE, content)
+    write_sealed(folder / FAILURE, content)
 
 
 def write_log(folder: Path, message: str) -> None:
     """Add a line to log.txt, with the time and the process: what befell the run, over all its attempts."""
-    with plain_disk_errors(folder), (folder / "log.txt").open("a", encoding="utf-8") as file:
-        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()}: {message}\n")
+    append_line(folder / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()}: {message}")
 
 
 def write_execution(folder: Path, facts: Mapping[str, Any]) -> None:
     """Times, memory and host; attempts accumulate."""
-    earlier = read_json(folder / EXECUTION) or {"attempts": []}
-    write_json(folder / EXECUTION, {"attempts": [*earlier["attempts"], dict(facts)]})
+    earlier = whole_object(folder / EXECUTION, OF_EXECUTION) or {"attempts": []}
+    write_sealed(folder / EXECUTION, {"attempts": [*earlier["attempts"], dict(facts)]})
 
 
 def provenance() -> dict[str, Any]:

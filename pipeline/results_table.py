@@ -11,7 +11,9 @@ from pipeline import record
 from pipeline.columns import FORMS, heading
 from pipeline.config import RunConfig
 from pipeline.console import console
+from pipeline.finished import FAILURE, OF_FAILURE, finished
 from pipeline.identity import evaluation_identity
+from pipeline.reading import whole_object
 
 SETTINGS = ("site", "layer", "architecture", "sparsity_coefficient", "seed")
 MEASURED = ("l0", "loss_recovered", "gamma", "alive_fraction")
@@ -34,11 +36,11 @@ def print_results(sweeps_dir: Path, runs: Sequence[RunConfig]) -> bool:
 
 
 def _values(folder: Path, run: RunConfig) -> tuple[str, ...]:
-    found = record.read_record(folder, evaluation_identity(run))
+    found = finished(folder, evaluation_identity(run))
     if found is not None:
         metrics = found["metrics"]
         return (*(_cell(name, metrics[name]) for name in MEASURED), "done")
-    failure = record.read_json(folder / record.FAILURE)
+    failure = whole_object(folder / FAILURE, OF_FAILURE)
     return ("", "", "", "", f"failed: {failure['reason']}" if failure else "missing")
 
 

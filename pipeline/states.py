@@ -3,21 +3,27 @@
 Needs neither torch nor pandas: `status.py` reads a thousand runs in a fraction of a second.
 """
 
-import json
-import sys
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
-from pipeline.files import is_as_stated, is_whole
+from pipeline.errors import DamagedFile, UserError
+from pipeline.finished import CONFIG, FAILURE, OF_FAILURE, Damage, damages, read_record, say_damages
 from pipeline.lease import is_alive
+from pipeline.reading import Parts, problem, read_object, say, whole_object
 
 RUNNING_SECONDS = 120.0
 """A run of another machine whose progress.json and lease.json are older than this is no longer running."""
+MANIFEST, TASKS, PROGRESS = "manifest.json", "tasks.json", "progress.json"
+OF_PROGRESS: Parts = {"step": int, "steps": int, "time": (int, float)}
+OF_ENTRY = {"run": str, "evaluation": str, "settings": dict}
+OF_TASK: dict[str, type] = {"task": int, "pack": str, "runs": list, "attempt": int} | dict.fromkeys(
+    ("executor", "job_id", "log", "state", "reason"), str
+)
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,16 @@ class RunOnDisk:
     progress: dict[str, Any] | None
     lease: dict[str, Any] | None  # of the process that works on it, or did; `beat` is its last sign of life
     trained: bool
-    damaged: bool  # there is a metrics.json that cannot be read, or beside it another history than it says
+    damaged: bool  # there is a metrics.json that cannot be read
+    damages: tuple[Damage, ...] = ()  # files that are not as the record states
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has its record and nothing that is made anew is missing or damaged."""
+        return self.record is not None and not any(damage.is_mended for damage in self.damages)
 
     def is_running(self, now: float) -> bool:
-        if self.record is not None or self.failure is not None:
+        if self.is_done or self.failure is not None:
             return False
         lives = is_alive(self.lease) if self.lease else None
         if lives is not None:
@@ -44,7 +56,9 @@ class RunOnDisk:
 
 def sweeps_on_disk(sweeps_dir: Path) -> list[str]:
     """Names of the sweeps that have a manifest."""
-    return sorted(path.parent.name for path in sweeps_dir.glob("*/manifest.json"))
+    if not sweeps_dir.is_dir():
+        return []
+    return sorted(folder.name for folder in sweeps_dir.iterdir() if os.path.lexists(folder / MANIFEST))
 
 
 def read_states(sweeps_dir: Path, sweep: str, now: float | None = None) -> list[tuple[RunOnDisk, str]]:
@@ -57,6 +71,7 @@ def read_states(sweeps_dir: Path, sweep: str, now: float | None = None) -> list[
         UserError: the manifest is damaged.
     """
     runs = [read_run(sweeps_dir / "runs", entry) for entry in declared_runs(sweeps_dir, sweep)]
+    say_damages(damage for run in runs for damage in run.damages)
     moment = time.time() if now is None else now
     some_running = any(run.is_running(moment) for run in runs)
     tasks = [task for task in read_tasks(sweeps_dir, sweep) if task["ended"] is None and task["executor"] == "slurm"]
@@ -70,34 +85,48 @@ def declared_runs(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
     Raises:
         UserError: it is damaged, so that nobody knows.
     """
-    path = sweeps_dir / sweep / "manifest.json"
-    content, problem = _read(path)
-    if problem or (content is not None and not isinstance(content.get("runs"), list)):
-        why = problem or "it declares no runs"
-        raise UserError(f"{path} cannot be read ({why}): the command that launched {sweep} writes it anew")
-    runs: list[dict[str, Any]] = (content or {"runs": []})["runs"]
+    path = sweeps_dir / sweep / MANIFEST
+    try:
+        content = read_object(path, {"runs": list}) or {"runs": []}
+    except DamagedFile as error:
+        raise UserError(f"{error}: the command that launched {sweep} writes it anew") from error
+    runs: list[dict[str, Any]] = content["runs"]
+    if not all(holds(entry, OF_ENTRY) for entry in runs):
+        raise UserError(
+            f"{path} cannot be read (it declares no runs): the command that launched {sweep} writes it anew"
+        )
     return runs
 
 
 def read_tasks(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
     """What tasks.json holds, in the order of submission; `ended` is None for a task not known to have ended."""
-    tasks: list[dict[str, Any]] = (read_object(sweeps_dir / sweep / "tasks.json") or {}).get("tasks", [])
+    path = sweeps_dir / sweep / TASKS
+    tasks: list[dict[str, Any]] = (whole_object(path, {"tasks": list}) or {"tasks": []})["tasks"]
+    if not all(holds(task, OF_TASK) and "ended" in task for task in tasks):
+        say(f"{path} cannot be read (it lists no tasks): taken as missing")
+        return []
     return tasks
+
+
+def holds(found: Any, parts: Mapping[str, type]) -> bool:
+    return isinstance(found, dict) and all(isinstance(found.get(key), kind) for key, kind in parts.items())
 
 
 def read_run(folder_of_runs: Path, entry: Mapping[str, Any]) -> RunOnDisk:
     """Everything that aggregation wants from one run's folder; unreadable files are named on stderr."""
     folder = folder_of_runs / entry["run"]
-    record, damaged = _read_record(folder, entry["evaluation"])
-    if record is not None:
-        return RunOnDisk(entry, record, None, None, None, trained=True, damaged=False)
-    failure, progress = read_object(folder / "failure.json"), read_object(folder / "progress.json")
-    return RunOnDisk(entry, None, failure, progress, _lease(folder), (folder / "history.csv").is_file(), damaged)
+    record, damaged = read_record(folder, entry["evaluation"])
+    found = tuple(damages(folder, record)) if record is not None else ()
+    if record is not None and not any(damage.is_mended for damage in found):
+        return RunOnDisk(entry, record, None, None, None, trained=True, damaged=False, damages=found)
+    failure, progress = whole_object(folder / FAILURE, OF_FAILURE), whole_object(folder / PROGRESS, OF_PROGRESS)
+    trained = not problem(folder / CONFIG)
+    return RunOnDisk(entry, record, failure, progress, lease_of(folder), trained, damaged, found)
 
 
-def _lease(folder: Path) -> dict[str, Any] | None:
-    """The lease of a run, with its heartbeat; a process that ended in order has none."""
-    lease = read_object(folder / "lease.json")
+def lease_of(folder: Path) -> dict[str, Any] | None:
+    """The lease of a folder, with its heartbeat `beat`, in seconds since the epoch; 0 where its process has ended."""
+    lease = whole_object(folder / "lease.json", {"host": str})
     if lease is None:
         return None
     with suppress(FileNotFoundError):
@@ -105,54 +134,15 @@ def _lease(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def _read_record(folder: Path, evaluation: str) -> tuple[dict[str, Any] | None, bool]:
-    """The record of one evaluation, and whether a file that might have been it is damaged."""
-    damaged = False
-    for path in (folder / "metrics.json", folder / f"evaluation-{evaluation}" / "metrics.json"):
-        content = read_object(path, parts=("settings", "identity", "evaluation", "metrics"))
-        if content is not None and content["evaluation"].get("id") == evaluation:
-            if is_as_stated(folder / "history.csv", content.get("history_sha256")):
-                return content, False
-            print(f"{folder}/history.csv is not what its record says: taken as missing", file=sys.stderr)
-            damaged = True
-        damaged |= content is None and path.is_file()
-    return None, damaged
-
-
-def read_object(path: Path, parts: Sequence[str] = ()) -> dict[str, Any] | None:
-    """A JSON object with the given parts; None if the file is absent, or damaged, which stderr then says.
-
-    `pipeline.record` has a reader too, but importing it takes torch, and so longer than a whole aggregation.
-    """
-    content, problem = _read(path, parts)
-    if problem:
-        print(f"{path} cannot be read ({problem}): taken as missing", file=sys.stderr)
-    return content
-
-
-def _read(path: Path, parts: Sequence[str] = ()) -> tuple[dict[str, Any] | None, str]:
-    """A JSON object, or what is wrong with it; neither where there is no file."""
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None, ""
-    except (OSError, ValueError) as error:
-        return None, str(error)
-    lacking = [part for part in parts if not isinstance(content, dict) or not isinstance(content.get(part), dict)]
-    if lacking or not isinstance(content, dict):
-        return None, f"it has no {lacking[0]}" if lacking else "it is no JSON object"
-    return (content, "") if is_whole(content) else (None, "its checksum differs")
-
-
 def status(run: RunOnDisk, now: float, some_running: bool) -> str:
     """One of done, failed, running, waiting, missing."""
-    if run.record is not None:
+    if run.is_done:
         return "done"
     if run.failure is not None:
         return "failed"
     if run.is_running(now):
         return "running"
-    return "waiting" if some_running and not run.damaged else "missing"
+    return "waiting" if some_running and not run.damaged and not run.damages else "missing"
 
 
 def reason(run: RunOnDisk, state: str) -> str | None:
@@ -164,6 +154,9 @@ def reason(run: RunOnDisk, state: str) -> str | None:
         return None
     if run.damaged:
         return "its record is damaged"
+    mended = [damage for damage in run.damages if damage.is_mended]
+    if mended:
+        return f"{mended[0].path.name}: {mended[0]}"
     if run.trained:
         return "trained, but not evaluated as this sweep asks"
     if run.progress is not None and run.progress.get("phase") == "loading":
@@ -175,5 +168,5 @@ def reason(run: RunOnDisk, state: str) -> str | None:
 
 def largest_sweep(sweeps_dir: Path) -> int:
     """Runs of the largest sweep on disk; 0 without one."""
-    manifests = (read_object(sweeps_dir / name / "manifest.json") or {} for name in sweeps_on_disk(sweeps_dir))
-    return max((len(manifest.get("runs", [])) for manifest in manifests), default=0)
+    manifests = (whole_object(sweeps_dir / name / MANIFEST, {"runs": list}) for name in sweeps_on_disk(sweeps_dir))
+    return max((len(manifest["runs"]) for manifest in manifests if manifest), default=0)

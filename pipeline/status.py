@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import streams
-from pipeline.arguments import command, key_values, one_sweep, seconds
+from pipeline.arguments import command, key_values, one_sweep, seconds, true_or_false
 from pipeline.clock import clock
 from pipeline.launching import squeue
 from pipeline.naming import LEAST, short_names
 from pipeline.places import SWEEPS, door
 from pipeline.states import RunOnDisk, read_states, read_tasks, reason, sweeps_on_disk
+from pipeline.verify import verify
 
 USAGE = f"""\
-usage: {door("status")} [sweep=NAME] [watch=SECONDS] [sweeps_dir=FOLDER]
+usage: {door("status")} [sweep=NAME] [watch=SECONDS] [verify=true] [sweeps_dir=FOLDER]
 
 Says how many runs of a sweep, of every sweep on disk by default, are done, running, waiting, failed and missing; which
 run now, how far they are and where; why others failed or wait. Reads the records on disk and asks Slurm once, if there
@@ -31,6 +32,7 @@ is one; changes nothing.
 
   sweep=NAME          one sweep only
   watch=SECONDS       look again after so many seconds, until Ctrl-C
+  verify=true         read all files whole and compare their checksums too; the exit code is 1 where one differs
   sweeps_dir=FOLDER   where runs leave their records (default {SWEEPS})"""
 STATES = ("done", "running", "waiting", "failed", "missing")
 ROWS_SHOWN = 15
@@ -161,7 +163,8 @@ def _why_waiting(task: Mapping[str, Any] | None, cluster: Cluster) -> str:
 
 
 def report(arguments: Sequence[str]) -> int:
-    given = key_values(arguments, ("sweep", "watch", "sweeps_dir"))
+    given = key_values(arguments, ("sweep", "watch", "verify", "sweeps_dir"))
+    verifying = true_or_false("verify", given.get("verify", "false"))
     sweeps_dir = Path(given.get("sweeps_dir", SWEEPS))
     pause = seconds("watch", given["watch"]) if "watch" in given else None
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
@@ -171,13 +174,20 @@ def report(arguments: Sequence[str]) -> int:
             print(f"no sweep on disk: {sweeps_dir} has no manifest; {door('run')} makes one", file=sys.stderr)
             return 1
         chosen = [one_sweep(given["sweep"], on_disk)] if "sweep" in given else on_disk
-        found = [line for sweep in chosen for line in lines(sweeps_dir, sweep, width=width)]
+        whole, found = True, list[str]()
+        for sweep in chosen:
+            found += lines(sweeps_dir, sweep, width=width)
+            damaged = verify(sweeps_dir, sweep) if verifying else []
+            found += [f"  damaged  {line}" for line in damaged]
+            if verifying and not damaged:
+                found.append("  verified: every file is as it was written")
+            whole &= not damaged
         if pause is not None:
             clear = "\033[H\033[2J" if sys.stdout.isatty() else ""
             found.insert(0, f"{clear}{time.strftime('%Y-%m-%d %H:%M:%S')}")
         print("\n".join(found), flush=True)
         if pause is None or streams.lost():
-            return 0
+            return 0 if whole else 1
         time.sleep(pause)
 
 

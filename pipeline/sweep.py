@@ -5,7 +5,10 @@ from pathlib import Path
 
 from pipeline import record
 from pipeline.config import RunConfig
+from pipeline.finished import FAILURE, OF_FAILURE, finished
 from pipeline.identity import evaluation_identity, run_name
+from pipeline.reading import whole_object
+from pipeline.training.checkpoint import checkpoints
 
 
 def unique(runs: Sequence[RunConfig]) -> list[RunConfig]:
@@ -16,9 +19,9 @@ def unique(runs: Sequence[RunConfig]) -> list[RunConfig]:
 def status_on_disk(sweeps_dir: Path, run: RunConfig) -> str:
     """done, failed, begun (there is something to resume) or missing."""
     folder = record.run_folder(sweeps_dir, run)
-    if record.read_record(folder, evaluation_identity(run)) is not None:
+    if finished(folder, evaluation_identity(run)) is not None:
         return "done"
-    if record.read_json(folder / record.FAILURE) is not None:  # half of one says nothing: the run is tried again
+    if whole_object(folder / FAILURE, OF_FAILURE) is not None:  # half of one says nothing: the run is tried again
         return "failed"
-    begun = record.is_trained(folder) or any((folder / "checkpoints").glob("step-*.json"))
+    begun = record.is_trained(folder) or bool(checkpoints(folder / "checkpoints"))
     return "begun" if begun else "missing"

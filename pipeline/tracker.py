@@ -1,14 +1,20 @@
-"""Optional writers that follow the history of each run: TensorBoard or W&B, in the run's own folder."""
+"""Optional writers that follow the history of each run: TensorBoard or W&B, in the run's own folder.
 
+Each process has files of its own there. W&B's are written by a process of W&B's, whom nobody asks for a lease.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.circumstances import check_tracker
 from pipeline.config import RunConfig, TrackerConfig, plain
+from pipeline.files import ask_guard
 
 
 class Tracker(Protocol):
-    def write(self, row: dict[str, Any]) -> None: ...
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Add rows of a run's history; TensorBoard's are on disk when it returns."""
 
     def close(self) -> None: ...
 
@@ -20,9 +26,11 @@ class TensorBoardTracker:
 
         self._writer = SummaryWriter(str(folder / "tensorboard"))
 
-    def write(self, row: dict[str, Any]) -> None:
-        for key, value in row.items():
-            self._writer.add_scalar(key, value, row["step"])
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        for row in rows:
+            for key, value in row.items():
+                self._writer.add_scalar(key, value, row["step"])
+        self._writer.flush()
 
     def close(self) -> None:
         self._writer.close()
@@ -37,8 +45,9 @@ class WandbTracker:
             config=plain(run), reinit="create_new",
         )  # fmt: skip
 
-    def write(self, row: dict[str, Any]) -> None:
-        self._run.log(row, step=row["step"])
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        for row in rows:
+            self._run.log(row, step=row["step"])
 
     def close(self) -> None:
         self._run.finish()
@@ -52,5 +61,6 @@ def open_tracker(run: RunConfig, folder: Path, config: TrackerConfig) -> Tracker
     if config.name == "none":
         return None
     check_tracker(config)  # here too: a node may lack what the machine that launched has
+    ask_guard(folder / config.name)
     tracker: Tracker = TRACKERS[config.name](run, folder, config)
     return tracker

@@ -14,6 +14,7 @@ from pipeline.identity import TRAINING_VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 HOURS = 3 * 3600
+RECORD = {"settings": {}, "identity": {}, "evaluation": {"id": "e"}, "metrics": {}}
 
 
 def write(path: Path, content: str = "x", age: float = HOURS) -> Path:
@@ -32,13 +33,13 @@ def disk(tmp_path):
         version = TRAINING_VERSION - 1 if name == "old" else TRAINING_VERSION
         write(tmp_path / "runs" / name / "config.yaml", f"seed: 0\ntraining_version: {version}\n")
         write(tmp_path / "runs" / name / "checkpoints" / "step-1.json", "y" * 100)
-    write(tmp_path / "runs" / "done" / "metrics.json", "{}")
+    write(tmp_path / "runs" / "done" / "metrics.json", json.dumps(RECORD))
     write(tmp_path / "runs" / "done" / ".metrics.json.9.tmp")
     write(tmp_path / "runs" / "begun" / ".history.csv.9.tmp")
     write(tmp_path / "runs" / "begun" / ".young.9.tmp", age=5)
     write(tmp_path / "runs" / "begun" / "checkpoints" / ".step-2.9.tmp")
     write(tmp_path / "runs" / "new" / "log.txt", age=5)
-    write(tmp_path / "runs" / "running" / "progress.json", json.dumps({"step": 1, "time": time.time()}))
+    write(tmp_path / "runs" / "running" / "progress.json", json.dumps({"step": 1, "steps": 9, "time": time.time()}))
     for folder in (tmp_path / "runs").iterdir():
         for path in (folder / "checkpoints", folder):
             os.utime(path, (time.time() - HOURS,) * 2)

@@ -88,7 +88,7 @@ def test_the_same_slurm_task_succeeds_itself(tmp_path, monkeypatch):
     with Leases([tmp_path]):
         assert read_lease(tmp_path)["slurm_job"] == "7_3"
         with Leases([tmp_path]) as second:
-            assert second.mine[tmp_path]["attempt"] == 2
+            assert second.mine[tmp_path].lease["attempt"] == 2
 
 
 def test_of_many_at_once_one_takes_it(tmp_path):

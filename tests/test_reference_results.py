@@ -15,6 +15,7 @@ from pipeline.cli import announce_plugins
 from pipeline.evaluation.metrics import loss_recovered
 from pipeline.from_hydra import from_hydra
 from pipeline.identity import EVALUATION_VERSION, TRAINING_VERSION, run_name
+from pipeline.reading import whole_object
 
 ROOT = Path(__file__).resolve().parent.parent
 SWEEP = "gated_vs_baseline"
@@ -87,7 +88,7 @@ def test_one_committed_run_comes_out_again(rows, tmp_path):
     command = [sys.executable, "pipeline/run.py", *settings]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
-    again = record.read_json(tmp_path / "runs" / row["run"] / record.METRICS)
+    again = whole_object(tmp_path / "runs" / row["run"] / record.METRICS)
     assert again is not None, "the same settings are the same run"
     assert again["metrics"]["l0"] == pytest.approx(float(row["l0"]), rel=0.02)
     assert again["metrics"]["loss_recovered"] == pytest.approx(float(row["loss_recovered"]), abs=0.005)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.curves import Floats
 from pipeline.errors import DamagedFile
-from pipeline.files import read_arrays
+from pipeline.reading import read_arrays
 
 ABLATIONS = ("zero", "mean")
 PER_SEQUENCE = ("tokens", "l0", "ce_sae")

@@ -1,6 +1,5 @@
 """Clean and ablated cross-entropies: computed once for all runs that share them, stored once, referred to by hash."""
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline.errors import DamagedFile
-from pipeline.files import read_safetensors, write_safetensors
+from pipeline.files import write_safetensors
 from pipeline.identity import short_hash
 from pipeline.language_model import LanguageModel
+from pipeline.reading import read_safetensors, say
 from pipeline.tokens.contexts import Contexts
 
-log = logging.getLogger(__name__)
 ABLATIONS = ("ce_zero", "ce_mean")
+CLEAN = ("ce_clean", "predictions", "document")
 
 
 def counted_predictions(special: Bool[Tensor, "batch pos"]) -> Bool[Tensor, "batch predictions"]:
@@ -64,7 +64,7 @@ def references(
     clean_hash = short_hash([identity, "clean"])
     hashes = {hook: short_hash([identity, hook, mean.double().tolist()]) for hook, mean in means.items()}
     paths = {name: folder / f"{hash_}.safetensors" for name, hash_ in (hashes | {"clean": clean_hash}).items()}
-    stored = {name: tensors for name, path in paths.items() if (tensors := _read(path))}
+    stored = {name: tensors for name, path in paths.items() if (tensors := _read(path, name, len(contexts)))}
     computed = {} if len(stored) == len(paths) else _computed(language_model, contexts, batch, means, set(stored))
     for name, tensors in computed.items():
         write_safetensors(paths[name], tensors)
@@ -76,14 +76,17 @@ def references(
     )
 
 
-def _read(path: Path) -> dict[str, Tensor] | None:
+def _read(path: Path, name: str, count: int) -> dict[str, Tensor] | None:
     """What is stored; nothing where there is no file, or a damaged one, which is made anew."""
     try:
-        return read_safetensors(path)
+        found = read_safetensors(path)
+        if [len(found.get(part, ())) for part in (CLEAN if name == "clean" else ABLATIONS)] != [count] * len(found):
+            raise DamagedFile(path, "it holds other losses")
+        return found
     except FileNotFoundError:
         return None
     except DamagedFile as error:
-        log.warning("%s: computed again", error)
+        say(f"{error}: computed again")
         return None
 
 

@@ -16,7 +16,7 @@ from pipeline.figures.material import Looks, Material
 from pipeline.figures.panels import finish, panel_width, wrapped
 from pipeline.figures.sample import of_each, sample_heading
 from pipeline.figures.style import RC
-from pipeline.files import read_arrays
+from pipeline.reading import read_arrays
 
 BINS_PER_DECADE = 4
 ROUNDING = 1e-9

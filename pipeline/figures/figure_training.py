@@ -1,5 +1,6 @@
 """Training curves: L0, the loss and its pieces against the step, from each run's history.csv."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.figures.material import Looks, Material
 from pipeline.figures.panels import PAGE, arm_lines, finish, log_axis, wrapped
 from pipeline.figures.sample import of_each, sample_heading, spread
 from pipeline.figures.style import BAND, RC
+from pipeline.finished import read_history
 from pipeline.frontier import as_floats
 
 CURVES = {
@@ -34,11 +36,14 @@ def data(source: Material) -> pd.DataFrame:
 
 
 def _history(sweeps_dir: Path, run: pd.Series) -> pd.DataFrame | None:
+    content = read_history(sweeps_dir / "runs" / run["run"], run["evaluation.id"])
+    if content is None:
+        return None
     try:
-        read = pd.read_csv(sweeps_dir / "runs" / run["run"] / "history.csv")
+        read = pd.read_csv(io.BytesIO(content))
         rows = read.assign(penalty=read["sparsity_coefficient"] * read["sparsity"])
         return rows[["step", *CURVES]].iloc[spread(len(rows), ROWS)].astype(float).map(lambda x: float(f"{x:.6g}"))
-    except (OSError, ValueError, KeyError):  # absent, empty or damaged: the figure does without
+    except (ValueError, KeyError):  # a record of another's making, and a history without its columns
         return None
 
 

@@ -2,11 +2,14 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.cost import SPARE, block_bytes, memory
 from pipeline.disk import exchange_bytes
+from pipeline.errors import NotWritable
 from pipeline.execution import choose_device
+from pipeline.files import remove_folder
 from pipeline.identity import pack_identity
 from pipeline.launching.packing import machine_memory
 from pipeline.launching.tasks import Task, TaskTable
@@ -42,4 +45,5 @@ def circles(table: TaskTable, starting: Sequence[Task]) -> dict[int, Circle]:
 
 def forget_blocks(folder: Path) -> None:
     """When no process of a sweep's folder is left that exchanges them."""
-    shutil.rmtree(folder / BLOCKS, ignore_errors=True)
+    with suppress(OSError, NotWritable):
+        remove_folder(folder / BLOCKS)

@@ -4,6 +4,9 @@ import re
 import signal
 from pathlib import Path
 
+from pipeline.errors import DamagedFile
+from pipeline.reading import open_file
+
 NO_MEMORY = "killed by the system (out of memory)"
 PERHAPS_NO_MEMORY = "killed by the system (out of memory?)"
 TAIL = 4000
@@ -19,10 +22,10 @@ def by_signal(number: int) -> str:
 def in_log(log: Path, state: str) -> str:
     """What Slurm's last words in a task's log say of its death, else the state."""
     try:
-        with log.open("rb") as file:
+        with open_file(log) as file:
             file.seek(max(0, log.stat().st_size - TAIL))
             tail = file.read().decode(errors="replace")
-    except OSError:
+    except (OSError, DamagedFile):
         tail = ""
     words = re.findall(r"^(?:srun|slurmstepd(?:-\w+)?): (?:error: )?(.+)$", tail, re.M)
     for said, pattern in ((NO_MEMORY, r"oom|out.of.memory|memory limit"), (PERHAPS_NO_MEMORY, r"\bKilled$")):

@@ -8,11 +8,15 @@ from typing import Protocol
 from pipeline import record
 from pipeline.config import Execution, Job, RunConfig
 from pipeline.errors import Interrupted, ProcessKilled
+from pipeline.finished import FAILURE, OF_FAILURE, finished
 from pipeline.identity import evaluation_identity, run_name
 from pipeline.launching.tasks import CANCELLED, COMPLETED, FINAL, KILLED, Outcome, Task, TaskTable
 from pipeline.lease import Leases, holder, read_lease, watch
 from pipeline.progress import Progress
+from pipeline.reading import whole_object
 from pipeline.signals import StopFlag
+from pipeline.states import OF_PROGRESS, PROGRESS
+from pipeline.training.checkpoint import checkpoints, step_of
 
 
 class Executor(Protocol):
@@ -87,13 +91,13 @@ class Follower:
         run, folder = self.runs[name], self._folder(name)
         if name not in self._evaluations:
             self._evaluations[name] = evaluation_identity(run)
-        found = record.read_record(folder, self._evaluations[name])
-        failure = None if found else record.read_json(folder / record.FAILURE)
+        found = finished(folder, self._evaluations[name])
+        failure = None if found else whole_object(folder / FAILURE, OF_FAILURE)
         if found:
             self.progress.finished(run, found["metrics"])
         elif failure:
             self.progress.failed(run, f"{failure['error']}: {failure['reason']}")
-        elif latest := record.read_json(folder / "progress.json"):
+        elif latest := whole_object(folder / PROGRESS, OF_PROGRESS):
             self.progress.observe(name, latest)
         return bool(found or failure)
 
@@ -165,8 +169,8 @@ class Follower:
     def _blame(self, name: str, reason: str) -> None:
         """The failure record of a run that died alone in its pack."""
         folder = self._folder(name)
-        saved = [int(path.stem.removeprefix("step-")) for path in folder.glob("checkpoints/step-*.json")]
-        step = max([(record.read_json(folder / "progress.json") or {}).get("step", 0), *saved])
+        saved = [step_of(path) for path in checkpoints(folder / "checkpoints")]
+        step = max([(whole_object(folder / PROGRESS, OF_PROGRESS) or {"step": 0})["step"], *saved])
         message = f"{reason}; alone in its pack, at about step {step:,}"
         with Leases([folder]) as leases:
             if folder in leases.mine:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.config import Execution, Job
 from pipeline.execution import threads_each
+from pipeline.files import append_line
 from pipeline.launching.circles import circles, forget_blocks
 from pipeline.launching.deaths import by_signal
 from pipeline.launching.tasks import (
@@ -84,7 +85,7 @@ class Processes:
     def _start(self, task: Task, slot: str | None, circle: Circle | None) -> None:
         folder = self.table.folder
         log = folder / "logs" / f"task-{task.task}.log"
-        log.parent.mkdir(exist_ok=True)
+        append_line(log, f"task {task.task}, pack {task.pack}")
         threads = str(self.table.pack(task.pack).execution.threads)
         environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads} | python_path()
         if slot is not None:

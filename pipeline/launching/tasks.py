@@ -5,18 +5,17 @@ checks of the configuration.
 """
 
 import json
-import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from pipeline.config import Execution, Job, RunConfig, TrackerConfig, plain
-from pipeline.errors import UserError
-from pipeline.files import is_whole, write_json, write_sealed
+from pipeline.errors import DamagedFile, UserError
+from pipeline.files import write_json, write_sealed
 from pipeline.identity import run_name, short_hash
-
-log = logging.getLogger(__name__)
+from pipeline.reading import read_bytes, whole_object
+from pipeline.states import read_tasks
 
 WAITING, SUBMITTING, RUNNING = "WAITING", "SUBMITTING", "RUNNING"
 COMPLETED, FAILED, CANCELLED, LOST = "COMPLETED", "FAILED", "CANCELLED", "LOST"
@@ -56,10 +55,8 @@ class Outcome:
 
 def read_outcome(path: Path) -> Outcome | None:
     """What a worker left, or None when it left nothing: it ended well, or was killed."""
-    try:
-        return Outcome(**json.loads(path.read_text()))
-    except (FileNotFoundError, ValueError):
-        return None
+    found = whole_object(path, {"error": str, "reason": str, "user": bool})
+    return Outcome(found["error"], found["reason"], found["user"]) if found else None
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def read_pack(path: Path) -> PackFile:
 
     if not _is_whole_pack(path):
         raise UserError(f"{path} is absent or damaged: the command that launched this sweep writes it anew")
-    content = json.loads(path.read_bytes())
+    content = json.loads(read_bytes(path))
     shared = {key: content[key] for key in ("execution", "tracker", "sweep_name")}
     jobs = [checked_job(shared | run) for run in content["runs"]]
     return PackFile([job.run for job in jobs], jobs[0].execution, jobs[0].tracker)
@@ -86,8 +83,8 @@ def read_pack(path: Path) -> PackFile:
 def _is_whole_pack(path: Path) -> bool:
     """Whether a pack file holds what it is named by."""
     try:
-        return short_hash(json.loads(path.read_bytes())) == path.stem
-    except (FileNotFoundError, ValueError):
+        return short_hash(json.loads(read_bytes(path))) == path.stem
+    except (FileNotFoundError, DamagedFile, ValueError, RecursionError):
         return False
 
 
@@ -102,17 +99,9 @@ class TaskTable:
     @classmethod
     def read(cls, folder: Path) -> "TaskTable":
         """The table on disk. A damaged one is empty: runs that it named have leases, which are respected."""
-        path = folder / "tasks.json"
-        try:
-            content = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            return cls(folder)
-        except ValueError:
-            content = None
-        if not isinstance(content, dict) or not is_whole(content):
-            log.warning("%s is damaged: this launch knows of no task before it", path)
-            return cls(folder)
-        return cls(folder, [Task(**task) for task in content["tasks"]])
+        known = {field.name for field in fields(Task)}
+        found = read_tasks(folder.parent, folder.name)
+        return cls(folder, [Task(**{key: value for key, value in task.items() if key in known}) for task in found])
 
     def save(self) -> None:
         """Write what has changed, if anything has."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline import streams
 from pipeline.errors import Interrupted, UserError
-from pipeline.files import write_json
+from pipeline.files import remove, write_json
 from pipeline.signals import STOPPING, StopFlag, stop_on_signal
 
 STOPPED, USERS_TO_MEND = 130, 2
@@ -32,7 +32,7 @@ def main() -> None:
     arguments = parser.parse_args()
     streams.prepare()
     _end_with_parent()
-    arguments.outcome.unlink(missing_ok=True)
+    remove(arguments.outcome)
     with stop_on_signal(print, (*STOPPING, signal.SIGUSR2)) as stop:
         try:
             train(arguments.pack, arguments.outcome, stop, arguments.circle)
@@ -91,7 +91,7 @@ class SlurmTask:
 
         streams.prepare()
         outcome = Path(self.outcomes, f"{own_job()}.json")
-        outcome.unlink(missing_ok=True)
+        remove(outcome)
         requeue: Any = signal.getsignal(signal.SIGUSR2)  # submitit's
         with stop_on_signal(print, (signal.SIGTERM, signal.SIGUSR2)) as stop:
             try:

@@ -17,6 +17,7 @@ from pipeline.evaluation.evaluate import Candidate, evaluate, metrics_of
 from pipeline.evaluation.references import References, references
 from pipeline.evaluation.sums import together
 from pipeline.execution import process_facts
+from pipeline.finished import shared_folder
 from pipeline.identity import evaluation_identity, reference_identity, run_name, short_hash
 from pipeline.pack.members import Member, Shared
 from pipeline.sae.saved import load_sae
@@ -59,7 +60,7 @@ class Evaluation:
         progress.say(f"evaluating {len(members)} runs on {len(contexts):,} held-out contexts")
         with Timer(self.shared.seconds, "evaluation"):
             means = {m.run.hook_name: self.shared.calibrations[m.run.hook_name].mean for m in members}
-            folder = record.shared_folder(Path(self.shared.execution.sweeps_dir))
+            folder = shared_folder(Path(self.shared.execution.sweeps_dir))
             reference = references(language_model, contexts, eval_batch, means, identity, folder)
             candidates = {member.folder.name: self._candidate(member) for member in members}
             progress.enter("evaluating", [(member.run, member.folder) for member in members])

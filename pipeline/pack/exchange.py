@@ -18,7 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pipeline.activations import Block, StreamShape
+from pipeline.errors import DamagedFile
+from pipeline.files import remove
 from pipeline.lease import process_start
+from pipeline.reading import problem, read_bytes
 
 WAIT_SECONDS, PATIENCE_SECONDS = 0.05, 60.0
 HELD = 4
@@ -76,7 +79,10 @@ class Exchange:
         """Say so, and drop what was made for this process before."""
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._position(self.circle.place).write_text(str(index))
+            at = self._position(self.circle.place)
+            if problem(at):
+                remove(at)
+            at.write_text(str(index))
             for path in self.folder.glob(f"*.for-{self.circle.place}"):
                 if int(path.name.partition(".")[0]) < index:
                     path.unlink()
@@ -85,9 +91,9 @@ class Exchange:
         path = self._ready(index, self.circle.place)
         activations = None
         with suppress(OSError, SafetensorError):
-            activations = load_file(path, self.device)
+            activations = None if problem(path) else load_file(path, self.device)
         with suppress(OSError):
-            path.unlink()
+            remove(path)
         return None if activations is None else Block(index, self.shape, activations)
 
     def _claim_ahead(self, index: int) -> bool:
@@ -96,8 +102,8 @@ class Exchange:
     def _claim(self, index: int) -> bool:
         """Whether this process is to make the block: nobody does, or who did has died, and it is not ready."""
         path = self.folder / f"{index}.claim"
-        with suppress(OSError, ValueError):
-            pid, started = path.read_text().split()
+        with suppress(DamagedFile, OSError, ValueError):
+            pid, started = read_bytes(path).decode().split()
             if process_start(int(pid)) != started:
                 path.unlink()
         try:
@@ -127,8 +133,8 @@ class Exchange:
 
     def _wants(self, place: int, index: int) -> bool:
         try:
-            at = int(self._position(place).read_text())
-        except (OSError, ValueError):  # it has not begun
+            at = int(read_bytes(self._position(place)))
+        except (DamagedFile, OSError, ValueError):  # it has not begun
             at = 0
         wanted = index >= at if place != self.circle.place else index > at
         return wanted and sum(1 for _ in self.folder.glob(f"*.for-{place}")) < HELD

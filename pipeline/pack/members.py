@@ -11,6 +11,7 @@ from pipeline.activations import Calibration
 from pipeline.config import Execution, RunConfig
 from pipeline.errors import Interrupted, LeaseLost, UserError
 from pipeline.execution import is_out_of_memory
+from pipeline.finished import finished
 from pipeline.identity import evaluation_identity
 from pipeline.language_model import LanguageModel
 from pipeline.lease import Leases, holder
@@ -53,7 +54,7 @@ class Roster:
             member.out = True
             by = holder(self.leases.living[member.folder])
             self.progress.note(member.run, f"left to {by}, which works on it")
-        elif record.read_record(member.folder, evaluation_identity(member.run)) is not None:
+        elif finished(member.folder, evaluation_identity(member.run)) is not None:
             self.out(member)
 
     def out(self, member: Member) -> None:
@@ -83,10 +84,10 @@ class Roster:
         step = member.trainer.step if member.trainer else 0
         try:
             record.write_failure(member.folder, error, step)
+            record.write_log(member.folder, f"failed at step {step:,}: {type(error).__name__}: {error}")
         except LeaseLost as lost:
             self.progress.note(member.run, str(lost))
         else:
-            record.write_log(member.folder, f"failed at step {step:,}: {type(error).__name__}: {error}")
             self.progress.failed(member.run, f"{type(error).__name__}: {error}")
         self.out(member)
 

@@ -14,6 +14,8 @@ from pipeline.clock import Timer
 from pipeline.config import TrackerConfig
 from pipeline.cost import SPARE, block_bytes, memory
 from pipeline.errors import Interrupted
+from pipeline.files import ask_guard
+from pipeline.finished import HISTORY
 from pipeline.identity import git_state
 from pipeline.pack.blocks import Blocks, made_ahead
 from pipeline.pack.exchange import Circle, Exchange
@@ -109,13 +111,13 @@ class Training:
         """Give each run that is not trained a trainer, at its last checkpoint if it has one; the source goes back."""
         positions: list[tuple[int, dict[str, Any]]] = []
         for member in members:
-            if record.is_trained(member.folder):
-                if record.is_whole_training(member.folder):
-                    self.shared.progress.note(member.run, "already trained: evaluating")
-                    continue
-                self.shared.progress.note(member.run, "its weights or history are damaged: it is trained again")
-                (member.folder / record.HISTORY).unlink()
             with self.shared.roster.only(member):
+                if record.is_trained(member.folder):
+                    if record.is_whole_training(member.folder):
+                        self.shared.progress.note(member.run, "already trained: evaluating")
+                        record.write_settings(member.folder, member.run)
+                        continue
+                    record.forget_training(member.folder)
                 kept = self._begin(member, self.shared.calibrations[member.run.hook_name], len(members))
                 positions.append(
                     (member.trainer.step if member.trainer else 0, kept["source_position"] if kept else {})
@@ -156,8 +158,8 @@ class Training:
     @staticmethod
     def _track(member: Member) -> None:
         if member.tracker and member.trainer:
-            for row in member.trainer.history[member.tracked :]:
-                member.tracker.write(row)
+            ask_guard(member.folder / HISTORY)
+            member.tracker.write(member.trainer.history[member.tracked :])
             member.tracked = len(member.trainer.history)
             if member.trainer.done:
                 member.tracker.close()

@@ -1,6 +1,5 @@
 """A finished SAE on disk: SAELens' names and format, with the input scale folded in."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,9 @@ import torch
 
 from pipeline.config import ModelConfig
 from pipeline.errors import UserError
-from pipeline.files import read_safetensors, write_json, write_safetensors
+from pipeline.files import SEAL, safetensors_bytes, sealed, write_bytes, write_json
+from pipeline.finished import CONFIG, WEIGHTS, read_config, state
+from pipeline.reading import problem, read_safetensors
 from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class
 
@@ -21,7 +22,6 @@ SAELENS: dict[str, Any] = {
 }  # fmt: skip
 """What SAELens' loader, store of activations and evaluator read in the metadata. Without the version, whose format this
 is, its loader takes the file for an older one and drops all metadata."""
-WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 
 
 def saelens_model_name(model: ModelConfig) -> str:
@@ -30,7 +30,7 @@ def saelens_model_name(model: ModelConfig) -> str:
 
 
 def save_sae(sae: SAE, folder: Path, metadata: dict[str, Any]) -> None:
-    """Write cfg.json and sae_weights.safetensors, each complete or absent.
+    """Write sae_weights.safetensors and, last, cfg.json, which states its checksum, and its own in `metadata`.
 
     Args:
         metadata: beside `SAELENS`; hook_name, model_name and context_size are read by its tools.
@@ -41,10 +41,12 @@ def save_sae(sae: SAE, folder: Path, metadata: dict[str, Any]) -> None:
         "architecture": SAELENS_NAMES.get(name, name), "d_in": sae.d_in, "d_sae": sae.d_sae, "dtype": "float32",
         "device": "cpu", "apply_b_dec_to_input": True, "normalize_activations": "none",
         "reshape_activations": "hook_z" if hook_name.endswith("hook_z") else "none",
-        "metadata": SAELENS | metadata | {"pipeline_architecture": name},
     }  # fmt: skip
-    weights = {key: value.detach().cpu().contiguous() for key, value in sae.state_dict().items()}
-    write_safetensors(folder / WEIGHTS, weights)
+    weights = safetensors_bytes(sae.state_dict())
+    files = metadata.get("files", {}) | {WEIGHTS: state(weights)}
+    config["metadata"] = SAELENS | metadata | {"pipeline_architecture": name, "files": files}
+    config["metadata"][SEAL] = sealed(config)[SEAL]
+    write_bytes(folder / WEIGHTS, weights)
     write_json(folder / CONFIG, config)
 
 
@@ -53,16 +55,17 @@ def load_sae(folder: str | Path) -> SAE:
 
     Raises:
         UserError: there is none.
-        DamagedFile: its weights are not those that were saved.
+        DamagedFile: cfg.json or the weights are not what was saved.
     """
     folder = Path(folder)
-    if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
-        raise UserError(f"{folder} holds no finished SAE: {CONFIG} and {WEIGHTS} are wanted")
-    config = json.loads((folder / CONFIG).read_text())
-    name = config["metadata"]["pipeline_architecture"]
-    settings = config["metadata"].get("architecture", {})
+    config = read_config(folder)
+    if config is None:
+        raise UserError(f"{folder} holds no finished SAE: {CONFIG} and {WEIGHTS} are expected")
+    if why := problem(folder / WEIGHTS):
+        raise UserError(f"{folder} holds no finished SAE: {WEIGHTS} is expected, and {why}")
+    name, metadata = config["metadata"]["pipeline_architecture"], config["metadata"]
     accepted = {f.name for f in fields(config_class(name))}
-    architecture = config_class(name)(**{k: v for k, v in settings.items() if k in accepted})
+    architecture = config_class(name)(**{k: v for k, v in metadata.get("architecture", {}).items() if k in accepted})
     sae = sae_class(name)(architecture, config["d_in"], config["d_sae"])
-    sae.load_state_dict(read_safetensors(folder / WEIGHTS))
+    sae.load_state_dict(read_safetensors(folder / WEIGHTS, metadata["files"][WEIGHTS]["sha256"]))
     return sae.requires_grad_(False).to(torch.float32)

@@ -1,18 +1,16 @@
 """Checkpoints of one run: tensors in safetensors, the rest in JSON, the last two kept, each with its checksum."""
 
-import hashlib
-import json
-import logging
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load, save
 from torch import Tensor
 
-from pipeline.files import write_bytes, write_json
+from pipeline.errors import DamagedFile
+from pipeline.files import SEAL, digest, remove, write_bytes, write_sealed
+from pipeline.reading import read_bytes, read_object, say
 
-log = logging.getLogger(__name__)
-KEPT = 2
+KEPT, TENSORS = 2, "tensors_sha256"
 
 
 def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -20,36 +18,37 @@ def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state:
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     name = f"step-{step:09d}"
     write_bytes(folder / f"{name}.safetensors", content)
-    whole = state | {"step": step}
-    write_json(folder / f"{name}.json", whole | {"sha256": _checksum(content, whole)})
-    for old in sorted(folder.glob("step-*.json"))[:-KEPT]:
-        old.unlink()
-        old.with_suffix(".safetensors").unlink(missing_ok=True)
+    write_sealed(folder / f"{name}.json", state | {"step": step, TENSORS: digest(content)})
+    for old in checkpoints(folder)[:-KEPT]:
+        remove(old)
+        remove(old.with_suffix(".safetensors"))
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The JSON of each checkpoint, oldest first."""
+    return sorted(path for path in folder.glob("step-*.json") if path.stem.removeprefix("step-").isdecimal())
+
+
+def step_of(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The newest checkpoint that is whole; a damaged one is named and passed over."""
-    for path in sorted(folder.glob("step-*.json"), reverse=True):
+    for path in reversed(checkpoints(folder)):
         try:
-            state = json.loads(path.read_text())
-            content = path.with_suffix(".safetensors").read_bytes()
-        except (OSError, ValueError) as error:  # no file; no text or no JSON
-            log.warning("checkpoint %s cannot be read (%s): the one before it is used", path, error)
-            continue
-        if isinstance(state, dict) and state.pop("sha256", "") == _checksum(content, state):
-            return load(content), state
-        log.warning("checkpoint %s is damaged (checksum differs): the one before it is used", path)
+            return _read(path)
+        except DamagedFile as error:
+            say(f"checkpoint {error}: the one before it is used")
+        except FileNotFoundError:
+            say(f"checkpoint {path.with_suffix('.safetensors')} is gone: the one before it is used")
     return None
 
 
-def _checksum(tensors: bytes, state: dict[str, Any]) -> str:
-    digest = hashlib.sha256(tensors)
-    digest.update(json.dumps(state, sort_keys=True).encode())
-    return digest.hexdigest()
-
-
-def remove_checkpoints(folder: Path) -> None:
-    for path in folder.glob("*"):
-        path.unlink()
-    if folder.is_dir():
-        folder.rmdir()
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    state = read_object(path, {TENSORS: str, SEAL: str}) or {}
+    beside = path.with_suffix(".safetensors")
+    content = read_bytes(beside)
+    if digest(content) != state[TENSORS]:
+        raise DamagedFile(beside, "its checksum differs")
+    return load(content), state

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from pipeline import record
 from pipeline.config import RunConfig
+from pipeline.finished import finished
 from pipeline.identity import evaluation_identity
 from pipeline.sae import choice
 from tests.device.pretend import COMPILER
@@ -47,7 +48,7 @@ def assert_trained_alike(runs: list[RunConfig], folder: Path, other: Path, rtol:
         for one, two in list(zip(found, expected, strict=True))[:COMPARED]:
             assert one["loss"] == pytest.approx(two["loss"], rel=rtol), run.architecture
             assert one["l0"] == pytest.approx(two["l0"], rel=rtol, abs=0.1)
-        read = record.read_record(record.run_folder(folder, run), evaluation_identity(run))
+        read = finished(record.run_folder(folder, run), evaluation_identity(run))
         assert read is not None and read["metrics"]["l0"] > 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import record
+from pipeline.reading import whole_object
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RUN = [sys.executable, "pipeline/run.py", "-m"]
@@ -86,7 +87,7 @@ def tasks(folder: Path) -> list[dict[str, Any]]:
 
 
 def lease(folder: Path) -> dict[str, Any] | None:
-    return record.read_json(folder / "lease.json")
+    return whole_object(folder / "lease.json")
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -94,10 +95,12 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def content(path: Path) -> bytes:
-    """A file's bytes; of a record all but its provenance, where the state of the code may differ between two runs."""
+    """A file's bytes; of a record all but its provenance, where the code may differ, and the checksum over it."""
     if path.name != record.METRICS:
         return path.read_bytes()
-    return json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "provenance"}).encode()
+    return json.dumps(
+        {k: v for k, v in json.loads(path.read_text()).items() if k not in {"provenance", "sha256"}}
+    ).encode()
 
 
 def assert_same_runs(one: Path, other: Path, but: Sequence[str] = ()) -> None:

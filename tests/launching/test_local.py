@@ -4,8 +4,8 @@ import os
 import signal
 from pathlib import Path
 
-from pipeline import record
 from pipeline.lease import process_start
+from pipeline.reading import whole_object
 from tests.launching.sweeps import (
     Culprit,
     arguments,
@@ -25,7 +25,7 @@ def test_a_killed_pack_is_halved_until_the_culprit_is_alone(undisturbed, tiny_mo
         code, output = launch(arguments(tiny_model, tiny_text, tmp_path))
     assert code == 1 and len(culprit.killed) == 3, output
     failed = next(tmp_path.glob("runs/*gated-lam4*"))
-    failure = record.read_json(failed / "failure.json")
+    failure = whole_object(failed / "failure.json")
     assert failure and failure["error"] == "ProcessKilled" and "again in halves" in output, failure
     assert failure["reason"].startswith("killed by the system (out of memory?): signal 9, SIGKILL; alone in its pack")
     assert failure["reason"] in output, "it is named at the end"
@@ -36,7 +36,7 @@ def test_a_killed_pack_is_halved_until_the_culprit_is_alone(undisturbed, tiny_mo
 
 def forwards(folder: Path) -> int:
     """Of all packs of a sweep that nothing disturbed."""
-    attempts = [record.read_json(path)["attempts"][-1] for path in folder.glob("runs/*/execution.json")]
+    attempts = [whole_object(path)["attempts"][-1] for path in folder.glob("runs/*/execution.json")]
     return sum({attempt["process"]: attempt["language_model_forwards"] for attempt in attempts}.values())
 
 

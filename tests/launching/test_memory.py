@@ -12,6 +12,7 @@ from pipeline.launch import launch
 from pipeline.launching.deaths import by_signal, in_log
 from pipeline.pack.evaluation import Evaluation
 from pipeline.pack.training import Training
+from pipeline.reading import whole_object
 from pipeline.sae import registry
 from pipeline.sae.baseline import BaselineConfig, BaselineSAE
 from tests.kills.victim import execution, runs, train
@@ -49,7 +50,7 @@ def undisturbed(four, tmp_path_factory) -> Path:
 
 
 def failures(folder: Path) -> dict[str, dict]:
-    return {path.parent.name: record.read_json(path) for path in folder.glob("runs/*/failure.json")}
+    return {path.parent.name: whole_object(path) for path in folder.glob("runs/*/failure.json")}
 
 
 def test_a_run_that_finds_no_memory_in_its_step_stops_no_other(four, undisturbed, tmp_path, monkeypatch):

@@ -24,9 +24,11 @@ from pipeline.config import (
     evaluation_settings,
 )
 from pipeline.errors import Interrupted
+from pipeline.finished import record_folder
 from pipeline.identity import evaluation_identity, reference_identity, run_name
 from pipeline.pack import Pack
 from pipeline.progress import Progress
+from pipeline.reading import whole_object
 from pipeline.sae.baseline import BaselineConfig
 from pipeline.sae.gated import GatedConfig
 from pipeline.states import read_run
@@ -118,7 +120,7 @@ def test_each_run_of_a_pack_equals_its_lone_twin(packed, tmp_path):
 def test_a_diverging_run_leaves_a_failure_record_and_stops_no_other(packed):
     folder, runs, _ = packed
     diverged = record.run_folder(folder, runs[-1])
-    failure = record.read_json(diverged / record.FAILURE)
+    failure = whole_object(diverged / record.FAILURE)
     assert failure is not None and failure["error"] == "TrainingDiverged" and "step" in failure["reason"]
     assert not (diverged / record.METRICS).exists()
     assert all((record.run_folder(folder, run) / record.METRICS).exists() for run in runs[:-1])
@@ -230,9 +232,9 @@ def test_pruning_evaluates_finished_runs_again_and_trains_nothing(packed):
     assert {path: path.stat().st_mtime_ns for path in (folder / "shared").iterdir()} == shared, "references are shared"
     for run in again:
         of_run = record.run_folder(folder, run)
-        later = record.record_folder(of_run, evaluation_identity(run))
+        later = record_folder(of_run, evaluation_identity(run))
         assert later.name.startswith("evaluation-")
-        before, after = record.read_json(of_run / record.METRICS), record.read_json(later / record.METRICS)
+        before, after = whole_object(of_run / record.METRICS), whole_object(later / record.METRICS)
         assert before is not None and after is not None
         assert after["metrics"] == before["metrics"] and "pruned" not in before
         first, second = load_file(of_run / record.SEQUENCES), load_file(later / record.SEQUENCES)

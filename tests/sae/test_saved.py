@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipeline.errors import UserError
+from pipeline.errors import DamagedFile, UserError
 from pipeline.sae.base import SAE
 from pipeline.sae.baseline import BaselineConfig, BaselineSAE
 from pipeline.sae.gated import GatedConfig, GatedSAE
@@ -90,3 +90,35 @@ def test_half_a_folder_is_an_error_in_one_line(sae: SAE, tmp_path: Path, missing
     with pytest.raises(UserError, match=missing) as raised:
         load_sae(tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_no_byte_of_either_file_changes_unseen(sae: SAE, tmp_path: Path) -> None:
+    """A byte changed anywhere is refused, or changes nothing that is read (the kind of white space)."""
+    save(sae, tmp_path)
+    before = sae.state_dict()
+    for name, step in ((CONFIG, 1), (WEIGHTS, 37)):
+        whole = (tmp_path / name).read_bytes()
+        refused = 0
+        for place in range(0, len(whole), step):
+            (tmp_path / name).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            try:
+                loaded = load_sae(tmp_path)
+            except (DamagedFile, UserError) as error:
+                assert "\n" not in str(error) and name in str(error)
+                refused += 1
+            else:
+                assert loaded.config == sae.config and all(
+                    torch.equal(v, before[k]) for k, v in loaded.state_dict().items()
+                )
+        assert refused == len(range(0, len(whole), step))
+        (tmp_path / name).write_bytes(whole)
+
+
+def test_weights_of_another_sae_are_refused(sae: SAE, tmp_path: Path) -> None:
+    for name, factor in (("one", 1.0), ("other", 2.0)):
+        with torch.no_grad():
+            sae.b_dec.mul_(factor)
+        save(sae, tmp_path / name)
+    (tmp_path / "other" / WEIGHTS).replace(tmp_path / "one" / WEIGHTS)
+    with pytest.raises(DamagedFile, match="its checksum differs"):
+        load_sae(tmp_path / "one")

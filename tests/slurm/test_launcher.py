@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import record
+from pipeline.reading import whole_object
 from tests.launching.sweeps import (
     arguments,
     assert_same_runs,
@@ -60,7 +60,7 @@ def test_a_run_that_takes_more_memory_than_its_task_has_is_named(cluster: Cluste
     words = [word for word in words if word.split("=")[0] not in keys]
     code, output = launch([*words, *wide, *limits], cluster.environment)
     assert code == 1, output
-    (failure,) = [record.read_json(path) for path in tmp_path.glob("runs/*/failure.json")]
+    (failure,) = [whole_object(path) for path in tmp_path.glob("runs/*/failure.json")]
     assert failure["error"] == "ProcessKilled" and "killed by the system (out of memory" in failure["reason"], failure
     assert "alone in its pack" in failure["reason"] and failure["reason"] in output
     assert len(list(tmp_path.glob("runs/*/metrics.json"))) == 1
