@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.arguments import hint
-from pipeline.conf import groups, options, setting_keys
+from pipeline.config_groups import groups, options, setting_keys
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:

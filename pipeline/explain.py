@@ -8,7 +8,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.arguments import did_you_mean, hint
-from pipeline.conf import groups, options, setting_keys
+from pipeline.config_groups import groups, options, setting_keys
 from pipeline.errors import UserError, disk_error
 from pipeline.launching.options import LocalOptions, SlurmOptions
 

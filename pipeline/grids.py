@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import did_you_mean
 from pipeline.command_line import is_per_launch
-from pipeline.conf import groups, setting_keys
+from pipeline.config_groups import groups, setting_keys
 from pipeline.errors import UserError
 from pipeline.user_files import FileList, FileMapping
 

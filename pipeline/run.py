@@ -15,7 +15,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pipeline import conf, streams
+from pipeline import config_groups, streams
 from pipeline.cli import announce_plugins, plain_errors, with_homes
 from pipeline.command_line import check_command_line
 from pipeline.places import door
@@ -45,7 +45,7 @@ def start(arguments: list[str], more: tuple[str, ...] = ()) -> None:
         checked = check_command_line(with_homes(arguments), door("run"))
         check_files([argument for argument in checked if "=" in argument])
         sys.argv[1:] = [*checked, *more]
-        hydra.main(version_base="1.3", config_path=str(conf.FOLDERS[0]), config_name="config")(train)()
+        hydra.main(version_base="1.3", config_path=str(config_groups.FOLDERS[0]), config_name="config")(train)()
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.arguments import did_you_mean, hint
 from pipeline.checked import checked
-from pipeline.conf import groups, option_file, options, sections, setting_keys, shown, top_level
+from pipeline.config_groups import groups, option_file, options, sections, setting_keys, shown, top_level
 from pipeline.errors import UserError
 from pipeline.grids import EXAMPLE, check_grids, where
 from pipeline.own_conf import check_choices

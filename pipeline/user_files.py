@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from hydra.plugins.config_source import ConfigSource
 
-from pipeline.conf import shown
+from pipeline.config_groups import shown
 from pipeline.errors import UserError
 
 MOST_BYTES, MOST_VALUES = 200_000, 20_000

@@ -163,7 +163,8 @@ def test_a_users_own_defaults_and_a_tracker(tiny, tmp_path):
     (copy / "local").mkdir()
     (copy / "local" / "default.yaml").write_text("# @package _global_\nseed: 7\ntracker: {name: tensorboard}\n")
     script = (
-        "import sys; from pathlib import Path; from pipeline import conf; conf.FOLDERS = (Path(sys.argv.pop(1)),);"
+        "import sys; from pathlib import Path; from pipeline import config_groups as groups;"
+        "groups.FOLDERS = (Path(sys.argv.pop(1)),);"
         "from pipeline.run import main; main()"
     )
     command = [sys.executable, "-c", script, str(copy), *tiny]
