@@ -187,7 +187,7 @@ def test_a_stream_is_read_ahead_and_gone_on_with_where_it_was_left(tiny_model, t
     size = StreamShape.of(TRAIN, 32).contexts_per_block
     assert prepared == [(size * block, size) for block in (1, 2, 3)]
     with pytest.raises(Interrupted):
-        execute(runs, tmp_path / "stopped", stop=StopAfter(50))
+        execute(runs, tmp_path / "stopped", stop=StopAfter(80))
     for run in runs:
         newest = max((record.run_folder(tmp_path / "stopped", run) / "checkpoints").glob("*.json"))
         assert 0 < json.loads(newest.read_text())["kept"]["source_position"]["number"] <= size
