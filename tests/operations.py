@@ -16,12 +16,12 @@ EACH_BY_ITSELF = """
 """
 """A number of the result is made of one number of each operand: no order, so nothing that threads could change."""
 MOVES = """
-    _to_copy _unsafe_view alias arange cat clone copy_ detach embedding empty empty_like expand fill_ full_like index
-    index_copy_ index_put_ index_select lift_fresh new_empty ones permute scalar_tensor select set_ slice split stack t
-    transpose unbind unsqueeze view zero_ zeros zeros_like _local_scalar_dense
+    _to_copy _unsafe_view alias arange cat clone copy_ detach embedding empty empty_like expand fill_ full full_like
+    index index_copy_ index_put_ index_select lift_fresh new_empty ones permute scalar_tensor
+    select set_ slice split stack t transpose unbind unsqueeze view zero_ zeros zeros_like _local_scalar_dense
 """
 """Nothing is summed; no place is written twice with different numbers."""
-EXACT = "all bincount histogram nonzero searchsorted sort"
+EXACT = "all any bincount histogram isin nonzero searchsorted sort"
 """Of whole numbers, truth values, or counts: exact in any order."""
 DRAWS = "multinomial normal_ rand randn randperm uniform_"
 """By one thread, from a generator that is passed on; test_threads.py compares large ones."""
@@ -72,9 +72,10 @@ class Watched(TorchDispatchMode):
             return ""
         if name == "nll_loss_forward":
             return "" if args[3] == 0 else "summed over all rows"
+        if name in {*REDUCTIONS, "cumsum"} and not args[0].is_floating_point():
+            return ""  # exact
         if name in REDUCTIONS:
-            whole = not args[0].is_floating_point()
-            return "" if whole or result.numel() != 1 or args[0].numel() == 1 else "a sum to one number is split"
+            return "" if result.numel() != 1 or args[0].numel() == 1 else "a sum to one number is split"
         if name in PRODUCTS:
             return self._of_product(result)
         return "on no list of operations that threads do not change"

@@ -78,7 +78,7 @@ def launched(chosen: Sequence[RunConfig], sweeps_dir: Path) -> None:
     A sweep's packs too are trained in this very process, since it is the one that dies.
     """
     jobs = [Job(run, execution(sweeps_dir), TrackerConfig(), "kills") for run in chosen]
-    assert launch(jobs, LocalOptions(poll_seconds=0.05) if len(jobs) > 1 else None)
+    assert launch(jobs, LocalOptions(poll_seconds=0.05) if len(jobs) > 1 else None, extend=True)
 
 
 def _note_what_is_there(folder: Path) -> None:
