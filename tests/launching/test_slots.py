@@ -23,7 +23,7 @@ def slots(monkeypatch: pytest.MonkeyPatch, run: RunConfig, runs: int, cores: int
 
 
 @pytest.mark.parametrize(
-    ("runs", "cores", "expected"), [(30, 2, 2), (80, 8, 8), (4, 8, 1), (20, 8, 6), (1, 2, 1), (0, 2, 1), (30, 1, 1)]
+    ("runs", "cores", "expected"), [(30, 2, 2), (80, 8, 8), (4, 8, 1), (20, 8, 5), (1, 2, 1), (0, 2, 1), (30, 1, 1)]
 )
 def test_a_core_each_while_every_process_has_enough_runs(monkeypatch, run, runs, cores, expected):
     assert slots(monkeypatch, run, runs, cores) == expected
