@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from pipeline import config_groups, launch
+from pipeline import config_groups, launch, plan
 from pipeline.run import start
 from tests.test_command_line import forked
 
@@ -183,13 +183,14 @@ def test_files_of_other_groups(own_conf, refused):
         refused(["train=mine"], "conf/train/mine.yaml", *expected)
 
 
-def test_files_as_they_should_be(own_conf):
+def test_files_as_they_should_be(own_conf, monkeypatch):
     """Settings, anchors, other defaults, and a grid's own syntax are taken as they are."""
     write(own_conf / "local" / "default.yaml", HEAD + "defaults: [override /site: attn_z]\nseed: 7\n")
     code, said = forked("--cfg", "job", "train.lr=0.5")
     assert code == 0 and "name: attn_z" in said and "seed: 7" in said and "lr: 0.5" in said, said
     text = grids("params: &p {seed: 'range(0,2)'}, grids: [{<<: *p, architecture: 'glob(g*)'}, {layer: [1]}]")
     write(own_conf / "sweep" / "mine.yaml", text)
+    monkeypatch.setattr(plan, "matmul_rate", lambda *_: 1e11)  # a fork has none of its parent's OpenMP threads
     code, said = forked("sparsity_coefficient=3", "plan=true", "sweep=mine", "-m")
     assert code == 0 and "6 runs to train" in said, said  # gated and gated_unfrozen, and the default at layer 1
     assert not list(Path().iterdir())
