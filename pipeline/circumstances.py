@@ -38,7 +38,9 @@ def _check_writable(sweeps_dir: Path) -> None:
         tempfile.TemporaryDirectory(dir=found, prefix=".sae-").cleanup()
     except OSError as error:
         why = f"no folder can be created in {found} ({error.strerror})"
-        raise UserError(f"execution.sweeps_dir={sweeps_dir} cannot be used: {why}") from error
+        raise UserError(
+            f"execution.sweeps_dir={sweeps_dir} cannot be used: {why}: make it writable, or name another folder"
+        ) from error
 
 
 def check_tracker(tracker: TrackerConfig) -> None:

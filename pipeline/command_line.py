@@ -71,7 +71,7 @@ def check_command_line(arguments: Sequence[str], command: str) -> list[str]:
             raise UserError(f"{key} is given 2 times ({given[key]}, {text}): give it once")
         given[key] = text
         _check_override(key, text, line, shlex.join([*shlex.split(command), "-m", *line.overrides]))
-    return [*line.flags, *line.overrides]
+    return ["-m" if flag == "--multirun" else flag for flag in (*line.flags, *line.overrides)]
 
 
 def _split(arguments: Sequence[str]) -> CommandLine:

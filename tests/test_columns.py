@@ -12,6 +12,8 @@ from pipeline import columns, record, results_table, screen
 from pipeline.aggregate import EXPECTED, FIRST
 from pipeline.columns import AXES
 from pipeline.config import DataConfig, EvalConfig, ModelConfig, ResampleConfig, SiteConfig, TrainConfig
+from pipeline.files import write_json
+from pipeline.finished import FAILURE
 from pipeline.places import BASE
 from pipeline.report import table
 
@@ -48,7 +50,7 @@ def test_markup_in_a_reason_is_printed_as_it_is(tmp_path, monkeypatch: pytest.Mo
     monkeypatch.setattr(results_table, "console", lambda: console)
     monkeypatch.setattr(record, "run_folder", lambda *_: tmp_path)
     monkeypatch.setattr(results_table, "evaluation_identity", lambda _: "e1")
-    record.write_json(tmp_path / record.FAILURE, {"reason": "[/x] [bold]loud[/bold]"})
+    write_json(tmp_path / FAILURE, {"error": "Error", "reason": "[/x] [bold]loud[/bold]"})
     named = {name: SimpleNamespace(name="[red]x") for name in ("site", "architecture")}
     run = SimpleNamespace(**named, layer=2, sparsity_coefficient=0.5, seed=0)
     assert not results_table.print_results(tmp_path, [run])

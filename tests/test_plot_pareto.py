@@ -153,7 +153,7 @@ def test_one_sweep_of_several(tmp_path: Path, disk: Disk, capsys: pytest.Capture
             [
                 "swep is unknown",
                 "did you mean sweep?",
-                "sweep=, source=, percent=, family=, replicates=, sweeps_dir=, results_dir=",
+                "accepted: sweep, source, percent, family, replicates, sweeps_dir, results_dir",
             ],
         ),
         (["--fast"], ["--fast is unknown", "accepted"]),
@@ -251,7 +251,7 @@ def test_every_status_and_its_reason(disk: Disk, capsys: pytest.CaptureFixture[s
     put(disk.declare("running") / "progress.json", {"step": 5, "steps": 100, "time": now - 60})
     put(disk.declare("stopped") / "progress.json", {"step": 5, "steps": 100, "time": now - 600})
     (disk.declare("corrupt") / "metrics.json").write_text('{"run": "corr')
-    (disk.declare("trained") / "history.csv").touch()
+    (disk.declare("trained") / "cfg.json").touch()
     disk.declare("declared")
     disk.manifest("s")
     table = read_sweep(disk.folder, "s", now).set_index("run")

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.lease import process_start
@@ -67,13 +69,27 @@ def test_ctrl_c_saves_in_both_slots_and_the_same_command_goes_on(undisturbed, ti
     assert not list(tmp_path.glob("runs/*/lease.json"))
 
 
+@contextmanager
+def suspended(folder: Path) -> Iterator[None]:
+    """Hold a sweep's processes, so that they are not done before a further command has begun."""
+    pids = [int(task["job_id"]) for task in tasks(folder) if task["ended"] is None]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 def test_a_second_launch_is_refused_and_a_killed_one_succeeded(undisturbed, tiny_model, tiny_text, tmp_path):
     words = arguments(tiny_model, tiny_text, tmp_path, "hydra.launcher.slots=2")
     first = start(words)
     wait_for(lambda: checkpoints(tmp_path))
-    code, output = launch(words)
-    assert code == 2 and len(output.strip().splitlines()) == 1 and f"process {first.pid}" in output, output
-    first.kill()
+    with suspended(tmp_path):
+        code, output = launch(words)
+        assert code == 2 and len(output.strip().splitlines()) == 1 and f"process {first.pid}" in output, output
+        first.kill()
     finish(first)
     code, output = launch(words)
     assert code == 0, output
@@ -86,8 +102,9 @@ def test_a_single_run_leaves_a_run_alone_that_a_sweep_trains(undisturbed, tiny_m
     first = start(words)
     wait_for(lambda: checkpoints(tmp_path))
     one = [word for word in words if not word.startswith(("architecture", "sparsity", "sweep_name", "hydra"))]
-    code, output = launch([*one, "architecture=gated", "sparsity_coefficient=4"])
-    assert code == 1 and f"left to process {tasks(tmp_path)[0]['job_id']}" in output, output
-    os.kill(first.pid, signal.SIGINT)
+    with suspended(tmp_path):
+        code, output = launch([*one, "architecture=gated", "sparsity_coefficient=4"])
+        assert code == 1 and f"left to process {tasks(tmp_path)[0]['job_id']}" in output, output
+        os.kill(first.pid, signal.SIGINT)
     assert finish(first)[0] == 130
     assert all(lease(run)["ended"] for run in tmp_path.glob("runs/*"))
