@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origi
 
 from pipeline.accepted import PathLike, Rule, is_control
 from pipeline.arguments import did_you_mean
+from pipeline.arguments import hint as suggestion
 from pipeline.errors import UserError
 
 NO_VALUE = "???"
@@ -66,8 +67,7 @@ def refuse_unknown(given: Mapping[Any, Any], known: Mapping[str, Any], key: str 
     prefix = f"{key}." if key else ""
     for name in given:
         if name not in known:
-            near = did_you_mean(str(name), list(known))
-            raise UserError(f"{prefix}{show(name)} is no setting; {near}(accepted: {', '.join(known)})")
+            raise UserError(f"{prefix}{show(name)} is no setting{suggestion(str(name), list(known))}")
 
 
 def has_default(field: "Field[Any]") -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.arguments import command, did_you_mean, key_values, seconds, true_or_false
+from pipeline.arguments import command, hint, key_values, seconds, true_or_false
 from pipeline.clock import clock
 from pipeline.errors import DamagedFile, UserError
 from pipeline.files import ASIDE
@@ -165,7 +165,7 @@ def tidy(arguments: Sequence[str]) -> int:
     given = key_values(arguments, ("only", "delete", "older_than", "sweeps_dir"))
     only, deleting = given.get("only"), true_or_false("delete", given.get("delete", "false"))
     if only is not None and only not in KINDS:
-        raise UserError(f"only={only} is unknown; {did_you_mean(only, KINDS)}(accepted: {', '.join(KINDS)})")
+        raise UserError(f"only={only} is unknown{hint(only, KINDS)}")
     sweeps_dir = Path(given.get("sweeps_dir", SWEEPS))
     if not sweeps_dir.is_dir():
         raise UserError(f"sweeps_dir={sweeps_dir} is no folder")

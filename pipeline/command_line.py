@@ -8,10 +8,11 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import hint
-from pipeline.config_groups import groups, options, setting_keys
+from pipeline.checked import accepted
+from pipeline.config_groups import groups, options, setting_hints, setting_keys
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ VALUES = {
 """What follows an option; anything where nothing is listed."""
 SHOWS = {"--cfg", "--info", "--help", "--hydra-help", "--version"}
 """Options that print something and train nothing."""
-PER_LAUNCH = {"sweep", "sweep_name", "plan", "extend", "execution", "tracker", "eval", "local"}
+PER_LAUNCH = {"sweep", "sweep_name", "plan", "extend", "execution", "tracker", "eval"}
 """Keys, and sections, that have one value for all runs of a launch; and so has all of `hydra`."""
 HYDRAS = "hydra/launcher=NAME, hydra.launcher.OPTION=VALUE and hydra.sweeper.grids=[...]"
 KEY = re.compile(r"(\+{0,2})([A-Za-z_][\w-]*(?:[./][\w-]+)*)=(.*)", re.DOTALL)
@@ -126,7 +127,9 @@ def _key(text: str) -> str:
     if "=" in word:
         raise UserError(f"{word} begins with no key: expected KEY=VALUE, as seed=1")
     if word in {*groups(), *setting_keys()}:
-        raise UserError(f"{word} has no value: expected {word}=VALUE, as {word}={(*options(word), '1')[0]}")
+        hints = setting_hints()
+        takes = ", ".join(options(word)) or accepted(hints.get(word, Any))
+        raise UserError(f"{word} has no value: expected {word}=VALUE (accepted: {takes})")
     found = [group for group in groups() if word in options(group)]
     expected = f"{found[0]}={word}" if found else "KEY=VALUE, as seed=1"
     raise UserError(f"{word or 'an empty argument'} is no setting: expected {expected}")
@@ -134,6 +137,8 @@ def _key(text: str) -> str:
 
 def _check_override(key: str, text: str, line: CommandLine, with_m: str) -> None:
     override = _parse(text)
+    if key == "local":
+        raise UserError(f"{text} is no choice: conf/local/default.yaml is read whenever it is there")
     if key == "hydra" or key.startswith(("hydra.", "hydra/")):
         _check_hydras(key, text, line)
     varied = override.is_sweep_override()
@@ -160,7 +165,9 @@ def _parse(text: str) -> "Override":
         key, _, value = text.partition("=")
         quoted = f"'{key}=\"{value}\"'"
         signs = "{}[](),=:"
-        raise UserError(f"{text} cannot be read: quote a value that holds any of {signs} as in {quoted}") from error
+        raise UserError(
+            f"{text} cannot be read: quote a value that holds any of {signs} or a letter beyond a-z, as in {quoted}"
+        ) from error
 
 
 def is_per_launch(key: str) -> bool:

@@ -19,9 +19,9 @@ IN_CODE = {"hydra/launcher": ("local", "slurm")}
 
 
 def groups() -> list[str]:
-    """`model`, `site`, ...; not `hydra`, of which only the launcher may be chosen."""
+    """`model`, `site`, ...; not `hydra`, of which only the launcher may be chosen, nor `local`."""
     found = {path.name for folder in FOLDERS if folder.is_dir() for path in folder.iterdir() if path.is_dir()}
-    return sorted((found | {"local"}) - {"hydra"})
+    return sorted(found - {"hydra", "local"})
 
 
 def options(group: str) -> list[str]:
@@ -52,9 +52,14 @@ def sections() -> list[str]:
     return [key for key in _hints() if key not in top_level()]
 
 
+def setting_hints() -> dict[str, Any]:
+    """Type hints by key in full, as `train.lr`; an architecture's own keys are its class's, which is not read here."""
+    return dict(_keys(_hints(), ""))
+
+
 def setting_keys() -> list[str]:
-    """Every setting in full, as `train.lr`; of architectures those that a file of conf/architecture states."""
-    keys = {key for name, hint in _hints().items() for key in (name, *_keys(hint, f"{name}."))}
+    """Every setting in full; of architectures those that a file of conf/architecture states."""
+    keys = set(setting_hints())
     for path in (path for folder in FOLDERS for path in (folder / "architecture").glob("*.yaml")):
         keys |= {f"architecture.{key}" for key in _stated(path)}
     return sorted(keys)
@@ -66,12 +71,12 @@ def _hints() -> dict[str, Any]:
     return hints
 
 
-def _keys(hint: Any, prefix: str) -> Iterator[str]:
-    """The fields of a dataclass, or of one that may also be None, and theirs."""
-    for schema in filter(is_dataclass, (hint, *get_args(hint))):
-        for name, inner in type_hints(schema).items():  # type: ignore[arg-type]
-            yield prefix + name
-            yield from _keys(inner, f"{prefix}{name}.")
+def _keys(hints: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Fields, and those of the dataclasses among them, of such too as may also be None."""
+    for name, hint in hints.items():
+        yield prefix + name, hint
+        for schema in filter(is_dataclass, (hint, *get_args(hint))):
+            yield from _keys(type_hints(schema), f"{prefix}{name}.")  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=64)

@@ -74,6 +74,8 @@ def _wrong_key(error: BaseException) -> str:
         return f"{key}: {cause.split(' full_key:')[0]}"
     keys, section = [*groups(), *setting_keys()], key.rpartition(".")[0]
     near = did_you_mean(key, keys)
+    if key in keys:
+        return f"{key} is not in use here: +{key}=VALUE adds it"
     siblings = list(dict.fromkeys(k for k in keys if k.rpartition(".")[0] == section))
     accepted = f" (accepted: {', '.join(siblings)})" if siblings else ""
     return f"{key} is no setting{f'; {near}'.rstrip() if near else ''}{accepted}"

@@ -116,6 +116,10 @@ def check(run: RunConfig) -> None:
 def _check_model(model: ModelConfig) -> None:
     if model.path is None and model.hub_id is None:
         raise UserError("model.path has no value: give it, or model.hub_id for a model of the hub")
+    of_hub = [name for name in ("hub_id", "revision", "legacy") if model.path is not None and getattr(model, name)]
+    if of_hub:
+        name = of_hub[0]
+        raise UserError(f"model.{name}={getattr(model, name)} is for a model of the hub, and model.path names a folder")
 
 
 def _check_data(data: DataConfig) -> None:

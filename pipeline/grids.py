@@ -5,9 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.arguments import did_you_mean
+from pipeline.arguments import hint
+from pipeline.checked import checked
 from pipeline.command_line import is_per_launch
-from pipeline.config_groups import groups, setting_keys
+from pipeline.config_groups import groups, setting_hints, setting_keys
 from pipeline.errors import UserError
 from pipeline.user_files import FileList, FileMapping
 
@@ -52,6 +53,16 @@ def check_grid(grid: Mapping[str, Any]) -> None:
             raise UserError(f"{at}{key} holds a mapping: expected its keys in full, as {key}.{inner}: [1, 2]")
         if isinstance(value, list) and not value:
             raise UserError(f"{at}{key} has no values: expected at least one, as {key}: [1, 2]")
+        for each in value if isinstance(value, list) else [value]:
+            if not isinstance(each, list | str):  # text may be Hydra's syntax of sweeps
+                check_value(each, str(key), at)
+
+
+def check_value(value: Any, key: str, at: str) -> None:
+    """A setting's value in a file; one that refers to others is known when all is composed, an architecture's too."""
+    found = setting_hints().get(key.lstrip("+"))
+    if found is not None and "${" not in str(value) and key not in groups():
+        checked(value, found, f"{at}{key}")
 
 
 def check_key(key: str, at: str) -> None:
@@ -61,9 +72,15 @@ def check_key(key: str, at: str) -> None:
         raise UserError(f"{at}{bare} is one for all runs of a launch: give it outside the grids")
     known = [*groups(), *setting_keys()]
     if bare not in known and not key.startswith("+"):
-        raise UserError(f"{at}{key} is no setting; {did_you_mean(key, known)}".rstrip("; "))
+        raise UserError(f"{at}{key} is no setting{hint(key, siblings(key), setting_keys())}")
     if not re.fullmatch(r"\+{0,2}[\w-]+(\.[\w-]+)*", key):
         raise UserError(f"{at}{key} is no setting's key: expected one as train.lr")
+
+
+def siblings(key: str) -> list[str]:
+    """Settings of the section that a key names, or those outside all sections; all where there is none of that name."""
+    section = key.lstrip("+").rpartition(".")[0]
+    return [each for each in setting_keys() if each.rpartition(".")[0] == section] or setting_keys()
 
 
 def where(node: Any, key: Any) -> str:

@@ -4,11 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.arguments import did_you_mean, hint
-from pipeline.checked import checked
+from pipeline.arguments import hint
 from pipeline.config_groups import groups, option_file, options, sections, setting_keys, shown, top_level
 from pipeline.errors import UserError
-from pipeline.grids import EXAMPLE, check_grids, where
+from pipeline.grids import EXAMPLE, check_grids, check_value, siblings, where
 from pipeline.own_conf import check_choices
 from pipeline.user_files import FileList, FileMapping, read_user_file
 
@@ -25,7 +24,7 @@ def check_files(overrides: Sequence[str]) -> None:
     """
     check_choices(overrides)
     chosen = {key.lstrip("+"): value for key, _, value in (text.partition("=") for text in overrides)}
-    _check_own_defaults(chosen.pop("local", "default"))
+    _check_own_defaults()
     for group, value in chosen.items():
         if group == "sweep":
             _check_sweep(value.strip("'\""))
@@ -39,8 +38,8 @@ def _check_option(group: str, option: str) -> None:
         read_user_file(path, None)
 
 
-def _check_own_defaults(option: str) -> None:
-    path = option_file("local", option)
+def _check_own_defaults() -> None:
+    path = option_file("local", "default")
     if path is None:
         return
     content = read_user_file(path, "_global_")
@@ -78,10 +77,13 @@ def _check_settings(content: FileMapping, hydras: Sequence[str]) -> None:
             raise UserError(f"{at}{key} belongs to one command: give it on the command line")
         elif key in sections():
             _check_section(key, value, at)
+        elif key in setting_keys() and key not in known:
+            section, _, name = key.partition(".")
+            raise UserError(f"{at}{key} is written in full: expected {section}: {{{name}: VALUE}}")
         elif key not in known:
-            raise UserError(f"{at}{key} is no setting{hint(key, known)}")
-        elif value is not None and "${" not in str(value):  # else it is known when all is composed
-            checked(value, top_level()[key], f"{at}{key}")
+            raise UserError(f"{at}{key} is no setting{hint(key, known, setting_keys())}")
+        elif key != "sweep_name" or value:  # a sweep without a name has words of its own
+            check_value(value, key, at)
 
 
 def _check_section(name: str, value: Any, at: str) -> None:
@@ -92,15 +94,22 @@ def _check_section(name: str, value: Any, at: str) -> None:
     for key, inner in value.items():
         full = f"{name}.{key}"
         if full not in known:
-            raise UserError(f"{value.where[key]}{full} is no setting; {did_you_mean(full, known)}".rstrip("; "))
+            raise UserError(f"{value.where[key]}{full} is no setting{hint(full, siblings(full), known)}")
         if isinstance(inner, FileMapping):
             _check_section(full, inner, value.where[key])
+        else:
+            check_value(inner, full, value.where[key])
 
 
 def _check_defaults(value: Any, at: str) -> None:
     if not isinstance(value, FileList):
         raise UserError(f"{at}defaults is no list: expected {DEFAULTS}")
+    given: set[str] = set()
     for entry, line in zip(value, value.where, strict=True):
+        key = entry if isinstance(entry, str) else next(iter(entry), "") if isinstance(entry, FileMapping) else ""
+        if key in given:
+            raise UserError(f"{line}{key} is given twice among defaults")
+        given.add(key)
         if entry == "_self_":
             continue
         if not isinstance(entry, FileMapping) or len(entry) != 1:
@@ -136,6 +145,8 @@ def _check_hydra(value: Any, at: str, accepted: Sequence[str]) -> None:
         if key not in accepted:
             names = " and ".join(f"hydra.{name}" for name in accepted)
             raise UserError(f"{value.where[key]}hydra.{key} is fixed, or belongs to a sweep's file (accepted: {names})")
+        if key == "sweeper" and inner is None:
+            raise UserError(f"{value.where[key]}the sweep declares no grids: expected hydra.sweeper.grids, {EXAMPLE}")
         if not isinstance(inner, FileMapping):
             raise UserError(f"{value.where[key]}hydra.{key} holds {inner!r:.80}: expected a mapping of its keys")
         keys = allowed[key]

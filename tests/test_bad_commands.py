@@ -92,6 +92,7 @@ LINES = [
     ("-m seed=range(1,200000)", "199,999", "10,000"), ("-m seed=range(0,300) layer=range(0,300)", "90,000"),
     ("-m train.lr=range(0,1,1e-12)", "1,000,000,000,000"), ("-m seed=range(0,1e99)", "1e+99"),
     ("-m seed=range(5,1)", "no values"), ("-m seed=range(1,2,0)", "no end"), ("-m train.lr=interval(0,1)", "interval"),
+    ("plan", "true or false"), ("local=default", "conf/local/default.yaml"), ("model.hub_id=x", "+model.hub_id"),
     # other programs' words
     ("lambda=4", "sparsity_coefficient?"), ("train.learning_rate=1", "train.lr?"),
     ("d_sae=8", "architecture.expansion?"),
@@ -121,6 +122,9 @@ BROKEN = [  # what any file may suffer, after the line # @package, and the line 
     ("hydra: {run: {dir: /tmp}}\n", "line 2", "hydra.run"), ("hydra: 5\n", "line 2", "hydra"),
     ("hydra: {launcher: {_target_: os.system}}\n", "line 2", "_target_"), ("defaults: {a: 1}\n", "line 2", "defaults"),
     ("defaults:\n  - override /hydra/job_logging: default\n", "line 3", "job_logging"),
+    ("train: {lr: .nan}\n", "line 2", "train.lr=nan"), ("train:\n  steps: 10\n  lr: -1\n", "line 4", "train.lr=-1"),
+    ("model: {name: ../x}\n", "line 2", "model.name=../x"), ("train.lr: 1\n", "line 2", "train: {lr: VALUE}"),
+    ("defaults:\n  - override /model: gpt2\n  - override /model: bundled\n", "line 4", "twice"),
     ("defaults:\n  - override /model: gpt9\n", "line 3", "gpt2?"), ("# " + "x" * 200_000, "200,000 bytes"),
 ]  # fmt: skip
 
@@ -162,6 +166,8 @@ SWEEPS = [
     (grids("params: {eval.sequences: [8, 16]}, grids: [{seed: 0}]"), "line 3", "eval.sequences", "launch"),
     (grids("grids: [{seed: 'range(0,10000000)'}]"), "10,000,000"),
     (HEAD + "defaults: [smoke]\n" + NAME + GRIDS, "line 2"),
+    (grids("grids: [{seed: [0, -1]}]"), "line 3", "seed=-1"), (grids("grids: [{train.lr: .inf}]"), "line 3", "lr=inf"),
+    (grids("params: {layer: [null]}, grids: [{seed: 0}]"), "line 3", "layer=null"),
 ]  # fmt: skip
 
 

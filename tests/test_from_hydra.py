@@ -21,7 +21,7 @@ from pipeline.sae.registry import config_class, registered
 from pipeline.settings_help import described, settings, settings_of
 
 NULL = {
-    "model.hub_id", "model.revision", "model.path", "model.tokenizer_id", "model.shape", "model.shape.positions",
+    "model.hub_id", "model.revision", "model.tokenizer_id", "model.shape", "model.shape.positions",
     "data.path", "data.dataset", "data.subset", "data.revision", "data.token_column", "data.document_column",
     "execution.threads",
     *(f"hydra.launcher.{name}" for name in (
@@ -55,7 +55,6 @@ def tree() -> dict[str, Any]:
     announce_plugins()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         composed = OmegaConf.to_container(compose("config", ["train.resample.steps=[300]"]), resolve=True)
-    composed["model"]["hub_id"] = "somebody/something"  # so that the path may be null
     composed["model"]["shape"] = {"n_layers": 4, "d_model": 256, "n_heads": 4, "d_head": 64, "d_mlp": 1024}
     return composed
 
@@ -247,3 +246,9 @@ def test_every_file_of_conf_is_accepted():
             with open_dict(cfg):
                 del cfg["hydra"]
             from_hydra(cfg)
+
+
+def test_a_folder_is_no_model_of_the_hub(tree):
+    for key, value in (("hub_id", "somebody/something"), ("revision", "main"), ("legacy", True)):
+        with pytest.raises(UserError, match=rf"^model\.{key}={value} is for a model of the hub, and model\.path names"):
+            checked_job(with_value(tree, f"model.{key}", value))

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.arguments import did_you_mean
+from pipeline.arguments import hint
 from pipeline.errors import UserError
 from pipeline.launching.squeue import NoAnswer, outside_of_jobs
 
@@ -53,7 +53,7 @@ def ask(partition: str | None, largest_sweep: int) -> ClusterFacts:
     names = [found["PartitionName"] for found in partitions]
     chosen = [p for p in partitions if (p["PartitionName"] == partition if partition else p["Default"] == "YES")]
     if partition and not chosen:
-        raise UserError(f"partition={partition} is unknown; {did_you_mean(partition, names)}({', '.join(names)})")
+        raise UserError(f"partition={partition} is unknown{hint(partition, names)}")
     if not chosen:
         raise UserError(f"the cluster has no default partition: give partition=NAME (one of {', '.join(names)})")
     nodes = records(scontrol("show", "node"), "NodeName")
