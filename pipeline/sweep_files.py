@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.arguments import hint
+from pipeline.checked import checked, type_hints
 from pipeline.config_groups import groups, option_file, options, sections, setting_keys, shown, top_level
 from pipeline.errors import UserError
 from pipeline.grids import EXAMPLE, check_grids, check_value, siblings, where
+from pipeline.launching.options import LAUNCHERS
 from pipeline.own_conf import check_choices
 from pipeline.user_files import FileList, FileMapping, read_user_file
 
@@ -138,7 +140,8 @@ def _check_choice(group: str, option: Any, at: str) -> None:
 
 
 def _check_hydra(value: Any, at: str, accepted: Sequence[str]) -> None:
-    allowed = {"launcher": None, "sweeper": ("params", "grids")}
+    launchers = {name: kind for options in LAUNCHERS.values() for name, kind in type_hints(options).items()}  # type: ignore[arg-type]
+    hints: dict[str, dict[str, Any]] = {"launcher": launchers, "sweeper": {"params": None, "grids": None}}
     if not isinstance(value, FileMapping):
         raise UserError(f"{at}hydra holds {value!r:.80}: expected {' or '.join(accepted)}")
     for key, inner in value.items():
@@ -149,8 +152,10 @@ def _check_hydra(value: Any, at: str, accepted: Sequence[str]) -> None:
             raise UserError(f"{value.where[key]}the sweep declares no grids: expected hydra.sweeper.grids, {EXAMPLE}")
         if not isinstance(inner, FileMapping):
             raise UserError(f"{value.where[key]}hydra.{key} holds {inner!r:.80}: expected a mapping of its keys")
-        keys = allowed[key]
-        for name in inner:
-            if name.startswith("_") or (keys and name not in keys):
-                hint = f" (accepted: {', '.join(keys)})" if keys else ""
-                raise UserError(f"{inner.where[name]}hydra.{key}.{name} is not accepted{hint}")
+        accepted_here = hints[key]
+        for name, given in inner.items():
+            at = inner.where[name]
+            if name not in accepted_here:
+                raise UserError(f"{at}hydra.{key}.{name} is not accepted{hint(name, list(accepted_here))}")
+            if accepted_here[name] is not None and "${" not in str(given):
+                checked(given, accepted_here[name], f"{at}hydra.{key}.{name}")

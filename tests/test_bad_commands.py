@@ -125,6 +125,8 @@ BROKEN = [  # what any file may suffer, after the line # @package, and the line 
     ("train: {lr: .nan}\n", "line 2", "train.lr=nan"), ("train:\n  steps: 10\n  lr: -1\n", "line 4", "train.lr=-1"),
     ("model: {name: ../x}\n", "line 2", "model.name=../x"), ("train.lr: 1\n", "line 2", "train: {lr: VALUE}"),
     ("defaults:\n  - override /model: gpt2\n  - override /model: bundled\n", "line 4", "twice"),
+    ("hydra: {launcher: {slots: 0}}\n", "line 2", "hydra.launcher.slots=0"),
+    ("hydra: {launcher: {slot: 1}}\n", "line 2", "slots?"),
     ("defaults:\n  - override /model: gpt9\n", "line 3", "gpt2?"), ("# " + "x" * 200_000, "200,000 bytes"),
 ]  # fmt: skip
 
