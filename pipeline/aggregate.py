@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.finished import EXECUTION, OF_EXECUTION
-from pipeline.reading import whole_object
+from pipeline.finished import read_attempts
 from pipeline.states import RunOnDisk, read_run, read_states, reason
 
 FIRST = (
@@ -38,9 +37,7 @@ def read_sweep(sweeps_dir: Path, sweep: str, now: float | None = None) -> pd.Dat
     Args:
         now: seconds since the epoch, against which progress is old or young; the present by default.
     """
-    found = read_states(sweeps_dir, sweep, now)
-    # what is damaged beside a whole record is named on stderr, and takes no point from a figure
-    return table([_row(sweeps_dir, run, sweep, "done" if run.record else state) for run, state in found])
+    return table([_row(sweeps_dir, run, sweep, state) for run, state in read_states(sweeps_dir, sweep, now)])
 
 
 def read_pruned(sweeps_dir: Path, runs: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +58,7 @@ def read_pruned(sweeps_dir: Path, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(sweeps_dir: Path, run: RunOnDisk, sweep: str, state: str) -> dict[str, Any]:
-    record = run.record or {}
+    record = (run.record or {}) if run.is_done else {}
     settings = flatten(record.get("settings", run.entry["settings"]))
     return {
         **{RENAMED.get(path, path): value for path, value in settings.items() if path not in DEFAULTS},
@@ -71,7 +68,7 @@ def _row(sweeps_dir: Path, run: RunOnDisk, sweep: str, state: str) -> dict[str, 
         **flatten(record.get("evaluation", {"id": run.entry["evaluation"]}), "evaluation."),
         **{name: record.get(name) for name in ("training_version", "evaluation_version")},
         **_provenance(record),
-        **(_execution(sweeps_dir / "runs" / run.entry["run"]) if run.record else {}),
+        **(_execution(sweeps_dir / "runs" / run.entry["run"]) if record else {}),
         "run": run.entry["run"], "sweep": sweep, "model": _model(run, settings), "status": state,
         "reason": reason(run, state),
     }  # fmt: skip
@@ -87,8 +84,7 @@ def _provenance(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _execution(folder: Path) -> dict[str, Any]:
     """Seconds of training and peak memory over all attempts, and where the last one ran."""
-    found = (whole_object(folder / EXECUTION, OF_EXECUTION) or {"attempts": []})["attempts"]
-    attempts = [attempt for attempt in found if isinstance(attempt, Mapping)]
+    attempts = read_attempts(folder)
     seconds = [attempt["training_seconds"] for attempt in attempts if "training_seconds" in attempt]  # each goes on
     last = {f"execution.{name}": attempts[-1].get(name) for name in PLACE} if attempts else {}
     peaks = [attempt["peak_memory_bytes"] for attempt in attempts if "peak_memory_bytes" in attempt]

@@ -19,10 +19,11 @@ from pipeline.arguments import command, hint, key_values, seconds, true_or_false
 from pipeline.clock import clock
 from pipeline.errors import DamagedFile, UserError
 from pipeline.files import ASIDE
-from pipeline.finished import METRICS, PARTS, SETTINGS, damages
+from pipeline.finished import METRICS, PARTS, damages
 from pipeline.lease import UNFINISHED
 from pipeline.places import SWEEPS, door
 from pipeline.reading import read_bytes, say, whole_object
+from pipeline.settings_file import SETTINGS
 from pipeline.states import RUNNING_SECONDS, declared_runs, lease_of, read_run, sweeps_on_disk
 
 KINDS = ("unwanted", "old", "checkpoints", "temporary")

@@ -12,18 +12,28 @@ from typing import Any, Literal
 
 from pipeline.errors import DamagedFile
 from pipeline.files import SEAL, digest, is_whole
-from pipeline.reading import GONE, checksum, problem, read_arrays, read_bytes, read_object, say, whole_object
+from pipeline.reading import (
+    DIFFERS,
+    checksum,
+    folder_fault,
+    other_run,
+    problem,
+    read_arrays,
+    read_bytes,
+    read_object,
+    say,
+    whole_object,
+)
+from pipeline.settings_file import SETTINGS, settings_fault
 
-METRICS, SEQUENCES, HISTORY, FAILURE, EXECUTION, SETTINGS = (
-    "metrics.json", "sequences.safetensors", "history.csv", "failure.json", "execution.json", "config.yaml",
+METRICS, SEQUENCES, HISTORY, FAILURE, EXECUTION = (
+    "metrics.json", "sequences.safetensors", "history.csv", "failure.json", "execution.json",
 )  # fmt: skip
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 PARTS = {"settings": dict, "identity": dict, "evaluation": dict, "metrics": dict}
 OF_FAILURE = {"error": str, "reason": str}
 OF_EXECUTION = {"attempts": list}
 SHARED = "shared"
-SETTINGS_SEAL = "# sha256 of the lines above: "
-"""Begins the last line of config.yaml."""
 LISTED = 20
 """Damaged files of one name that are named by one command; of further ones it is said that there are."""
 
@@ -54,9 +64,6 @@ class Damage:
         return f"{self.why}: {first}the command that launches it {verb} the run again"
 
 
-DIFFERS = "its checksum differs"
-
-
 def state(content: bytes) -> dict[str, Any]:
     """What a record states of a file."""
     return {"size": len(content), "sha256": digest(content)}
@@ -71,23 +78,29 @@ def record_folder(folder: Path, evaluation: str) -> Path:
     """Where the record of one evaluation is or will be: the run's folder, unless another evaluation has it."""
     later = folder / f"evaluation-{evaluation}"
     first = whole_object(folder / METRICS, PARTS)
-    if first is None:
+    if first is None or other_run(first, folder):
         return later if (later / METRICS).is_file() else folder
     return folder if first["evaluation"].get("id") == evaluation else later
 
 
-def read_record(folder: Path, evaluation: str) -> tuple[dict[str, Any] | None, bool]:
-    """The record of one evaluation, and whether a file that might have been it is damaged, which is said."""
-    damaged = False
+def read_record(folder: Path, evaluation: str) -> tuple[dict[str, Any] | None, str]:
+    """The record of one evaluation, and what is wrong with a file that might have been it, which is said."""
+    if damaged := folder_fault(folder):
+        say(f"{damaged}: taken as missing")
+        return None, damaged
     for path in (folder / METRICS, folder / f"evaluation-{evaluation}" / METRICS):
         try:
             content = read_object(path, PARTS)
         except DamagedFile as error:
             say(f"{error}: taken as missing")
-            damaged = True
+            damaged = "its record is damaged"
+            continue
+        if content is not None and (why := other_run(content, folder)):
+            say(f"{path}: {why}: taken as missing")
+            damaged = f"{METRICS}: {why}"
             continue
         if content is not None and content["evaluation"].get("id") == evaluation:
-            return content, False
+            return content, ""
     return None, damaged
 
 
@@ -153,20 +166,9 @@ def read_all_again() -> None:
     _fault_of.cache_clear()
 
 
-def settings_text(content: str) -> str:
-    """config.yaml with its checksum, as a comment."""
-    return f"{content}{SETTINGS_SEAL}{digest(content.encode())}\n"
-
-
-def settings_fault(path: Path) -> str:
-    """What is wrong with config.yaml; empty where nothing is."""
-    try:
-        content, seal, stated = read_bytes(path).rpartition(SETTINGS_SEAL.encode())
-    except FileNotFoundError:
-        return GONE
-    except DamagedFile as error:
-        return error.why
-    return "" if seal and stated == f"{digest(content)}\n".encode() else DIFFERS
+def read_failure(folder: Path) -> dict[str, Any] | None:
+    """Why a run failed, as it was written; None where nothing says so. Half of a file says nothing."""
+    return None if folder_fault(folder) else whole_object(folder / FAILURE, OF_FAILURE)
 
 
 def _settings_fault(path: Path, _stated: str) -> str:
@@ -175,10 +177,15 @@ def _settings_fault(path: Path, _stated: str) -> str:
 
 def _execution_fault(path: Path, _stated: str) -> str:
     try:
-        read_object(path, OF_EXECUTION)
+        return other_run(read_object(path, OF_EXECUTION) or {}, path.parent)
     except DamagedFile as error:
         return error.why
-    return ""
+
+
+def read_attempts(folder: Path) -> list[dict[str, Any]]:
+    """What execution.json tells of this run's attempts; empty where it is absent, damaged or another run's."""
+    found = whole_object(folder / EXECUTION, OF_EXECUTION) or {"attempts": []}
+    return [] if other_run(found, folder) else [each for each in found["attempts"] if isinstance(each, dict)]
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:
@@ -217,6 +224,8 @@ def training_damages(folder: Path) -> Iterator[Damage]:
     except DamagedFile as error:
         yield Damage(folder / CONFIG, error.why)
         return
+    if why := other_run(config["metadata"], folder):
+        yield Damage(folder / CONFIG, why)
     for name, stated in config["metadata"]["files"].items():
         if why := problem(folder / name, stated["size"]) or _sum_fault(folder / name, stated["sha256"]):
             yield Damage(folder / name, why)

@@ -13,7 +13,7 @@ from pipeline.declaration import declare, declared
 from pipeline.errors import LeaseLost, UserError
 from pipeline.execution import choose_device
 from pipeline.files import GUARDS, remove
-from pipeline.finished import FAILURE, OF_FAILURE
+from pipeline.finished import FAILURE, read_failure
 from pipeline.identity import run_name
 from pipeline.launching import slots
 from pipeline.launching.follow import Executor, Follower
@@ -26,7 +26,6 @@ from pipeline.lease import Leases, holder
 from pipeline.model_folder import check_model
 from pipeline.places import door
 from pipeline.progress import Progress
-from pipeline.reading import whole_object
 from pipeline.results_table import print_results
 from pipeline.signals import StopFlag, stop_on_signal
 from pipeline.sites import d_sae
@@ -170,6 +169,6 @@ def _say_what_is_there(job: Job, runs: Sequence[RunConfig], wanted: Sequence[Run
     parts = [f"{count['done']} done", f"{count['begun']} to resume", f"{count['missing']} to train"]
     progress.say(f"{job.sweep_name}: {len(runs)} runs: {', '.join(parts)}, {count['failed']} failed before")
     for run in runs:
-        failure = whole_object(record.run_folder(sweeps_dir, run) / FAILURE, OF_FAILURE)
+        failure = read_failure(record.run_folder(sweeps_dir, run))
         if run not in wanted and failure:
             progress.note(run, f"failed before ({failure['reason']}); execution.retry_failed=true tries again")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Parts = Mapping[str, type | tuple[type, ...]]
 """What a JSON object must hold, by key."""
 
-GONE = "it is gone"
+GONE, DIFFERS = "it is gone", "its checksum differs"
 _said: set[str] = set()
 
 
@@ -50,6 +50,20 @@ def problem(path: Path, size: int | None = None) -> str:
     if not stat.S_ISREG(found.st_mode):
         return _kind(found.st_mode)
     return "" if size in {None, found.st_size} else f"it has {found.st_size:,} bytes instead of {size:,}"
+
+
+def folder_fault(folder: Path) -> str:
+    """What lies where a run's folder, or the folder of all runs, is due; empty where there is a folder or nothing."""
+    for path in (folder.parent, folder):
+        if os.path.lexists(path) and not path.is_dir():
+            return f"{path} is {'no folder' if path.exists() else 'a link to nothing, and no folder'}"
+    return ""
+
+
+def other_run(content: Mapping[str, Any], folder: Path) -> str:
+    """Whether a file of a run's folder states another run's name, in words; empty where it states this one or none."""
+    stated = content.get("run", folder.name)
+    return "" if stated == folder.name else f"it is of another run ({stated})"
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -130,7 +144,7 @@ def _fault(content: Any, parts: Parts) -> str:
     lacking = [key for key, kind in parts.items() if not isinstance(content.get(key), kind)]
     if lacking:
         return f"it has no {lacking[0]}"
-    return "" if is_whole(content) else "its checksum differs"
+    return "" if is_whole(content) else DIFFERS
 
 
 def whole_object(path: Path, parts: Parts | None = None) -> dict[str, Any] | None:
@@ -172,7 +186,7 @@ def _read_tensors(
 
     open_file(path).close()  # safe_open would wait for a pipe
     if stated is not None and checksum(path) != stated:
-        raise DamagedFile(path, "its checksum differs")
+        raise DamagedFile(path, DIFFERS)
     try:
         with safe_open(path, framework=framework) as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -180,5 +194,5 @@ def _read_tensors(
     except (SafetensorError, OSError, ValueError) as error:
         raise DamagedFile(path, " ".join(str(error).split())) from None
     if stated is None and own is not None and own != tensors_checksum(found, to_bytes):
-        raise DamagedFile(path, "its checksum differs")
+        raise DamagedFile(path, DIFFERS)
     return found

@@ -37,21 +37,19 @@ from pipeline.finished import (
     FAILURE,
     HISTORY,
     METRICS,
-    OF_EXECUTION,
     SEQUENCES,
-    SETTINGS,
     WEIGHTS,
+    read_attempts,
     read_config,
     record_folder,
-    settings_fault,
-    settings_text,
     shared_folder,
     state,
 )
 from pipeline.identity import EVALUATION_VERSION, TRAINING_VERSION, git_state, run_identity, run_name
-from pipeline.reading import GONE, problem, read_bytes, say, whole_object
+from pipeline.reading import GONE, other_run, problem, read_bytes, say
 from pipeline.sae.base import SAE
 from pipeline.sae.saved import load_sae, saelens_model_name, save_sae
+from pipeline.settings_file import SETTINGS, settings_fault, settings_text
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 
 EARLY = 500
@@ -70,9 +68,11 @@ def is_trained(folder: Path) -> bool:
 
 
 def is_whole_training(folder: Path) -> bool:
-    """Whether the SAE can be read back as it was written; what is wrong is said."""
+    """Whether the run's own SAE can be read back as it was written; what is wrong is said."""
     try:
         load_sae(folder)
+        if why := other_run((read_config(folder) or {"metadata": {}})["metadata"], folder):
+            raise DamagedFile(folder / CONFIG, why)
     except (DamagedFile, UserError) as error:
         say(f"{error}: the run is trained again")
         return False
@@ -91,7 +91,7 @@ def write_settings(folder: Path, run: RunConfig) -> None:
         if why != GONE:
             say(f"{folder / SETTINGS}: {why}: it is written anew")
         content = plain(run) | {"training_version": TRAINING_VERSION}
-        write_text(folder / SETTINGS, settings_text(yaml.safe_dump(content, sort_keys=False)))
+        write_text(folder / SETTINGS, settings_text(yaml.safe_dump(content, sort_keys=False), folder.name))
 
 
 def forget_training(folder: Path) -> None:
@@ -178,8 +178,7 @@ def write_log(folder: Path, message: str) -> None:
 
 def write_execution(folder: Path, facts: Mapping[str, Any]) -> None:
     """Times, memory and host; attempts accumulate."""
-    earlier = whole_object(folder / EXECUTION, OF_EXECUTION) or {"attempts": []}
-    write_sealed(folder / EXECUTION, {"attempts": [*earlier["attempts"], dict(facts)]})
+    write_sealed(folder / EXECUTION, {"run": folder.name, "attempts": [*read_attempts(folder), dict(facts)]})
 
 
 def provenance() -> dict[str, Any]:

@@ -11,9 +11,8 @@ from pipeline import record
 from pipeline.columns import FORMS, heading
 from pipeline.config import RunConfig
 from pipeline.console import console
-from pipeline.finished import FAILURE, OF_FAILURE, finished
+from pipeline.finished import finished, read_failure
 from pipeline.identity import evaluation_identity
-from pipeline.reading import whole_object
 
 SETTINGS = ("site", "layer", "architecture", "sparsity_coefficient", "seed")
 MEASURED = ("l0", "loss_recovered", "gamma", "alive_fraction")
@@ -40,7 +39,7 @@ def _values(folder: Path, run: RunConfig) -> tuple[str, ...]:
     if found is not None:
         metrics = found["metrics"]
         return (*(_cell(name, metrics[name]) for name in MEASURED), "done")
-    failure = whole_object(folder / FAILURE, OF_FAILURE)
+    failure = read_failure(folder)
     return ("", "", "", "", f"failed: {failure['reason']}" if failure else "missing")
 
 

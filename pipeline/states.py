@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DamagedFile, UserError
-from pipeline.finished import CONFIG, FAILURE, OF_FAILURE, Damage, damages, read_record, say_damages
+from pipeline.finished import CONFIG, Damage, damages, read_failure, read_record, say_damages
 from pipeline.lease import is_alive
-from pipeline.reading import Parts, problem, read_object, say, whole_object
+from pipeline.reading import Parts, folder_fault, problem, read_object, say, whole_object
 
 RUNNING_SECONDS = 120.0
 """A run of another machine whose progress.json and lease.json are older than this is no longer running."""
@@ -36,7 +36,7 @@ class RunOnDisk:
     progress: dict[str, Any] | None
     lease: dict[str, Any] | None  # of the process that works on it, or did; `beat` is its last sign of life
     trained: bool
-    damaged: bool  # there is a metrics.json that cannot be read
+    damaged: str  # what is wrong with a file that might be the record, or with what lies in the folder's place
     damages: tuple[Damage, ...] = ()  # files that are not as the record states
 
     @property
@@ -116,10 +116,12 @@ def read_run(folder_of_runs: Path, entry: Mapping[str, Any]) -> RunOnDisk:
     """Everything that aggregation wants from one run's folder; unreadable files are named on stderr."""
     folder = folder_of_runs / entry["run"]
     record, damaged = read_record(folder, entry["evaluation"])
+    if folder_fault(folder):
+        return RunOnDisk(entry, None, None, None, None, trained=False, damaged=damaged)
     found = tuple(damages(folder, record)) if record is not None else ()
     if record is not None and not any(damage.is_mended for damage in found):
-        return RunOnDisk(entry, record, None, None, None, trained=True, damaged=False, damages=found)
-    failure, progress = whole_object(folder / FAILURE, OF_FAILURE), whole_object(folder / PROGRESS, OF_PROGRESS)
+        return RunOnDisk(entry, record, None, None, None, trained=True, damaged="", damages=found)
+    failure, progress = read_failure(folder), whole_object(folder / PROGRESS, OF_PROGRESS)
     trained = not problem(folder / CONFIG)
     return RunOnDisk(entry, record, failure, progress, lease_of(folder), trained, damaged, found)
 
@@ -153,7 +155,7 @@ def reason(run: RunOnDisk, state: str) -> str | None:
     if state != "missing":
         return None
     if run.damaged:
-        return "its record is damaged"
+        return run.damaged
     mended = [damage for damage in run.damages if damage.is_mended]
     if mended:
         return f"{mended[0].path.name}: {mended[0]}"

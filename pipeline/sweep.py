@@ -5,9 +5,10 @@ from pathlib import Path
 
 from pipeline import record
 from pipeline.config import RunConfig
-from pipeline.finished import FAILURE, OF_FAILURE, finished
+from pipeline.errors import UserError
+from pipeline.finished import finished, read_failure
 from pipeline.identity import evaluation_identity, run_name
-from pipeline.reading import whole_object
+from pipeline.reading import folder_fault
 from pipeline.training.checkpoint import checkpoints
 
 
@@ -17,11 +18,17 @@ def unique(runs: Sequence[RunConfig]) -> list[RunConfig]:
 
 
 def status_on_disk(sweeps_dir: Path, run: RunConfig) -> str:
-    """done, failed, begun (there is something to resume) or missing."""
+    """done, failed, begun (there is something to resume) or missing.
+
+    Raises:
+        UserError: something else lies where the run's folder is due.
+    """
     folder = record.run_folder(sweeps_dir, run)
+    if why := folder_fault(folder):
+        raise UserError(f"{why}, and one is due there: move it away and give the same command again")
     if finished(folder, evaluation_identity(run)) is not None:
         return "done"
-    if whole_object(folder / FAILURE, OF_FAILURE) is not None:  # half of one says nothing: the run is tried again
+    if read_failure(folder) is not None:
         return "failed"
     begun = record.is_trained(folder) or bool(checkpoints(folder / "checkpoints"))
     return "begun" if begun else "missing"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import DamagedFile
 from pipeline.finished import damages, read_all_again, read_record, training_damages
-from pipeline.reading import read_bytes
+from pipeline.reading import folder_fault, read_bytes
 from pipeline.states import declared_runs
 
 
@@ -23,8 +23,11 @@ def verify(sweeps_dir: Path, sweep: str) -> list[str]:
 
 def _of_run(folder: Path, evaluation: str) -> Iterator[str]:
     record, damaged = read_record(folder, evaluation)
+    if folder_fault(folder):
+        yield f"{damaged}: move it away, and the command that launches it trains the run"
+        return
     if damaged:
-        yield f"{folder.name}  its record cannot be read: the command that launches it evaluates the run again"
+        yield f"{folder.name}  {damaged}: the command that launches it evaluates the run again"
     for damage in damages(folder, record, "all") if record else training_damages(folder):
         yield f"{folder.name}  {damage.path.name}: {damage}"
 

@@ -5,6 +5,7 @@ one launch, with training where it takes that, meets them all.
 """
 
 import functools
+import math
 import os
 import shutil
 import signal
@@ -21,14 +22,18 @@ from pipeline.comparison.compare import panels
 from pipeline.config import Job, RunConfig, TrackerConfig
 from pipeline.errors import DamagedFile, Interrupted, UserError
 from pipeline.figures.figure_training import _history
+from pipeline.files import digest, write_sealed
+from pipeline.finished import read_attempts
 from pipeline.identity import run_name
 from pipeline.launch import Place, launch
 from pipeline.launching.options import LocalOptions
 from pipeline.launching.this_process import ThisProcess
 from pipeline.pack import pack
 from pipeline.sae.saved import load_sae
+from pipeline.states import read_states, reason
 from pipeline.sweep import status_on_disk
 from pipeline.training.checkpoint import read_checkpoint, step_of
+from pipeline.verify import verify
 from tests.kills.victim import execution, runs
 from tests.launching.sweeps import SAME, content
 
@@ -168,7 +173,9 @@ def looked_at(sweeps_dir: Path, capsys: pytest.CaptureFixture[str]) -> str:
         table = read_sweep(sweeps_dir, SWEEP)
         list(panels(table, sweeps_dir, 0))
         drawn = [_history(sweeps_dir, run) is not None for _, run in table[table["status"] == "done"].iterrows()]
-        print(f"{sum(drawn)} training curves of {len(drawn)}")
+        print(f"{len(drawn) - sum(drawn)} done runs without a training curve")
+        looked = [(run.entry["run"], state) for run, state in read_states(sweeps_dir, SWEEP)]
+        assert list(zip(table["run"], table["status"], strict=True)) == looked, "one definition of a status"
     except UserError as error:
         print(error)
     for run in sorted((sweeps_dir / "runs").glob("*")):
@@ -206,7 +213,7 @@ def test_finished_runs(finished, eight, tmp_path, damage, capsys):
     trained = (history.parent / "sae_weights.safetensors").stat().st_mtime_ns
     said = looked_at(sweeps_dir, capsys)
     assert not unnamed(said, damaged, damage), said
-    assert "6 training curves of 7" in said, "all but that of the damaged history, and of the damaged record"
+    assert "1 done runs without a training curve" in said, "that of the damaged history"
     done = [name for run, name in zip(eight, OF_RUN, strict=True) if status_on_disk(sweeps_dir, run) == "done"]
     assert done == ["history.csv", "execution.json", "log.txt"]
     if damage not in LAUNCHED:
@@ -297,6 +304,94 @@ def test_a_file_where_a_folder_is_due(unfinished, eight, tmp_path, place, capsys
     said = capsys.readouterr()
     assert f"{path} is no folder" in said.out or f"{path} is not a folder" in said.out, said.out
     assert "Traceback" not in said.out + said.err
+
+
+def test_a_look_finds_cut_weights_missing_in_every_table(finished, eight, tmp_path):
+    sweeps_dir = tmp_path / "sweeps"
+    shutil.copytree(finished, sweeps_dir)
+    DAMAGES["truncated"](of_run(sweeps_dir, eight[0], "sae_weights.safetensors"))
+    table = read_sweep(sweeps_dir, SWEEP).set_index("run")
+    cut = table.loc[run_name(eight[0])]
+    assert cut["status"] == "missing" and "sae_weights.safetensors: it has" in cut["reason"]
+    assert math.isnan(cut["l0"]) and list(table["status"]).count("done") == 7
+
+
+def test_files_of_another_run(finished, eight, tmp_path, capsys):
+    """A whole folder, and single files, in the place of another run's: each is named, and its run made whole."""
+    sweeps_dir = tmp_path / "sweeps"
+    shutil.copytree(finished, sweeps_dir)
+    other = sweeps_dir / "runs" / run_name(eight[7])
+    places = [sweeps_dir / "runs" / run_name(run) for run in eight[:6]]
+    shutil.rmtree(places[0])
+    shutil.copytree(other, places[0], copy_function=shutil.copy)
+    alone = dict(zip(places[1:], ("metrics.json", "config.yaml", "execution.json", "history.csv"), strict=False))
+    for place, name in alone.items():
+        shutil.copy(other / name, place)
+    for name in ("cfg.json", "sae_weights.safetensors"):
+        shutil.copy(other / name, places[5])
+    trained = {place: (place / "sae_weights.safetensors").stat().st_mtime_ns for place in places}
+    found = {run.entry["run"]: (state, reason(run, state)) for run, state in read_states(sweeps_dir, SWEEP)}
+    why = f"it is of another run ({other.name})"
+    assert found[places[0].name] == found[places[1].name] == ("missing", f"metrics.json: {why}")
+    err = capsys.readouterr().err
+    for place in places[:2]:
+        assert err.count(f"{place}/metrics.json: {why}") == 1
+    assert status.main([f"sweeps_dir={sweeps_dir}", "verify=true"]) == 1
+    said = capsys.readouterr().out
+    for place, name in [(places[0], "metrics.json"), (places[0], "cfg.json"), *list(alone.items())[:3]]:
+        assert f"damaged  {place.name}  {name}: {why}" in said, said
+    for place, name in ((places[4], "history.csv"), (places[5], "cfg.json"), (places[5], "sae_weights.safetensors")):
+        assert f"damaged  {place.name}  {name}: " in said, said
+    assert [status_on_disk(sweeps_dir, run) for run in eight[:6]] == ["begun"] * 3 + ["done"] * 2 + ["begun"]
+    assert launched(eight, sweeps_dir)
+    assert_whole(sweeps_dir, finished, but=[places[4] / "history.csv"])
+    again = [place for place in places if (place / "sae_weights.safetensors").stat().st_mtime_ns != trained[place]]
+    assert again == [places[0], places[5]], "weights that were their run's are not trained again"
+    assert len(read_attempts(places[0])) == 1 and read_attempts(places[3]) == []
+
+
+def test_a_record_without_names_is_believed(finished, eight, tmp_path):
+    """As earlier versions wrote config.yaml and execution.json."""
+    sweeps_dir = tmp_path / "sweeps"
+    shutil.copytree(finished, sweeps_dir)
+    for run in eight:
+        path = of_run(sweeps_dir, run, "config.yaml")
+        lines = [line for line in path.read_text().splitlines(keepends=True) if not line.startswith("#")]
+        text = "".join(lines)
+        path.write_text(f"{text}# sha256 of the lines above: {digest(text.encode())}\n")
+        path = of_run(sweeps_dir, run, "execution.json")
+        write_sealed(path, {"attempts": read_attempts(path.parent)})
+    assert {status_on_disk(sweeps_dir, run) for run in eight} == {"done"}
+    assert verify(sweeps_dir, SWEEP) == []
+
+
+def test_a_checkpoint_of_another_run_is_not_resumed_from(unfinished, eight, tmp_path, capsys):
+    sweeps_dir = tmp_path / "sweeps"
+    shutil.copytree(unfinished, sweeps_dir)
+    folder = of_run(sweeps_dir, eight[0], "checkpoints")
+    shutil.rmtree(folder)
+    shutil.copytree(of_run(sweeps_dir, eight[1], "checkpoints"), folder)
+    assert read_checkpoint(folder) is None
+    assert f"it is of another run ({run_name(eight[1])})" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("put", ["a file", "a link"])
+def test_what_lies_in_the_place_of_a_runs_folder_is_named_once(finished, eight, tmp_path, put, capsys):
+    sweeps_dir = tmp_path / "sweeps"
+    shutil.copytree(finished, sweeps_dir)
+    path = sweeps_dir / "runs" / run_name(eight[0])
+    shutil.rmtree(path)
+    path.write_text("x") if put == "a file" else path.symlink_to("nowhere")
+    why = f"{path} is {'no folder' if put == 'a file' else 'a link to nothing, and no folder'}"
+    table = read_sweep(sweeps_dir, SWEEP).set_index("run")
+    assert table.loc[path.name, "status"] == "missing" and table.loc[path.name, "reason"] == why
+    assert status.main([f"sweeps_dir={sweeps_dir}", "verify=true"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"{why}: taken as missing\n" and captured.out.count(f"damaged  {why}") == 1
+    with pytest.raises(UserError) as raised:
+        launched(eight, sweeps_dir)
+    assert str(raised.value) == f"{why}, and one is due there: move it away and give the same command again"
+    assert capsys.readouterr().err == ""
 
 
 def test_verify_sees_what_a_look_does_not(finished, eight, tmp_path, capsys):

@@ -8,7 +8,7 @@ from typing import Protocol
 from pipeline import record
 from pipeline.config import Execution, Job, RunConfig
 from pipeline.errors import Interrupted, ProcessKilled
-from pipeline.finished import FAILURE, OF_FAILURE, finished
+from pipeline.finished import finished, read_failure
 from pipeline.identity import evaluation_identity, run_name
 from pipeline.launching.tasks import CANCELLED, COMPLETED, FINAL, KILLED, Outcome, Task, TaskTable
 from pipeline.lease import Leases, holder, read_lease, watch
@@ -92,7 +92,7 @@ class Follower:
         if name not in self._evaluations:
             self._evaluations[name] = evaluation_identity(run)
         found = finished(folder, self._evaluations[name])
-        failure = None if found else whole_object(folder / FAILURE, OF_FAILURE)
+        failure = None if found else read_failure(folder)
         if found:
             self.progress.finished(run, found["metrics"])
         elif failure:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipeline.errors import DamagedFile
 from pipeline.files import SEAL, digest, remove, write_bytes, write_sealed
-from pipeline.reading import read_bytes, read_object, say
+from pipeline.reading import other_run, read_bytes, read_object, say
 
 KEPT, TENSORS = 2, "tensors_sha256"
 
@@ -18,7 +18,7 @@ def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state:
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     name = f"step-{step:09d}"
     write_bytes(folder / f"{name}.safetensors", content)
-    write_sealed(folder / f"{name}.json", state | {"step": step, TENSORS: digest(content)})
+    write_sealed(folder / f"{name}.json", state | {"run": folder.parent.name, "step": step, TENSORS: digest(content)})
     for old in checkpoints(folder)[:-KEPT]:
         remove(old)
         remove(old.with_suffix(".safetensors"))
@@ -47,6 +47,8 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     state = read_object(path, {TENSORS: str, SEAL: str}) or {}
+    if why := other_run(state, path.parent.parent):
+        raise DamagedFile(path, why)
     beside = path.with_suffix(".safetensors")
     content = read_bytes(beside)
     if digest(content) != state[TENSORS]:
