@@ -16,15 +16,16 @@ def check_writable(folder: Path) -> None:
     Raises:
         UserError: something else is in its place, or the system refuses to make a folder there.
     """
+    whole = Path(os.path.normpath(folder.absolute()))
+    there = next(path for path in (whole, *whole.parents) if os.path.lexists(path))
     try:
-        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
         if not there.is_dir():
             raise UserError(f"results_dir: {there} is no folder; give one that can be written")
-        with tempfile.TemporaryDirectory(prefix=".check-", dir=there):
-            pass
+        with tempfile.TemporaryDirectory(prefix=".check-", dir=there) as made:
+            (Path(made) / whole.relative_to(there)).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         why = os.strerror(error.errno or 0)
-        raise UserError(f"results_dir: {folder} cannot be written ({why}); give a folder that can be") from error
+        raise UserError(f"results_dir: {folder!s:.200} cannot be written ({why}); give a folder that can be") from error
 
 
 def check_name(source: Path, sweeps_dir: Path, results_dir: Path) -> None:
