@@ -3,8 +3,9 @@
 import difflib
 import errno
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from pipeline import streams
 from pipeline.errors import UserError, disk_error
@@ -89,11 +90,19 @@ def whole_number(key: str, value: str) -> int:
     return int(value)
 
 
+def records_folder(given: Mapping[str, str], default: Path) -> Path:
+    """The value of sweeps_dir, which must be a folder where it is given; the default need not exist yet."""
+    folder = Path(given.get("sweeps_dir", default))
+    if not folder.is_dir() and ("sweeps_dir" in given or folder.exists()):
+        raise UserError(f"sweeps_dir={folder} is no folder")
+    return folder
+
+
 def one_sweep(sweep: str, on_disk: Sequence[str]) -> str:
     """The sweep, which must be on disk."""
     if sweep not in on_disk:
         hint = did_you_mean(sweep, on_disk)
-        raise UserError(f"sweep={sweep} is not on disk; {hint}(on disk: {', '.join(on_disk)})")
+        raise UserError(f"sweep={sweep} is not on disk; {hint}(on disk: {', '.join(on_disk) or 'none'})")
     return sweep
 
 

@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.arguments import command, key_values, one_sweep, true_or_false, whole_number
+from pipeline.arguments import command, key_values, one_sweep, records_folder, true_or_false, whole_number
 from pipeline.errors import UserError
 from pipeline.places import CHECKOUT, PAPER_TABLE, RESULTS, SWEEPS, door
 from pipeline.reading import whole_object
+from pipeline.results_folder import check_name, check_writable
 from pipeline.states import sweeps_on_disk
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.comparison.compare import Panel
+    from pipeline.curves import Floats
 
 USAGE = f"""\
 usage: {door("plot_pareto")} [sweep=NAME | source=FILE.csv [percent=true]] [replicates=N]
@@ -62,7 +64,7 @@ REPLICATES = 2000
 class Options:
     sweep: str | None
     source: Path | None
-    family: Path | None
+    family: "tuple[Floats, Floats] | None"
     percent: bool
     replicates: int
     sweeps_dir: Path
@@ -72,33 +74,40 @@ class Options:
 def parse(arguments: Sequence[str]) -> Options:
     """key=value arguments, checked."""
     given = key_values(arguments, ("sweep", "source", "percent", "family", "replicates", "sweeps_dir", "results_dir"))
-    sweeps_dir, results_dir = Path(given.get("sweeps_dir", SWEEPS)), Path(given.get("results_dir", RESULTS))
+    sweeps_dir, results_dir = records_folder(given, SWEEPS), Path(given.get("results_dir", RESULTS))
     replicates = whole_number("replicates", given.get("replicates", str(REPLICATES)))
     if {"sweep", "source"} <= set(given):
         raise UserError("sweep= and source= exclude each other: records or a table")
     if "percent" in given and "source" not in given:
         raise UserError("percent= is for source=: records hold fractions")
     percent = true_or_false("percent", given.get("percent", "false"))
-    source, family = (Path(given[name]) if name in given else None for name in ("source", "family"))
-    if source is not None and source.stem in {"", ".", ".."}:
-        raise UserError(
-            f"source={source}: its results would lie outside of a folder of their own; give it another name"
-        )
+    source = Path(given["source"]) if "source" in given else None
+    if source is not None:
+        check_name(source, sweeps_dir, results_dir)
+    check_writable(results_dir)
+    family = _family(Path(given["family"])) if "family" in given else None
     return Options(given.get("sweep"), source, family, percent, replicates, sweeps_dir, results_dir)
+
+
+def _family(path: Path) -> "tuple[Floats, Floats]":
+    from pipeline.compute_hit import read_family
+
+    return read_family(path)
 
 
 def chosen_sweeps(options: Options) -> list[str]:
     """The sweeps to aggregate; none where there is none on disk."""
     on_disk = sweeps_on_disk(options.sweeps_dir)
-    return on_disk if not on_disk or options.sweep is None else [one_sweep(options.sweep, on_disk)]
+    return on_disk if options.sweep is None else [one_sweep(options.sweep, on_disk)]
 
 
 def aggregate(options: Options, sweep: str) -> list[Path]:
-    """Write the tables and figures of one sweep, print its results, and return the pictures' paths."""
+    """Write the tables and figures of one sweep, print its results, and return the paths to look at."""
     from pipeline.aggregate import read_pruned, read_sweep
     from pipeline.comparison.compare import panels
     from pipeline.screen import print_results, print_unfinished
 
+    check_writable(options.results_dir / sweep)
     runs = read_sweep(options.sweeps_dir, sweep)
     compared = list(panels(runs, options.sweeps_dir, options.replicates))
     (print_results if runs["status"].eq("done").any() else print_unfinished)(sweep, runs)
@@ -112,6 +121,7 @@ def aggregate_source(options: Options, path: Path) -> list[Path]:
     from pipeline.screen import print_results
 
     source = read_source(path, options.percent)
+    check_writable(options.results_dir / source.name)
     compared = list(panels(source.runs, None, options.replicates))
     print(source.line)
     print_results(source.name, source.runs)
@@ -121,10 +131,14 @@ def aggregate_source(options: Options, path: Path) -> list[Path]:
 def write_results(
     options: Options, name: str, runs: "pd.DataFrame", compared: "list[Panel]", pruned: "pd.DataFrame"
 ) -> list[Path]:
-    """Tables, words, page and figures of one sweep or source; the ratios go to the screen too."""
+    """Tables, figures, words and page of one sweep or source; the ratios go to the screen too.
+
+    Returns:
+        The paths of the pictures, then of the words, and the page's last.
+    """
     from pipeline.columns import guide
     from pipeline.comparison import pruning, summary, tables
-    from pipeline.compute_hit import compute_hits, read_family
+    from pipeline.compute_hit import compute_hits
     from pipeline.figures.every import draw_figures
     from pipeline.figures.material import material
     from pipeline.files import csv_text, write_text
@@ -148,7 +162,7 @@ def write_results(
         else:
             (results / f"{file}.csv").unlink(missing_ok=True)
     if options.family is not None:
-        write_table(results / "compute_hit.csv", compute_hits(runs, read_family(options.family)))
+        write_table(results / "compute_hit.csv", compute_hits(runs, options.family))
     both_ways = pruning.compare_pruned(compared, pruned, options.sweeps_dir)
     if both_ways:
         write_table(results / "pruning.csv", pruning.table(both_ways))
@@ -165,7 +179,7 @@ def write_results(
     )
     write_text(results / "report.html", page(findings, results))
     print_ratios([*summary.ratio_lines(ratios), *pruned_lines], summary.not_compared(compared, runs))
-    return pictures
+    return [*pictures, results / "summary.md", results / "report.html"]
 
 
 def _commands(options: Options, name: str) -> list[str]:
@@ -196,14 +210,14 @@ def plot(arguments: Sequence[str]) -> int:
     if not sweeps:
         print(f"no sweep on disk: {options.sweeps_dir} has no manifest; {door('run')} makes one", file=sys.stderr)
         return 1
-    pictures, code = [], 0
+    paths, code = [], 0
     for sweep in sweeps:
         try:
-            pictures += aggregate(options, sweep)
+            paths += aggregate(options, sweep)
         except UserError as error:  # of this sweep: the others go on
             print(f"error: {sweep}: {error}" if len(sweeps) > 1 else f"error: {error}", file=sys.stderr)
             code = 2
-    print_paths(pictures)
+    print_paths(paths)
     return code
 
 

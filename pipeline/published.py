@@ -17,7 +17,7 @@ from pipeline.frontier import KEY, PANEL, SETTING_PREFIXES, TABLE_ROW, numbered
 from pipeline.places import PAPER_TABLE
 from pipeline.shares import to_fractions
 from pipeline.spreadsheet import SEPARATORS, read_sheet
-from pipeline.table_numbers import Numbers, decimal_mark, is_unknown
+from pipeline.table_numbers import LARGEST_MEANT, Numbers, decimal_mark, is_unknown
 
 OTHER_NAMES = {
     "arch": "architecture", "lam": "sparsity_coefficient", "lambda": "sparsity_coefficient",
@@ -40,6 +40,10 @@ WHOLE = {"layer": 0, "d_in": 1, "d_sae": 1, "seed": 0}
 DAMAGED, REPAIRED = {"negative_L0_in_paper", "row_alignment_ambiguous"}, {"realigned", "CE_swapped_back"}
 """Notes on the paper's rows: left out, since the values may belong to another row; read amiss and put right (they
 satisfy equation 5 again). Other notes are anyone's. A row without a finite L0 from 0 on is left out too."""
+NOT_NEGATIVE = (
+    *AXES, "ce_clean", "ce_sae", "ce_zero", "ce_mean", "alive_fraction", "dead_fraction", "fvu", "train.lr",
+    "training_seconds", "architecture.expansion",
+)  # fmt: skip
 COMPUTED = {"on_frontier", "delta_ce", "n_seeds", "runs", "arm", "point", "model.layer", TABLE_ROW}
 ENDS = ("_low", "_high")
 """Columns, and ends of columns, that aggregation adds: a runs.csv can be a source again."""
@@ -78,6 +82,7 @@ def read_source(path: Path, percent: bool = False) -> Source:
         raise UserError(f"source={path} has no row to draw: {line}")
     kept = rows[~damaged]
     _check_names(kept, path)
+    _check_not_negative(kept, path)
     return Source(path.stem, _runs(kept, path.stem), line)
 
 
@@ -173,6 +178,17 @@ def _check_names(rows: pd.DataFrame, path: Path) -> None:
             raise UserError(f"source={path}, line {blank[0]}: {name} is blank")
 
 
+def _check_not_negative(rows: pd.DataFrame, path: Path) -> None:
+    """A negative L0 is known of the paper's table, and left out; other values below 0 are mistakes."""
+    for name in rows.columns.intersection(list(NOT_NEGATIVE)):
+        below = rows.index[rows[name] < 0]
+        if len(below):
+            raise UserError(
+                f"source={path}, line {below[0]}: {name}={rows.loc[below[0], name]:g} is negative; expected a number "
+                "from 0 on"
+            )
+
+
 def _table_rows(rows: pd.DataFrame) -> "pd.Series[float]":
     """The line of each row that is a point of its own, NaN for one that may share its point with other seeds.
 
@@ -214,5 +230,6 @@ def _line(path: Path, note: "pd.Series[str]", damaged: "pd.Series[bool]", encodi
         if counts:
             listed = ", ".join(f"{count} {text}" for text, count in sorted(counts.items()))
             parts.append(f"{len(chosen)} {kind} ({listed})")
-    parts += [f"{infinite} infinite value{'s' if infinite > 1 else ''} read as unknown"] if infinite else []
+    values = f"{infinite} value{'s' if infinite > 1 else ''} infinite or beyond {LARGEST_MEANT:g}, read as unknown"
+    parts += [values] if infinite else []
     return ", ".join([*parts, *([f"read as {encoding}"] if encoding else [])])

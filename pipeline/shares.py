@@ -14,6 +14,8 @@ LARGEST_USUAL = 1.5
 """Loss recovered may exceed 1, but a column with a median above this is in percent."""
 LARGEST_SHARE = 1.001
 NO_FRACTION = 10.0
+USUAL_FRACTIONS = (0.5, 1.0)
+"""Such a loss recovered, where another is above NO_FRACTION, is taken for a fraction, not for 1 percent or less."""
 
 
 def to_fractions(rows: pd.DataFrame, numbers: Numbers, headed: set[str], percent: bool, path: Path) -> None:
@@ -28,6 +30,8 @@ def to_fractions(rows: pd.DataFrame, numbers: Numbers, headed: set[str], percent
     """
     _check_signs(rows, numbers)
     signed = {*numbers.percent} | headed
+    if not signed & {"loss_recovered"} and "ce_sae" not in rows:
+        _check_one_unit(rows["loss_recovered"], path)
     there = [name for name in SHARES if name in rows]
     in_percent = [name for name in there if name in signed or _is_in_percent(rows, name)]
     if in_percent and not percent:
@@ -41,10 +45,21 @@ def to_fractions(rows: pd.DataFrame, numbers: Numbers, headed: set[str], percent
         raise UserError(f"percent=true, but loss_recovered in {path} is {low:g} to {high:g}: leave percent=true out")
     for name in in_percent:
         rows[name] /= 100
-    odd = rows["loss_recovered"][rows["loss_recovered"] > NO_FRACTION]
-    if len(odd) and "ce_sae" not in rows:
+
+
+def _check_one_unit(values: "pd.Series[float]", path: Path) -> None:
+    """Loss recovered is in percent or a fraction, in all rows alike."""
+    large = values[values > NO_FRACTION]
+    small = (
+        values[values <= LARGEST_USUAL]
+        if values.median() <= LARGEST_USUAL
+        else values[values.between(*USUAL_FRACTIONS)]
+    )
+    if len(large) and len(small):
         raise UserError(
-            f"source={path}, line {odd.index[0]}: loss_recovered={odd.iloc[0]:g} where other rows are fractions"
+            f"source={path}, line {large.index[0]}: loss_recovered={large.iloc[0]:g} where other rows are fractions "
+            f"({small.iloc[0]:g} in line {small.index[0]}): the column mixes fractions and percentages; write all rows "
+            "in the same unit"
         )
 
 

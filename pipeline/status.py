@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import streams
-from pipeline.arguments import command, key_values, one_sweep, seconds, true_or_false
+from pipeline.arguments import command, key_values, one_sweep, records_folder, seconds, true_or_false
 from pipeline.clock import clock
 from pipeline.launching import squeue
 from pipeline.naming import LEAST, short_names
@@ -165,12 +165,12 @@ def _why_waiting(task: Mapping[str, Any] | None, cluster: Cluster) -> str:
 def report(arguments: Sequence[str]) -> int:
     given = key_values(arguments, ("sweep", "watch", "verify", "sweeps_dir"))
     verifying = true_or_false("verify", given.get("verify", "false"))
-    sweeps_dir = Path(given.get("sweeps_dir", SWEEPS))
+    sweeps_dir = records_folder(given, SWEEPS)
     pause = seconds("watch", given["watch"]) if "watch" in given else None
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     while True:
         on_disk = sweeps_on_disk(sweeps_dir)
-        if not on_disk:
+        if not on_disk and "sweep" not in given:
             print(f"no sweep on disk: {sweeps_dir} has no manifest; {door('run')} makes one", file=sys.stderr)
             return 1
         chosen = [one_sweep(given["sweep"], on_disk)] if "sweep" in given else on_disk

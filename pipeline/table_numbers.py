@@ -20,6 +20,10 @@ SPACED = re.compile(r"[+-]?\d{1,3}([ '\N{RIGHT SINGLE QUOTATION MARK}]\d{3})+(?!
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 THOUSANDS = {mark: re.compile(rf"[+-]?[1-9]\d{{0,2}}(\{mark}\d{{3}})+(?!\d)") for mark in ",."}
 OTHER = {",": ".", ".": ","}
+LARGEST_MEANT = 1e9
+"""No L0, loss, coefficient or time is larger: what is, stands for infinity, and no axis could hold it."""
+SMALLEST_MEANT = 1e-30
+"""What is nearer to 0 is 0: a logarithmic axis from there on would overflow."""
 LARGEST = 2**53
 """Of whole numbers: beyond it, not every one is a float."""
 
@@ -31,10 +35,10 @@ class Numbers:
     place: Callable[[object], str]  # words for a line of the file
     decimal: str
     percent: dict[str, list[object]] = field(default_factory=dict)  # by column: lines with a percent sign
-    infinite: int = 0  # cells that were left blank for it
+    infinite: int = 0  # cells that were left blank for it, or for being too large
 
     def column(self, cells: "pd.Series[str]", name: str, least: int | None = None) -> "pd.Series[float]":
-        """The column; NaN where it says that there is no value, or an infinite one.
+        """The column; NaN where it says that there is no value, or an infinite or far too large one.
 
         Args:
             least: of a column of whole numbers, the smallest that can be meant.
@@ -55,13 +59,13 @@ class Numbers:
             self.percent.setdefault(name, []).append(line)
         text = plain(cell, self.decimal)
         value = float(text) if PLAIN.fullmatch(text) else np.nan
-        if np.isinf(value):  # beyond what a float holds
+        if abs(value) > LARGEST_MEANT and (least is None or np.isinf(value)):
             self.infinite += 1
             return np.nan
         if np.isnan(value) or (least is not None and (value % 1 or not least <= value <= LARGEST)):
             kind = "a number" if least is None else f"a whole number from {least} on"
             raise UserError(f"{self.place(line)}: {name}={cell} is not {kind}")
-        return value
+        return value if abs(value) >= SMALLEST_MEANT else 0.0
 
 
 def is_unknown(cell: str) -> bool:

@@ -118,10 +118,13 @@ def test_the_command_does_every_sweep_and_names_its_pictures(tmp_path: Path, dis
     for sweep in ("first", "second"):
         assert sorted(p.name for p in (tmp_path / "results" / sweep).iterdir()) == sorted(OUTPUTS)
         assert f"{sweep}: 16 runs: 16 done" in finished.stdout
-    pictures = finished.stdout.splitlines()[-24:]
-    assert all(Path(line).is_file() and Path(line).suffix in {".png", ".svg", ".pdf"} for line in pictures)
+    paths = [Path(line) for line in finished.stdout.splitlines()[-28:]]
+    assert all(path.is_file() for path in paths)
+    for pictures, words in ((paths[:12], paths[12:14]), (paths[14:26], paths[26:])):
+        assert {path.suffix for path in pictures} == {".png", ".svg", ".pdf"}
+        assert [path.name for path in words] == ["summary.md", "report.html"]
     assert finished.stdout.count("width_1.5 (48 / 32): 1.41 (no interval over sequences: ") == 4
-    assert len(finished.stdout.splitlines()) == 24 + 2 * (1 + 1 + 16 + 1 + 2 + 2)
+    assert len(finished.stdout.splitlines()) == 28 + 2 * (1 + 1 + 16 + 1 + 2 + 2)
 
 
 def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_path: Path, disk: Disk) -> None:
@@ -174,6 +177,55 @@ def test_without_a_sweep_it_says_so_and_fails(tmp_path: Path, capsys: pytest.Cap
     output = capsys.readouterr()
     assert output.err.count("\n") == 1 and "no sweep on disk" in output.err
     assert not (tmp_path / "results").exists()
+
+
+def test_folders_and_family_are_checked_before_anything_is_said_or_written(
+    tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk.done("a", architecture="baseline", lam=1.0)
+    disk.manifest("s")
+    (tmp_path / "file").write_text("compute\n1\n")
+    (tmp_path / "table.csv").write_text("arch,model,site,layer,width,l0,loss_recovered\ngated,m,mlp,1,8,5,0.9\n")
+    (tmp_path / "blocked").mkdir()
+    for name in ("s", "table"):
+        (tmp_path / "blocked" / name).write_text("")
+    results, before = tmp_path / "results", sorted(tmp_path.rglob("*"))
+    wrong = {
+        "results_dir=/proc/x": "results_dir", "results_dir=/dev/null": "results_dir: /dev/null is no folder",
+        f"results_dir={tmp_path}/file/x": f"results_dir: {tmp_path}/file is no folder",
+        f"results_dir={tmp_path}/{'x' * 300}": "too long", f"results_dir={tmp_path}/blocked": "is no folder",
+        f"family={tmp_path}/none.csv": "family=", f"family={tmp_path}": "family=",
+        f"family={tmp_path}/file": "no column loss", f"sweeps_dir={tmp_path}/file": "file is no folder",
+        f"sweeps_dir={tmp_path}/none": "none is no folder",
+    }  # fmt: skip
+    for argument, said in wrong.items():
+        for chosen in ("sweep=s", f"source={tmp_path}/table.csv"):
+            given = dict(each.split("=", 1) for each in (*folders(tmp_path), chosen, argument))
+            assert plot_pareto.main([f"{key}={value}" for key, value in given.items()]) == 2, argument
+            output = capsys.readouterr()
+            assert output.out == "" and output.err.count("\n") == 1 and said in output.err, (argument, output)
+    assert sorted(tmp_path.rglob("*")) == before and not results.exists()
+
+
+def test_a_table_does_not_replace_the_results_of_a_sweep_of_its_name(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk.done("a")
+    disk.manifest("s")
+    monkeypatch.setattr("pipeline.figures.every.figures", dict)
+    table, runs = tmp_path / "s.csv", tmp_path / "results" / "s" / "runs.csv"
+    table.write_text("arch,model,site,layer,width,l0,loss_recovered\ngated,m,mlp,1,8,5,0.9\n")
+    assert plot_pareto.main([*folders(tmp_path), "sweep=s"]) == 0
+    before, sweeps = runs.read_bytes(), f"sweeps_dir={tmp_path / 'sweeps'}"
+    capsys.readouterr()
+    assert plot_pareto.main([*folders(tmp_path), f"source={table}"]) == 2
+    assert plot_pareto.main([sweeps, f"source={table}"]) == 2  # the default folder, whatever is in it
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("the sweep s; rename the file or give results_dir=FOLDER") == 2
+    assert runs.read_bytes() == before
+    for _ in range(2):  # elsewhere it may be written, and again
+        assert plot_pareto.main([sweeps, f"source={table}", f"results_dir={tmp_path / 'other'}"]) == 0
+    assert len(pd.read_csv(tmp_path / "other" / "s" / "runs.csv")) == 1
 
 
 def test_help_names_every_key(capsys: pytest.CaptureFixture[str]) -> None:

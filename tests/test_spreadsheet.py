@@ -8,9 +8,11 @@ from unittest.mock import patch
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from pipeline import plot_pareto
 from pipeline.errors import UserError
+from pipeline.figures import against_l0, style
 from pipeline.frontier import axes_of, points
 from pipeline.published import read_source
 
@@ -106,6 +108,11 @@ WRONG = {
     "percent": (in_percent(lambda value: f"{value:g}"), "loss_recovered is in percent .88 to 99.; give percent=true"),
     "percent sign": (in_percent(lambda value: f"{value:g} %"), "loss_recovered is in percent"),
     "percent above": (in_percent(lambda value: f"{value / 100:g}", " [%]"), "loss_recovered is in percent"),
+    "negative lambda": ([*GRID[:3], GRID[3].replace(",4,", ",-4,")], "line 4: sparsity_coefficient=-4 is negative"),
+    "percent and fractions": (
+        [*in_percent(lambda value: f"{value:g}")[:8], GRID[8]],
+        "line 2: loss_recovered=99 where other rows are fractions .0.88 in line 9.: the column mixes fractions",
+    ),
     "unclosed quote": ([*GRID, '"gated,m'], "is no CSV"),
 }
 
@@ -163,8 +170,41 @@ def test_what_was_guessed_and_left_out_is_said(tmp_path: Path) -> None:
     source = read_source(written(tmp_path, [*GRID, *(GRID[1].replace(old, new) for old, new in changed)]))
     assert len(source.runs) == 8
     assert source.line == (
-        "points.csv: 12 rows, 4 left out (4 without a finite L0 and loss recovered), 2 infinite values read as unknown"
+        "points.csv: 12 rows, 4 left out (4 without a finite L0 and loss recovered), 2 values infinite or "
+        "beyond 1e+09, read as unknown"
     )
+
+
+def test_a_column_of_both_units_is_called_that_whatever_percent_says(tmp_path: Path) -> None:
+    few = written(tmp_path, [*GRID[:8], GRID[8].replace("0.88", "88")], "few.csv")
+    most = written(tmp_path, [*in_percent(lambda value: f"{value:g}")[:8], GRID[8]], "most.csv")
+    for path in (few, most):
+        for percent in (False, True):
+            with pytest.raises(UserError, match="the column mixes fractions and percentages"):
+                read_source(path, percent)
+
+
+def test_numbers_that_no_axis_holds_are_unknown_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = f"{GRID[0]},ce_clean,ce_sae,ce_zero,gamma,alive"
+    whole = [f"{line},3,3.1,6,0.9,0.9" for line in GRID[1:]]
+    rows = [line.split(",") for line in whole]
+    for row, (column, value) in enumerate(((6, "1e300"), (6, "1e-300"), (7, "-1e300"), (10, "1e300"), (12, "1e200"))):
+        rows[row][column] = value
+    rows[5][5] = "1e300"  # lambda
+    rows[6][6], rows[7][7] = "1e9", "-1e9"  # as far as it goes
+    path = written(tmp_path, [names, *(",".join(row) for row in rows)])
+    assert plot_pareto.main([f"source={path}", f"results_dir={tmp_path / 'results'}"]) == 0
+    output = capsys.readouterr()
+    assert output.err == "" and "2 left out (2 without a finite L0 and loss recovered), 5 values inf" in output.out
+
+
+def test_a_long_front_is_drawn_in_time_that_grows_with_its_length(tmp_path: Path) -> None:
+    rows = [f"gated,m,mlp_out,1,1024,{1000 / n},{n / 10},{1 - 1 / n:.9f},y" for n in range(2, 6002)]
+    source = read_source(written(tmp_path, [GRID[0], *rows])).runs
+    front = source.assign(on_frontier=True, arm="gated", point=range(len(source)))
+    look = {"gated": style.look("gated")}
+    labels = against_l0._axis_values(Figure().add_subplot(), front, look, "loss_recovered")
+    assert len(labels) == 200 and [label.x for label in labels[:2]] == pytest.approx([0.2, 600.1])
 
 
 @pytest.mark.parametrize("given", ["plain", "sign", "header", "decimal comma"])

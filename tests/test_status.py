@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import status
 from pipeline.lease import process_start
 from pipeline.status import lines
 
@@ -158,7 +159,7 @@ def test_more_than_a_screen_is_counted(tmp_path):
     assert len(report) == 17 and report[-1].split() == ["missing", "and", "25", "more"]
 
 
-def test_the_command(tmp_path):
+def test_the_command(tmp_path, capsys):
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         script = [sys.executable, "pipeline/status.py", f"sweeps_dir={tmp_path}", *arguments]
         return subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -172,6 +173,11 @@ def test_the_command(tmp_path):
     seconds = time.monotonic() - started
     assert done.stdout.startswith("s: 1500 runs: 1001 done, 499 missing")
     assert seconds < 3, f"{seconds:.2f} s; 0.3 on a quiet machine"
+    (tmp_path / "empty").mkdir()
+    for folder, said in (("none", "is no folder"), ("s/manifest.json", "is no folder"), ("empty", "sweep=t is not on")):
+        assert status.main([f"sweeps_dir={tmp_path / folder}", "sweep=t"]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and said in error
     wrong = command("sweep=t")
     assert wrong.returncode == 2 and wrong.stderr == "error: sweep=t is not on disk; (on disk: s)\n"
 

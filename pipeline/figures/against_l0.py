@@ -17,12 +17,15 @@ from pipeline import columns
 from pipeline.figures.labels import Label
 from pipeline.figures.material import Looks
 from pipeline.figures.panels import L0_LABEL, TICK, arm_lines, common_range, finish, grid, heading, log_axis, wrapped
+from pipeline.figures.sample import spread
 from pipeline.figures.style import BAND, PAPER, PRUNED, RC, REFERENCE, Look
 from pipeline.frontier import as_floats, axes_of
 
 MARGIN = 0.06
 """Of an axis' range, on either side."""
 TICKS_PER_INCH = 2.7
+MOST_LABELLED = 200
+"""Points of an arm for which a label is tried: a panel has room for no more."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +100,17 @@ def _fill(axes: Axes, rows: pd.DataFrame, looks: Looks, measure: Measure, scale:
 
 def _axis_values(axes: Axes, rows: pd.DataFrame, looks: Looks, column: str) -> list[Label]:
     """What each point of the fronts was trained with: lambda, or what the sweep has instead; ends of a front first."""
-    found = []
+    found, usual = [], axes_of(rows)[0]
     for label, here in rows[rows["on_frontier"] & (rows["l0"] > 0) & rows[column].notna()].groupby("arm", sort=False):
         axis = axes_of(here)[0]
         if str(label).split(" (")[0].endswith((PAPER, PRUNED)) or here[axis].isna().all():
             continue
         points = here.groupby("point").agg({"l0": _geometric_mean, column: "mean", axis: "first"}).sort_values("l0")
-        order = [0, len(points) - 1, *range(1, len(points) - 1)][: len(points)]
+        first, *others = spread(len(points), MOST_LABELLED)
+        order = [first, *others[-1:], *others[:-1]]
         for x, y, value in points.iloc[order].itertuples(index=False):
             if pd.notna(value):
-                words = f"{float(value):g}" if axis == axes_of(rows)[0] else f"{columns.heading(axis)} {float(value):g}"
+                words = f"{float(value):g}" if axis == usual else f"{columns.heading(axis)} {float(value):g}"
                 found.append(Label(axes, x, y, words, looks[str(label)].shaded(0.9).colour))
     return found
 
