@@ -106,9 +106,10 @@ class _Values:
                 value, self.at = self.decode(self.text, self.at)
             except json.JSONDecodeError as error:
                 goes_on = error.msg.startswith("Unterminated string") or error.pos >= len(self.text) - _CUT
+                within = error.pos - self.at
                 if goes_on and self._more():
                     continue
-                raise self.error(f"it is no JSON: {error.msg}", error.pos) from error
+                raise self.error(f"it is no JSON: {error.msg.removesuffix(' at')}", self.at + within) from error
             except (RecursionError, ValueError) as error:  # more digits than Python reads
                 raise self.error("it is nested too deeply, or holds a number that cannot be read") from error
             return value
