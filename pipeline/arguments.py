@@ -53,7 +53,7 @@ def key_values(arguments: Sequence[str], accepted: Sequence[str]) -> dict[str, s
 def did_you_mean(wrong: str, known: Sequence[str]) -> str:
     """`did you mean X? `, with a space after it, or nothing: X is what the word means elsewhere, or looks like it."""
     meant = _here(ALIASES.get(wrong.rpartition(".")[2].lower(), ""), known)
-    near = [meant] if meant else difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    near = [meant] if meant else difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
     return f"did you mean {near[0]}? " if near else ""
 
 

@@ -34,7 +34,8 @@ Lists, with sizes, what could go; deletes nothing unless it is told to. Runs tha
 are folders that no sweep declares and half-written files until an hour after their last change: a command that has just
 begun may be about to declare or to rename them.
 
-  unwanted      folders of runs that no sweep on disk declares (single runs are declared by the sweep adhoc)
+  unwanted      folders of runs that no sweep on disk declares (single runs are declared by the sweep adhoc); folders
+                that hold no run of ours are left alone
   old           folders of runs of another training_version (once numerics_version), which no command goes on with
   checkpoints   of runs that have their record
   temporary     what killed processes left half-written
@@ -64,17 +65,20 @@ def find(sweeps_dir: Path, now: float) -> Iterator[Waste]:
     """All that could go, each file once.
 
     Raises:
-        UserError: a manifest cannot be read, so that nobody knows which runs it wants.
+        UserError: there is no manifest, or one cannot be read, so that nobody knows which runs are wanted.
     """
     from pipeline.identity import TRAINING_VERSION
 
+    sweeps = sweeps_on_disk(sweeps_dir)
+    if not sweeps:
+        raise UserError(f"sweeps_dir={sweeps_dir} holds no sweep: expected the folder that sweeps were written to")
     wanted = declared(sweeps_dir)
     for folder in sorted(path for path in (sweeps_dir / "runs").glob("*") if path.is_dir()):
         if folder.name.startswith(DELETING):
             yield Waste("temporary", folder, size(folder), "its deletion was begun")
         elif not is_in_use(folder, now):
             yield from _of_run(folder, wanted, TRAINING_VERSION, now)
-    for folder in sorted(path for path in sweeps_dir.glob("*") if path.is_dir() and path.name != "runs"):
+    for folder in (sweeps_dir / sweep for sweep in sweeps):
         if now - (lease_of(folder) or {"beat": 0.0})["beat"] > RUNNING_SECONDS:  # else it is being launched
             yield from _temporaries(folder, now)
 
@@ -109,12 +113,21 @@ def _of_run(folder: Path, wanted: set[str], current: int, now: float) -> Iterato
         why = f"{version[0]} {version[1]}; this code has training_version {current}"
         yield Waste("old", folder, size(folder), why)
     elif folder.name not in wanted:
+        if version is None and not _is_run(folder):
+            return  # somebody else's
         yield Waste("unwanted", folder, size(folder), "no sweep on disk declares it", now - newest(folder))
     else:
         checkpoints = folder / "checkpoints"
         if checkpoints.is_dir() and _has_a_record(folder):
             yield Waste("checkpoints", checkpoints, size(checkpoints), "the run has its record")
         yield from _temporaries(folder, now)
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder without its settings is a run of ours all the same: by its name, its lease or its record."""
+    if re.fullmatch(r".+-[0-9a-f]{12}", folder.name) or lease_of(folder) is not None:
+        return True
+    return whole_object(folder / METRICS, PARTS) is not None
 
 
 def _has_a_record(folder: Path) -> bool:

@@ -7,7 +7,11 @@ from typing import Any, TypeVar
 from pipeline.activations import StreamShape, calibration_size
 from pipeline.config import DataConfig, ModelConfig, RunConfig
 from pipeline.errors import UserError
+from pipeline.model_folder import check_model
+from pipeline.sites import d_sae
 from pipeline.tokens import prefetched, text
+from pipeline.tokens.enough import check_text
+from pipeline.tokens.files import local_files
 
 T = TypeVar("T")
 
@@ -20,16 +24,29 @@ def fetch(runs: Sequence[RunConfig]) -> Iterator[str]:
     """Bring all that these runs need; says in a line each what was done.
 
     Raises:
-        UserError: the hub cannot be reached, or does not have it.
+        UserError: the hub cannot be reached, or does not have it; a local model or text is not what runs can read.
     """
+    local = [run for run in runs if run.data.source != "hub"]
+    _check_local(runs)
     for model in {run.model.name: run.model for run in runs}.values():
         yield from fetch_model(model)
+    check_text(local)  # after the models: it may need their tokenizers
     for data in {str(prefetched.folder(run.data)): run.data for run in runs}.values():
         if data.source == "hub":
             key = prefetched.folder(data)
             yield fetch_text(data, max(characters(r) for r in runs if prefetched.folder(r.data) == key))
         else:
             yield f"data {data.name}: local, nothing to bring"
+
+
+def _check_local(runs: Sequence[RunConfig]) -> None:
+    """As a launch does, of what lies on this machine."""
+    for run in runs:
+        check_model(run.model)
+        if run.model.path is not None:
+            d_sae(run)  # fails early: a layer or hook that the model lacks
+    for data in {run.data for run in runs if run.data.source == "files"}:
+        local_files(data)
 
 
 def fetch_model(model: ModelConfig) -> Iterator[str]:

@@ -8,6 +8,8 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
 from pipeline import run, streams
+from pipeline.cli import plain_errors, with_homes
+from pipeline.command_line import check_command_line
 from pipeline.places import door
 
 USAGE = f"""\
@@ -30,6 +32,11 @@ def main() -> None:
     kept = [
         a for a in given if a not in {"-m", "--multirun"} and not a.startswith(("hydra/launcher", "hydra.launcher"))
     ]
+    if kept == given and not any(
+        a.startswith("sweep=") for a in given
+    ):  # one run: several values need -m, as in run.py
+        with plain_errors():
+            check_command_line(with_homes(given), door("prefetch"))
     run.start(["-m", *kept], more=("hydra/launcher=prefetch",))
 
 

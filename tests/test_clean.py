@@ -106,6 +106,28 @@ def test_a_folder_from_when_there_was_one_version_for_all_is_old(disk, version):
     assert not (disk / "runs" / "old").exists() and (disk / "runs" / "done").is_dir()
 
 
+def test_folders_that_are_no_runs_of_ours_stay(disk, capsys):
+    for name, files in {
+        "mythesis": ("a.txt",), "other": ("config.yaml", "metrics.json", "lease.json"), "deadbeef0123": ("a.txt",),
+    }.items():  # fmt: skip
+        for file in files:
+            write(disk / "runs" / name / file, "{}")
+        os.utime(disk / "runs" / name, (time.time() - HOURS,) * 2)
+    ours = write(disk / "runs" / "gated-resid-0123456789ab" / "log.txt").parent
+    os.utime(ours, (time.time() - HOURS,) * 2)
+    not_a_sweep = write(disk / "thesis" / ".draft.tmp")
+    assert found(disk) == EXPECTED | {("unwanted", f"runs/{ours.name}")}
+    main([f"sweeps_dir={disk}", "delete=true", "older_than=0.000001"])
+    assert {"mythesis", "other", "deadbeef0123"} <= {path.name for path in (disk / "runs").iterdir()}
+    assert not ours.exists() and not_a_sweep.is_file()
+
+
+def test_a_folder_without_a_sweep_is_no_place_to_clean(tmp_path, capsys):
+    kept = write(tmp_path / "runs" / "gated-resid-0123456789ab" / "a.txt")
+    assert main([f"sweeps_dir={tmp_path}", "older_than=0.000001", "delete=true"]) == 2
+    assert "holds no sweep" in capsys.readouterr().err and kept.is_file()
+
+
 def test_a_deletion_that_was_cut_short_is_finished(disk):
     (disk / "runs" / "unwanted").rename(disk / "runs" / ".deleting-unwanted")
     assert ("temporary", "runs/.deleting-unwanted") in found(disk)

@@ -126,7 +126,9 @@ def test_a_hub_that_is_away_is_one_line_and_leaves_nothing(hub, monkeypatch):
     assert prefetched.about(DATA) is None and not list(prefetched.folder(DATA).parent.glob("*"))
 
 
-@pytest.mark.parametrize("arguments", [["-m", "sweep=smoke"], ["sweep=smoke", "hydra/launcher=slurm"], ["seed=0,1"]])
+@pytest.mark.parametrize(
+    "arguments", [["-m", "sweep=smoke"], ["sweep=smoke", "hydra/launcher=slurm"], ["-m", "seed=0,1"]]
+)
 def test_the_command_takes_what_run_takes(arguments):
     command = [sys.executable, "pipeline/prefetch.py", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
@@ -134,7 +136,15 @@ def test_the_command_takes_what_run_takes(arguments):
     assert done.stdout == "model bundled: local, nothing to bring\ndata sotu: local, nothing to bring\n"
 
 
-def test_a_mistake_is_one_line():
-    command = [sys.executable, "pipeline/prefetch.py", "sweep=smok"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2 and "smoke" in done.stderr and len(done.stderr.splitlines()) == 1
+def test_mistakes_are_one_line_each(tmp_path):
+    cases = {
+        ("sweep=smok",): "did you mean smoke?", ("seed=1,2",): "a grid needs -m: python pipeline/prefetch.py -m seed=1,2",
+        ("model=local", f"model.path={tmp_path}/no"): f"{tmp_path}/no",
+        ("data=files", f"data.path={tmp_path}/no"): "does not exist", ("layer=99",): "99",
+        ("data=files", f"data.path={tmp_path}"): "holds no text",
+    }  # fmt: skip
+    for arguments, said in cases.items():
+        command = [sys.executable, "pipeline/prefetch.py", *arguments]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 2 and said in done.stderr, (arguments, done.stdout, done.stderr)
+        assert len(done.stderr.splitlines()) == 1 and not done.stdout

@@ -1,12 +1,13 @@
 """Documents of `data=files`: of all files, in a fixed order, each with the side that it falls on."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import DataConfig
-from pipeline.tokens.files import local_files
+from pipeline.errors import UserError
+from pipeline.tokens.files import TABLES, TextFile, local_files
 from pipeline.tokens.plain import plain_documents
 from pipeline.tokens.tables import Content, content, table_rows
 
@@ -19,6 +20,7 @@ class Counts:
     copies: int = 0  # documents that are equal to an earlier one
     rows_without_text: int = 0
     blank_documents: int = 0
+    unsplit: bool = False  # whether data.split_documents is given and no file holds what it splits at
 
     def notes(self, name: str) -> list[str]:
         """A line for each thing that a person should know."""
@@ -27,7 +29,10 @@ class Counts:
             "blank documents, skipped": self.blank_documents,
             "documents equal to another, kept on its side": self.copies,
         }
-        return [f"data={name}: {what}: {count:,}" for what, count in found.items() if count]
+        lines = [f"data={name}: {what}: {count:,}" for what, count in found.items() if count]
+        if self.unsplit:
+            lines.append(f"data={name}: data.split_documents splits nothing: no plain file holds what it splits at")
+        return lines
 
 
 @dataclass(frozen=True)
@@ -83,22 +88,40 @@ def _joined(pieces: list[Content]) -> Content:
 
 def _pieces(data: DataConfig, counts: Counts) -> Iterator[tuple[Any, Content]]:
     """Plain documents and rows, each with its value in data.document_column."""
-    column = data.token_column or data.text_column
-    for file in local_files(data):
+    column, pieces = data.token_column or data.text_column, 0
+    files = local_files(data)
+    _check_columns_are_of_use(data, files)
+    for file in files:
         if file.is_plain:
             found: Iterator[tuple[Any, Content | None]] = ((None, text) for text in plain_documents(file, data))
         else:
             found = (
                 (row.get(str(data.document_column)), content(row[column], data, str(file.path)))
+                if row
+                else (None, None)
                 for row in table_rows(file, data)
             )
         for group, document in found:
+            pieces += file.is_plain
             if document is None:
                 counts.rows_without_text += 1
             elif is_blank(document):
                 counts.blank_documents += 1
             else:
                 yield group, document
+    counts.unsplit = data.split_documents != "none" and pieces == sum(file.is_plain for file in files)
+
+
+def _check_columns_are_of_use(data: DataConfig, files: Sequence[TextFile]) -> None:
+    if not all(file.is_plain for file in files):
+        return
+    for key in ("text_column", "token_column", "document_column"):
+        value = getattr(data, key)
+        if value != getattr(DataConfig(), key):
+            raise UserError(
+                f"data.{key}={value} names a column, but data.path={data.path} holds only plain text, which has none: "
+                f"leave it out, or give tables ({', '.join(TABLES)})"
+            )
 
 
 def is_blank(document: Content) -> bool:

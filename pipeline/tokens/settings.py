@@ -19,3 +19,9 @@ def check_text_settings(data: DataConfig) -> None:
                 raise UserError(f"data.{key} is a setting of data.source=files, not of data.source={data.source}")
     if data.source == "bundled" and data.token_column:
         raise UserError("data.token_column is a setting of data.source=files and hub, not of data.source=bundled")
+    for key in ("token_column",) if data.token_column else ("text_column",):
+        if getattr(data, key) == data.document_column:
+            raise UserError(
+                f"data.document_column={data.document_column} is data.{key} too: expected the column that holds which "
+                "document a row belongs to, or null where each row is one"
+            )

@@ -1,4 +1,4 @@
-"""Rows of JSON lines, JSON, CSV, Parquet and Arrow files, read by the datasets library."""
+"""Rows of JSON files, and of CSV, Parquet and Arrow files, which the datasets library reads."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -8,14 +8,15 @@ from typing import Any
 from pipeline.config import DataConfig
 from pipeline.errors import UserError
 from pipeline.tokens.files import BINARY, TABLES, TextFile
+from pipeline.tokens.json_rows import json_rows, lacks_column
 from pipeline.tokens.plain import codec, opened, wrong_encoding
 
 Content = str | list[int]
 """A document: text, or token ids."""
 
 
-def table_rows(file: TextFile, data: DataConfig) -> Iterator[dict[str, Any]]:
-    """Rows of one file, with at least the columns that are asked for.
+def table_rows(file: TextFile, data: DataConfig) -> Iterator[dict[str, Any] | None]:
+    """Rows of one file, with at least the columns that are asked for; None for a row that is null.
 
     Raises:
         UserError: the file is damaged, has another encoding or lacks a column; the message names it.
@@ -24,6 +25,9 @@ def table_rows(file: TextFile, data: DataConfig) -> Iterator[dict[str, Any]]:
         if file.kind not in BINARY and _is_blank(file):
             return
         columns = wanted_columns(data)
+        if TABLES[file.kind] == "json":
+            yield from json_rows(file, data.encoding, columns)
+            return
         for number, row in enumerate(_loaded(file, data.encoding, columns)):
             if number == 0:
                 _check_columns(file, columns, list(row))
@@ -106,10 +110,7 @@ def _check_columns(file: TextFile, wanted: Sequence[str], found: Sequence[str]) 
         raise UserError(f"{file.path} has rows with more fields than its header")
     for column in wanted:
         if column not in found:
-            raise UserError(
-                f"{file.path} has no column {column}: it has {', '.join(found)}; data.text_column, "
-                "data.token_column and data.document_column name columns, a glob as data.path chooses files"
-            )
+            raise lacks_column(file, column, found)
 
 
 def _is_blank(file: TextFile) -> bool:

@@ -187,6 +187,53 @@ def column(values: list[Any]) -> bytes:
     return parquet(pyarrow.table({"cell": values, "other": list(range(len(values)))}))
 
 
+NO_ROWS: dict[str, tuple[str, int]] = {
+    '{"text": "a"}\n7\n': ("found 7", 2), '"text"\n': ('found "text"', 1), "\nNaN\n": ("found NaN", 2),
+    '[1, 2]\n[3]\n': ("found 1", 1), '[{"text": "a"}]\n[]': ("more after the list", 2),
+    '{"text": "a"}\n{"text": "b': ("no JSON: Unterminated string", 2), '{"text": "a"\n\n': ("no JSON", 3),
+    '{"text": "a"},\n{"text": "b"}\n': ("no JSON", 1), '[{"text": "a"},\n': ("no end", 2),
+    '{"text": "a",\n "n": ' + "[" * 100_000: ("nested too deeply", 1), '{"text": "\\ud83d"}\n': ("half a character", 1),
+    '{"n": ' + "9" * 10_000 + "}": ("cannot be read", 1), "\0": ("no JSON", 1),
+}  # fmt: skip
+
+
+def test_json_of_every_form_is_read_in_pieces_of_every_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Cut after each sign, no form reads otherwise; what is no row is one line with its number."""
+    forms: dict[str, tuple[list[str], int]] = {
+        "null\n": ([], 1), 'null\n{"text": "a"}\n': (["a"], 1), '[null, {"text": "a"}, null]': (["a"], 2),
+        '{"text": "a"}\r\n\r\nnull\r\n{"text": "b"}': (["a", "b"], 1), "[]": ([], 0), "{}\n{}\n": ([], 2),
+        '{\n "text": "a",\n "n": 12\n}\n{"n": -1.5e3, "text": "b"}': (["a", "b"], 0),
+        '{"text": "a", "n": 1}\n{"text": "b", "n": "x"}\n{"text": "c", "n": [{"d": null}]}\n': (["a", "b", "c"], 0),
+        '{"text": "a", "text": "b"}\n': (["b"], 0), '{"text": "a", "n": NaN, "m": -Infinity}\n': (["a"], 0),
+        '{"n": 1}\n{"text": "2020-01-01"}\n': (["2020-01-01"], 1), '{"text": "\\ud83d\\ude00é"}': (["😀é"], 0),
+        '\ufeff{"text": "a"}\n\ufeff{"text": "b"}': (["a", "b"], 0),
+    }  # fmt: skip
+    for chunk in (1, 2, 7, 2**20):
+        monkeypatch.setattr("pipeline.tokens.json_rows.CHUNK", chunk)
+        for name in ("rows.jsonl", "rows.json"):
+            path = tmp_path / name
+            for written, (expected, without) in forms.items():
+                path.write_bytes(written.encode())
+                counts = Counts()
+                found = [document.content for document in local_documents(files(path), counts)]
+                assert (found, counts.rows_without_text) == (expected, without), written
+            for written, (what, line) in NO_ROWS.items():
+                path.write_text(written)
+                said = refusal(path)
+                assert what in said and said.startswith(f"{path}, line {line}: "), (written[:40], said)
+
+
+def test_columns_and_separators_that_go_with_no_file_are_said(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("one\ntwo")
+    for key in ("text_column", "token_column", "document_column"):
+        assert f"data.{key}=title names a column, but" in refusal(tmp_path, **{key: "title"})
+    (tmp_path / "b.jsonl").write_text('{"text": "three"}\n')
+    for separator, is_noted in (("none", False), ("blank_line", True), ("e\nt", False), ("<|end|>", True)):
+        counts = Counts()
+        list(local_documents(files(tmp_path, split_documents=separator), counts))
+        assert any("split_documents splits nothing" in note for note in counts.notes("files")) == is_noted, separator
+
+
 def test_columns_that_hold_no_text_are_refused(tmp_path: Path):
     cells: dict[str, list[Any]] = {
         "lists of whole numbers": [[1, 2], [3]], "whole numbers": [1, 2], "numbers": [0.5, 1.5], "bytes": [b"a", b"b"],
@@ -298,6 +345,8 @@ def test_the_names_that_data_had_before_these_settings_stay(tmp_path: Path):
     [
         ({"encoding": "utf-99"}, "data.encoding=utf-99 is no encoding of text"),
         ({"encoding": "hex"}, "data.encoding=hex is no encoding of text"),
+        ({"document_column": "text"}, "data.document_column=text is data.text_column too"),
+        ({"document_column": "n", "token_column": "n"}, "data.document_column=n is data.token_column too"),
         ({"source": "hub", "document_column": "title"}, "data.document_column is a setting of data.source=files"),
         ({"source": "bundled", "encoding": "latin-1"}, "data.encoding is a setting of data.source=files"),
         ({"source": "bundled", "token_column": "ids"}, "data.token_column is a setting of data.source=files and hub"),
