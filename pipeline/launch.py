@@ -24,6 +24,7 @@ from pipeline.launching.tasks import TaskTable
 from pipeline.launching.this_process import ThisProcess
 from pipeline.lease import Leases, holder
 from pipeline.model_folder import check_model
+from pipeline.model_loading import check_tensors
 from pipeline.places import door
 from pipeline.progress import Progress
 from pipeline.results_table import print_results
@@ -52,6 +53,8 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
         d_sae(run)  # fails early: a layer or hook that the model lacks
     declared(jobs, extend)  # fails early: runs that would be dropped
     wanted = _wanted(jobs[0], runs)
+    for model in {run.model for run in wanted}:
+        check_tensors(model)  # fails early: a model that cannot be loaded
     notes = check_text(wanted)
     place = Place(jobs[0], options, wanted)
     packed = pack_up(wanted, place.room, place.at_once)

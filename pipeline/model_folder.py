@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
@@ -16,6 +17,15 @@ from pipeline.tokens.contexts import check_vocabulary
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 """Where transformers looks for weights, in this order; of the last two only tensors are read (weights_only)."""
+
+OBJECTS = (
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+)
+"""Files that a folder need not have, each a JSON object."""
 
 FAST_TOKENIZER = "tokenizer.json"
 OTHER_TOKENIZERS = ("vocab.*", "*.model", "merges.txt", "*.tiktoken", "tekken.json")
@@ -37,11 +47,13 @@ def check_model(model: ModelConfig) -> None:
     config = read_model_config(folder)
     _check_class(folder, config)
     model_shape(model)
+    for name in OBJECTS:
+        _check_object(folder / name)
     if model.tokenizer_id is None:
         _check_tokenizer(model, folder)
     files = _weight_files(folder)
-    names = {file.name: _tensor_names(file) for file in files if file.suffix == ".safetensors"}
-    for where, layers in _layers(name for held in names.values() for name in held).items():
+    names = [name for file in files for name in _tensor_names(file)]
+    for where, layers in _layers(names).items():
         _check_layers(model, config, where, layers)
 
 
@@ -62,6 +74,17 @@ def _check_class(folder: Path, config: dict[str, Any]) -> None:
         refuse(f"holds {named} with quantized weights, which are not supported")
     if config.get("auto_map") and not _known(config["model_type"]):
         refuse(f"holds {named}, which needs code of its own (auto_map), and that is never run")
+
+
+def _check_object(file: Path) -> None:
+    if not file.is_file():
+        return
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{file} is not JSON ({str(error).splitlines()[0][:200]}): expected a JSON object") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file} holds a {type(content).__name__}: expected a JSON object")
 
 
 def _check_tokenizer(model: ModelConfig, folder: Path) -> None:
@@ -108,11 +131,28 @@ def _shards(folder: Path, index: Path) -> list[Path]:
 def _tensor_names(file: Path) -> list[str]:
     from safetensors import SafetensorError, safe_open
 
+    if file.suffix != ".safetensors":
+        return _pickled_names(file)
     try:
         with safe_open(file, framework="numpy") as opened:
             return list(opened.keys())
     except (OSError, SafetensorError) as error:
         raise UserError(f"{file} is cut or damaged ({error}): copy or download it again") from error
+
+
+def _pickled_names(file: Path) -> list[str]:
+    import torch
+
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            held = torch.load(file, map_location="meta", weights_only=True)
+    except Exception as error:  # PyTorch's own text advises weights_only=False, which runs whatever code the file holds
+        raise UserError(
+            f"{file} is damaged, or is no checkpoint of tensors alone: copy or download it again"
+        ) from error
+    if not isinstance(held, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in held.values()):
+        raise UserError(f"{file} is no checkpoint: expected tensors by their names")
+    return [str(name) for name in held]
 
 
 def _layers(names: Iterable[str]) -> dict[str, set[int]]:

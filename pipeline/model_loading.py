@@ -3,7 +3,9 @@
 import copy
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +15,11 @@ from torch import Tensor
 from pipeline.config import ModelConfig
 from pipeline.errors import UserError
 from pipeline.execution import is_out_of_memory
+from pipeline.hub import hub_or_cache, no_hub, quiet, shown
 from pipeline.language_model import LanguageModel
 from pipeline.model_folder import check_model, few
-from pipeline.sites import model_shape, shape_of_config
+from pipeline.places import PACKAGE
+from pipeline.sites import model_shape, read_model_config, shape_of_config
 from pipeline.tokens.contexts import load_tokenizer
 
 NO_WEIGHTS = re.compile(r"(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$")
@@ -40,7 +44,8 @@ def load_language_model(model: ModelConfig, device: torch.device) -> LanguageMod
     check_model(model)
     dtype, source = getattr(torch, model.dtype), str(model.path or model.hub_id)
     loader = Loader(model, device)
-    with _one_line(model, source, loader):
+    quiet()
+    with nullcontext(True) if model.path else hub_or_cache() as reached, _one_line(model, source, loader, reached):
         if model.legacy:
             bridge = TransformerBridge.boot_tl_legacy(source, device=device, dtype=dtype)
         else:
@@ -56,6 +61,28 @@ def load_language_model(model: ModelConfig, device: torch.device) -> LanguageMod
     with _one_line(model, source, loader):
         _check_logits(bridge, model, loader)
     return LanguageModel(bridge, device)
+
+
+@lru_cache(maxsize=64)
+def check_tensors(model: ModelConfig) -> None:
+    """Refuse a local model whose settings, tokenizer or tensors do not go together; reads shapes, no weights.
+
+    Takes seconds: transformers is imported. Says nothing of the bundled model, nor of one on the hub.
+
+    Raises:
+        UserError: loading it would fail, as far as that is seen without weights.
+    """
+    if model.path is None or model.legacy or Path(model.path).resolve().is_relative_to(PACKAGE):
+        return
+    from transformers import AutoConfig
+
+    quiet()
+    loader = Loader(model, torch.device("meta"))
+    with _one_line(model, model.path, loader):  # the settings first: a tokenizer is loaded by them
+        AutoConfig.from_pretrained(model.path, trust_remote_code=False)
+    load_tokenizer(model)
+    with _one_line(model, model.path, loader):
+        loader._loaded(model.path, {"device_map": "meta", "dtype": getattr(torch, model.dtype)})
 
 
 class Loader:
@@ -109,16 +136,28 @@ class Loader:
 
 
 @contextmanager
-def _one_line(model: ModelConfig, source: str, loader: Loader) -> Iterator[None]:
+def _one_line(model: ModelConfig, source: str, loader: Loader, reached: bool = True) -> Iterator[None]:
     """Within, what the libraries raise is about the model, and is told in one line."""
     try:
         yield
     except Exception as error:
         if isinstance(error, UserError) or is_out_of_memory(error):
             raise
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        reason = lines[0].partition(" Available architectures:")[0][:300]
+        if isinstance(error, OSError) and not reached:
+            raise UserError(no_hub(source)) from error
+        reason = _unknown_setting(model, error) or shown(error)
         raise UserError(f"model {model.name} cannot be loaded from {source} as {loader.name}: {reason}") from error
+
+
+def _unknown_setting(model: ModelConfig, error: Exception) -> str | None:
+    """The setting of config.json whose value transformers looked up in vain; of such errors it says the value alone."""
+    value = error.args[0] if isinstance(error, KeyError) and error.args else getattr(error, "name", None)
+    if model.path is None or not isinstance(value, str):
+        return None
+    settings = read_model_config(Path(model.path))
+    parts = [settings, *(part for part in settings.values() if isinstance(part, dict))]
+    names = [name for part in parts for name, stated in part.items() if stated == value]
+    return f"config.json's {names[0]}={value} is unknown to transformers" if names else None
 
 
 def _tokens(model: ModelConfig, config: Any, device: torch.device) -> Int[Tensor, "1 pos"]:

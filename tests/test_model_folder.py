@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,14 @@ from safetensors.torch import load_file, save_file
 from pipeline.config import ModelConfig
 from pipeline.errors import UserError
 from pipeline.model_folder import check_model
-from pipeline.model_loading import load_language_model
+from pipeline.model_loading import check_tensors, load_language_model
 from pipeline.sites import read_model_config, shape_of_config
 from pipeline.tokens.contexts import Packer
 from tests.families import CONTEXT, FAMILIES, VOCABULARY, save, save_tokenizer
 
 Alter = Callable[[Path], Any]
 WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,14 @@ def config(**changes: Any) -> Alter:
     def alter(folder: Path) -> None:
         settings = json.loads((folder / "config.json").read_text()) | changes
         (folder / "config.json").write_text(json.dumps({k: v for k, v in settings.items() if v is not None}))
+
+    return alter
+
+
+def nulled(name: str) -> Alter:
+    def alter(folder: Path) -> None:
+        settings = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(settings | {name: None}))
 
     return alter
 
@@ -66,6 +77,27 @@ def sharded(then: Alter) -> Alter:
         then(folder)
 
     return alter
+
+
+def pickled(content: Any) -> Alter:
+    def alter(folder: Path) -> None:
+        torch.save(content or load_file(folder / WEIGHTS), folder / "pytorch_model.bin")
+        gone(WEIGHTS)(folder)
+
+    return alter
+
+
+def bytes_for_weights(content: bytes) -> Alter:
+    def alter(folder: Path) -> None:
+        (folder / "pytorch_model.bin").write_bytes(content)
+        gone(WEIGHTS)(folder)
+
+    return alter
+
+
+class Planted:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pytest.fail, ("a pickle was executed",)
 
 
 def more_words(folder: Path) -> None:
@@ -106,11 +138,20 @@ BEFORE: dict[str, tuple[Alter, str]] = {
     "no tokenizer": (gone("tokenizer*"), "no tokenizer in"),
     "tokenizer cut": (cut(TOKENIZER), "tokenizer.json is damaged"),
     "tokenizer empty": (text(TOKENIZER, ""), "tokenizer.json is damaged"),
+    "a tokenizer's settings cut": (cut("tokenizer_config.json"), "tokenizer_config.json is not JSON"),
+    "special tokens a list": (text("special_tokens_map.json", "[1]"), "special_tokens_map.json holds a list: expected"),
+    "generation a list": (text("generation_config.json", "[1]"), "generation_config.json holds a list: expected"),
+    "pickle foreign": (bytes_for_weights(b"nothing" * 30), "pytorch_model.bin is damaged, or is no checkpoint of tens"),
+    "pickle empty": (bytes_for_weights(b""), "pytorch_model.bin is damaged, or is no checkpoint of tensors alone"),
+    "pickle planted": (pickled({"a": Planted()}), "pytorch_model.bin is damaged, or is no checkpoint of tensors alone"),
+    "pickle of a list": (pickled([1]), "pytorch_model.bin is no checkpoint: expected tensors by their names"),
+    "a pickle's layer gone": (
+        lambda folder: [without("layers.0.")(folder), pickled(None)(folder)], "lacks gpt_neox.layers.0"),
     "more words": (more_words, f"has {VOCABULARY + 5} tokens, but the model's embedding {VOCABULARY} rows"),
 }  # fmt: skip
 """What is seen before anything is loaded."""
 
-AT_LOAD: dict[str, tuple[Alter, str]] = {
+IN_TRANSFORMERS: dict[str, tuple[Alter, str]] = {
     "a prefix": (tensors(lambda held: {f"module.{name}": tensor for name, tensor in held.items()}),
                  r"28 missing \(.+ and 25 more\); 28 unexpected \(module"),
     "a tensor gone": (without("layers.1.mlp.dense_4h_to_h.weight"),
@@ -118,10 +159,17 @@ AT_LOAD: dict[str, tuple[Alter, str]] = {
     "no unembedding": (without("embed_out"), r"1 missing \("),
     "one too many": (tensors(lambda held: held | {"extra.weight": torch.ones(3)}), r"1 unexpected \(extra.weight\)"),
     "another shape": (config(intermediate_size=64), r"of another shape \(gpt_neox.layers"),
-    "not finite": (tensors(lambda held: {name: tensor * torch.nan for name, tensor in held.items()}), "not finite"),
-    "an unknown type": (config(model_type="mine", architectures=None), "cannot be loaded from"),
+    "an unknown type": (config(model_type="mine", architectures=None), "cannot be loaded from .+ model type `mine`"),
+    "heads that do not divide": (config(num_attention_heads=3), "hidden size is not divisible by the number of att"),
+    "a null": (nulled("max_position_embeddings"), "'max_position_embeddings' expected int, got NoneType"),
+    "no such function": (config(hidden_act="foo"), "config.json's hidden_act=foo is unknown to transformers"),
+    "no such type": (config(dtype="foo"), "config.json's dtype=foo is unknown to transformers"),
+    "no such scaling": (config(rope_parameters={"rope_type": "foo"}), "config.json's rope_type=foo is unknown"),
+    "no BOS nor EOS": (text("tokenizer_config.json", '{"tokenizer_class": "PreTrainedTokenizerFast"}'),
+                       "has neither BOS nor EOS"),
+    "BOS a number": (text("tokenizer_config.json", '{"bos_token": 5}'), "the tokenizer in .+: Special token bos_token"),
 }  # fmt: skip
-"""What only loading shows."""
+"""What transformers shows, and not the files alone; no weights are read."""
 
 
 def altered(right: Path, folder: Path, alter: Alter) -> ModelConfig:
@@ -143,24 +191,34 @@ def test_altered_folders_are_refused_before_anything_is_loaded(right: Path, tmp_
         refused(words, lambda model=model: check_model(model))
 
 
-def test_other_checkpoints_are_refused_when_they_are_loaded(right: Path, tmp_path: Path):
-    for number, (alter, words) in enumerate(AT_LOAD.values()):
+def test_other_checkpoints_are_refused_before_their_weights_are_read(
+    right: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    check_tensors(ModelConfig(name="right", path=str(right), context=CONTEXT, layer=0))
+    for number, (alter, words) in enumerate(IN_TRANSFORMERS.values()):
         model = altered(right, tmp_path / str(number), alter)
         check_model(model)
+        refused(words, lambda model=model: check_tensors(model))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_only_loading_shows_is_one_line(right: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    nan = tensors(lambda held: {name: tensor * torch.nan for name, tensor in held.items()})
+    for name, alter, words in (("nan", nan, "not finite"), ("gone", without("embed_out"), r"1 missing \(lm_head")):
+        model = altered(right, tmp_path / name, alter)
         refused(words, lambda model=model: load_language_model(model, torch.device("cpu")))
+    assert "Loading weights" not in capfd.readouterr().err
 
 
-def pickled(content: Any) -> Alter:
-    def alter(folder: Path) -> None:
-        torch.save(content or load_file(folder / WEIGHTS), folder / "pytorch_model.bin")
-        gone(WEIGHTS)(folder)
-
-    return alter
-
-
-class Planted:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return pytest.fail, ("a pickle was executed",)
+def test_a_model_that_cannot_be_loaded_is_refused_before_a_sweep_is_declared(right: Path, tmp_path: Path):
+    model = altered(right, tmp_path / "altered", without("embed_out"))
+    told = subprocess.run(
+        [sys.executable, ROOT / "pipeline" / "run.py", "model=local", f"model.path={model.path}", "model.layer=0",
+         f"model.context={CONTEXT}", f"execution.sweeps_dir={tmp_path / 'sweeps'}"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert told.returncode == 2 and told.stderr.count("\n") == 1 and "1 missing (lm_head" in told.stderr
+    assert not told.stdout and not (tmp_path / "sweeps").exists()
 
 
 def test_pickled_weights_are_read_as_tensors_and_nothing_is_executed(right: Path, tmp_path: Path):
@@ -170,11 +228,6 @@ def test_pickled_weights_are_read_as_tensors_and_nothing_is_executed(right: Path
     tokens = torch.arange(CONTEXT)[None]
     hook = "blocks.1.hook_resid_post"
     assert torch.equal(loaded.activations(tokens, [hook])[hook], same.activations(tokens, [hook])[hook])
-    for name, content in {"planted": {"a": Planted()}, "foreign": None}.items():
-        other = altered(right, tmp_path / name, pickled(content))
-        if content is None:
-            (tmp_path / name / "pytorch_model.bin").write_bytes(b"nothing")
-        refused("cannot be loaded from", lambda other=other: load_language_model(other, torch.device("cpu")))
 
 
 def test_masks_and_frequencies_of_older_checkpoints_are_no_weights(right: Path, tmp_path: Path):

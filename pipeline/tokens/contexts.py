@@ -1,7 +1,9 @@
 """Packing of documents into contexts of one length, each beginning with BOS."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from pipeline.config import ModelConfig
 from pipeline.errors import UserError
+from pipeline.hub import hub_or_cache, no_hub, quiet, shown
 from pipeline.sites import embedding_rows
 from pipeline.tokens.tables import Content
 
@@ -43,8 +46,6 @@ class Packer:
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
         self.bos: int = eos if bos is None else bos
         self.eos: int = self.bos if eos is None else eos
-        if self.bos is None:
-            raise UserError(f"the tokenizer of model {model.name} has neither BOS nor EOS, which contexts begin with")
         self.separator = {"bos": self.bos, "eos": self.eos, "none": None}[separator] if self.joined else None
         self.rows = embedding_rows(model)
         self.special_ids = torch.tensor(sorted({*self.tokenizer.all_special_ids, self.bos, self.eos}))
@@ -141,19 +142,23 @@ def load_tokenizer(model: ModelConfig) -> Any:
     """The model's fast tokenizer, from its folder or the hub; code that comes with one is never run.
 
     Raises:
-        UserError: there is none, or it has tokens that the model's embedding has no row for.
+        UserError: there is none, it has tokens that the model's embedding has no row for, or neither BOS nor EOS.
     """
     from transformers import AutoTokenizer
 
-    source = model.tokenizer_id or model.path or model.hub_id
+    quiet()
+    source = str(model.tokenizer_id or model.path or model.hub_id)
     revision = None if model.path or model.tokenizer_id else model.revision
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(source), revision=revision, trust_remote_code=False)
-    except Exception as error:  # whatever the libraries raise is about the files
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"no tokenizer in {source}: {lines[0][:200]}") from error
+    with nullcontext(True) if Path(source).is_dir() else hub_or_cache() as reached:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
+        except Exception as error:  # whatever the libraries raise is about the files
+            why = f"the tokenizer in {source} cannot be loaded: {shown(error)}" if reached else no_hub(source)
+            raise UserError(why) from error
     if tokenizer.is_fast:
-        check_vocabulary(tokenizer.backend_tokenizer, str(source), embedding_rows(model))
+        check_vocabulary(tokenizer.backend_tokenizer, source, embedding_rows(model))
+    if tokenizer.bos_token_id is None and tokenizer.eos_token_id is None:
+        raise UserError(f"the tokenizer of model {model.name} has neither BOS nor EOS, which contexts begin with")
     return tokenizer
 
 
