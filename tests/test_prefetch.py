@@ -138,7 +138,8 @@ def test_the_command_takes_what_run_takes(arguments):
 
 def test_mistakes_are_one_line_each(tmp_path):
     cases = {
-        ("sweep=smok",): "did you mean smoke?", ("seed=1,2",): "a grid needs -m: python pipeline/prefetch.py -m seed=1,2",
+        ("sweep=smok",): "did you mean smoke?",
+        ("seed=1,2",): "a grid needs -m: python pipeline/prefetch.py -m seed=1,2",
         ("model=local", f"model.path={tmp_path}/no"): f"{tmp_path}/no",
         ("data=files", f"data.path={tmp_path}/no"): "does not exist", ("layer=99",): "99",
         ("data=files", f"data.path={tmp_path}"): "holds no text",
