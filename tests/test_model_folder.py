@@ -167,7 +167,7 @@ IN_TRANSFORMERS: dict[str, tuple[Alter, str]] = {
     "no such scaling": (config(rope_parameters={"rope_type": "foo"}), "config.json's rope_type=foo is unknown"),
     "no BOS nor EOS": (text("tokenizer_config.json", '{"tokenizer_class": "PreTrainedTokenizerFast"}'),
                        "has neither BOS nor EOS"),
-    "BOS a number": (text("tokenizer_config.json", '{"bos_token": 5}'), "the tokenizer in .+: Special token bos_token"),
+    "BOS a number": (text("tokenizer_config.json", '{"bos_token": 5}'), "no tokenizer in .+: Special token bos_token"),
 }  # fmt: skip
 """What transformers shows, and not the files alone; no weights are read."""
 

@@ -161,7 +161,7 @@ def hub(facts: MachineFacts) -> Finding:
         )
     if facts.offline:
         return Finding("ok", f"{why}; {held}")
-    return Finding("warn", f"{why}; {held}: set HF_HUB_OFFLINE=1, else every load waits for the hub first")
+    return Finding("warn", f"{why}; {held}: set HF_HUB_OFFLINE=1, else every load tries the hub first")
 
 
 def bundled(facts: MachineFacts) -> Finding:

@@ -153,7 +153,7 @@ def load_tokenizer(model: ModelConfig) -> Any:
         try:
             tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
         except Exception as error:  # whatever the libraries raise is about the files
-            why = f"the tokenizer in {source} cannot be loaded: {shown(error)}" if reached else no_hub(source)
+            why = f"no tokenizer in {source} that can be loaded: {shown(error)}" if reached else no_hub(source)
             raise UserError(why) from error
     if tokenizer.is_fast:
         check_vocabulary(tokenizer.backend_tokenizer, source, embedding_rows(model))
