@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -10,8 +11,9 @@ import pytest
 import torch
 
 from pipeline import fetching
-from pipeline.config import DataConfig, ModelConfig
+from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import UserError
+from pipeline.sae.registry import config_class
 from pipeline.tokens import prefetched
 from pipeline.tokens.sources import evaluation_contexts, training_contexts
 
@@ -141,11 +143,25 @@ def test_mistakes_are_one_line_each(tmp_path):
         ("sweep=smok",): "did you mean smoke?",
         ("seed=1,2",): "a grid needs -m: python pipeline/prefetch.py -m seed=1,2",
         ("model=local", f"model.path={tmp_path}/no"): f"{tmp_path}/no",
-        ("data=files", f"data.path={tmp_path}/no"): "does not exist", ("layer=99",): "99",
-        ("data=files", f"data.path={tmp_path}"): "holds no text",
     }  # fmt: skip
     for arguments, said in cases.items():
         command = [sys.executable, "pipeline/prefetch.py", *arguments]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
         assert done.returncode == 2 and said in done.stderr, (arguments, done.stdout, done.stderr)
         assert len(done.stderr.splitlines()) == 1 and not done.stdout
+
+
+def test_local_models_and_texts_are_held_to_what_runs_need(hub, model, tmp_path):
+    (tmp_path / "one.txt").write_text("one document")
+    site, train = SiteConfig("mlp_out", "blocks.{layer}.hook_mlp_out"), TrainConfig(steps=1, batch=1, lr=1.0)
+    text = DataConfig(name="files", source="files", path=str(tmp_path / "one.txt"))
+    run = RunConfig(model, site, config_class("baseline")(), text, train, EvalConfig(), 0, 1.0, 0)
+    for wrong, said in (
+        (replace(run, model=replace(model, path=str(tmp_path / "no"))), "no"),
+        (replace(run, layer=99), "99"),
+        (replace(run, data=replace(text, path=str(tmp_path / "none.txt"))), "does not exist"),
+        (run, "holds one document"),
+    ):
+        with pytest.raises(UserError, match=said):
+            list(fetching.fetch([wrong]))
+    assert hub == []

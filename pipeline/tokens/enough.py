@@ -97,7 +97,8 @@ def _what_would_work(run: RunConfig, lengths: Lengths, counts: Counts) -> str:
 def _number_of(counts: Counts) -> str:
     if counts.documents:
         return f"{counts.documents} copies of one document" if counts.copies else "one document"
-    return "no document with text in it"
+    skipped = counts.rows_without_text
+    return f"no document with text in it{f' (rows without a value: {skipped:,})' if skipped else ''}"
 
 
 def _ways(run: RunConfig, lengths: Lengths) -> Iterator[str]:

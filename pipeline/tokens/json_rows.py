@@ -109,7 +109,8 @@ class _Values:
                 within = error.pos - self.at
                 if goes_on and self._more():
                     continue
-                raise self.error(f"it is no JSON: {error.msg.removesuffix(' at')}", self.at + within) from error
+                said = error.msg.removesuffix(" at").removesuffix(" starting")
+                raise self.error(f"it is no JSON: {said}", self.at + within) from error
             except (RecursionError, ValueError) as error:  # more digits than Python reads
                 raise self.error("it is nested too deeply, or holds a number that cannot be read") from error
             return value

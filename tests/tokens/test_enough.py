@@ -116,6 +116,8 @@ def test_one_document_that_nothing_splits_needs_more_text(tmp_path: Path):
 
 def test_blank_files_are_no_document(tmp_path: Path):
     assert "holds no document with text in it" in refused(run_on(write(tmp_path, ["", " \n"])))
+    (tmp_path / "null.jsonl").write_text("null\n")
+    assert "no document with text in it (rows without a value: 1)" in refused(run_on(tmp_path / "null.jsonl"))
 
 
 def test_the_bundled_text_is_known_without_a_tokenizer(monkeypatch: pytest.MonkeyPatch):
