@@ -45,7 +45,7 @@ def key_values(arguments: Sequence[str], accepted: Sequence[str]) -> dict[str, s
         if key not in accepted:
             raise UserError(f"{key} is unknown{hint(key, accepted)}")
         if not value or key in given:
-            raise UserError(f"{key} {'is given twice' if key in given else 'has no value: ' + key + '=... is wanted'}")
+            raise UserError(f"{key} {'is given twice' if key in given else 'has no value: expected ' + key + '=...'}")
         given[key] = value
     return given
 

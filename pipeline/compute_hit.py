@@ -25,14 +25,14 @@ def read_family(path: Path) -> tuple[Floats, Floats]:
         rows = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"family={path} cannot be read: a CSV with the columns {', '.join(COLUMNS)} is wanted"
+            f"family={path} cannot be read: expected a CSV with the columns {', '.join(COLUMNS)}"
         ) from error
     lacking = [name for name in COLUMNS if name not in rows]
     if lacking:
-        raise UserError(f"family={path} has no column {lacking[0]}: {', '.join(COLUMNS)} are wanted")
+        raise UserError(f"family={path} has no column {lacking[0]}: expected {', '.join(COLUMNS)}")
     table = rows[list(COLUMNS)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
     if len(table) < 2 or not np.isfinite(table).all() or (table <= 0).any():
-        raise UserError(f"family={path}: at least two models are wanted, with compute and loss above 0")
+        raise UserError(f"family={path}: expected at least two models, with compute and loss above 0")
     compute, loss = table[np.argsort(table[:, 0])].T
     if (np.diff(compute) <= 0).any() or (np.diff(loss) >= 0).any():
         raise UserError(f"family={path}: with more compute the loss must fall, from each model to the next")

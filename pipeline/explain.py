@@ -73,9 +73,10 @@ def _wrong_key(error: BaseException) -> str:
     if "not in struct" not in cause and "No match" not in text and cause:
         return f"{key}: {cause.split(' full_key:')[0]}"
     keys, section = [*groups(), *setting_keys()], key.rpartition(".")[0]
+    if key in keys:  # known, and in none of the chosen files: `model.hub_id` with model=local
+        group = section.partition(".")[0]
+        return f"{key} is not a setting of the {group} chosen here: choose another {group}, or add it as +{key}=VALUE"
     near = did_you_mean(key, keys)
-    if key in keys:
-        return f"{key} is not in use here: +{key}=VALUE adds it"
     siblings = list(dict.fromkeys(k for k in keys if k.rpartition(".")[0] == section))
     accepted = f" (accepted: {', '.join(siblings)})" if siblings else ""
     return f"{key} is no setting{f'; {near}'.rstrip() if near else ''}{accepted}"
