@@ -38,15 +38,16 @@ def fronts(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return np.where(none, np.nan, x), np.where(none, np.nan, y)
 
 
-def read_off(known: Floats, wanted: Floats, at: Floats) -> Floats:
+def read_off(known: Floats, wanted: Floats, at: Floats, slopes: tuple[float, float] | None = None) -> Floats:
     """One coordinate of each row's front where the other has the values `at`, by linear interpolation.
 
     Args:
         known, wanted: [replicates, points] the two coordinates, as `fronts` gives them.
         at: [values] places on the first coordinate, the same for every row.
+        slopes: with which a front goes on before its first point and after its last; without them it ends there.
 
     Returns:
-        [replicates, values]; NaN outside the row's front.
+        [replicates, values]; NaN outside the row's front, unless it goes on, and where a row has no point.
     """
     points = known.shape[1]
     if not points:
@@ -60,15 +61,18 @@ def read_off(known: Floats, wanted: Floats, at: Floats) -> Floats:
     y0, y1 = np.take_along_axis(wanted, left, 1), np.take_along_axis(wanted, right, 1)
     step = np.where(x1 > x0, x1 - x0, 1.0)
     values: Floats = y0 + (y1 - y0) * (at - x0) / step
-    return np.where((known[:, :1] <= at) & (at <= known[:, -1:]), values, np.nan)
+    first, last = known[:, :1], known[:, -1:]
+    before, after = (np.nan, np.nan) if slopes is None else slopes
+    values = np.where(at < first, wanted[:, :1] + before * (at - first), values)
+    return np.where(at > last, wanted[:, -1:] + after * (at - last), values)
 
 
 def overlap(first: Floats, second: Floats) -> tuple[float, float] | None:
-    """The interval on which both fronts (single rows of one coordinate) have values; None where there is none."""
+    """The interval on which both fronts (single rows of one coordinate) have values, or one value; None without any."""
     if not first.size or not second.size or np.isnan(first[0, 0]) or np.isnan(second[0, 0]):
         return None
     low, high = max(first[0, 0], second[0, 0]), min(first[0, -1], second[0, -1])
-    return (float(low), float(high)) if low < high else None
+    return (float(low), float(high)) if low <= high else None
 
 
 def hypervolume(l0: Floats, fidelity: Floats) -> float:

@@ -4,8 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.comparison.claims import ABOUT_HALF, HEALTHY
 from pipeline.comparison.compare import panels
+from pipeline.comparison.questions import ABOUT_HALF
+from pipeline.comparison.shrinkage import HEALTHY
 from pipeline.comparison.tables import curves, l0_ratios
 from pipeline.frontier import PANEL
 from pipeline.places import PAPER_TABLE
@@ -42,8 +43,8 @@ def document() -> str:
     source = read_source(PAPER_TABLE)
     compared = list(panels(source.runs, None, 0))
     ratios = l0_ratios(compared)
-    by = [*PANEL, "d_sae_baseline", "d_sae_gated"]
-    reach = curves(compared).groupby(by)["l0_gated"].agg(l0_low="first", l0_high="last").reset_index()
+    by = [*PANEL, "d_sae_reference", "d_sae_candidate"]
+    reach = curves(compared).groupby(by)["l0_candidate"].agg(l0_low="first", l0_high="last").reset_index()
     rows = ratios[(ratios["noise"] == "sequences") & (ratios["ablation"] == "zero")].merge(reach, "left", by)
     body = "\n".join(_row({str(k): v for k, v in row.items()}) for row in rows.to_dict("records"))
     tail = TAIL.format(healthy=HEALTHY, narrow=NARROW, words=_words(rows))
@@ -51,23 +52,25 @@ def document() -> str:
 
 
 def _row(row: dict[str, Any]) -> str:
-    place = f"| {row['model']} | {row['site']} | {row['layer']} | {row['d_sae_baseline']} / {row['d_sae_gated']}"
+    place = f"| {row['model']} | {row['site']} | {row['layer']} | {row['d_sae_reference']} / {row['d_sae_candidate']}"
     if pd.isna(row["ratio_median"]):
         return f"{place} | none | | | | | {row['note']} |"
-    alive = " | ".join(f"{row[f'alive_{arm}']:.0%}, {row[f'alive_{arm}_lowest']:.0%}" for arm in ("baseline", "gated"))
+    alive = " | ".join(
+        f"{row[f'alive_{arm}']:.0%}, {row[f'alive_{arm}_lowest']:.0%}" for arm in ("reference", "candidate")
+    )
     reach = f"{row['fidelity_low']:.4f} to {row['fidelity_high']:.4f}"
     reach += f" | {row['l0_low']:.1f} to {row['l0_high']:.1f}"
     return f"{place} | {row['ratio_median']:.2f} | {reach} | {alive} | {', '.join(_marks(row))} |"
 
 
 def _marks(row: dict[str, Any]) -> list[str]:
-    dead = min(row["alive_baseline"], row["alive_gated"]) < HEALTHY
+    dead = min(row["alive_reference"], row["alive_candidate"]) < HEALTHY
     return ["dead features"] * dead + ["narrow"] * (row["l0_high"] / row["l0_low"] < NARROW)
 
 
 def _words(rows: pd.DataFrame) -> str:
     known = rows[rows["ratio_median"].notna()]
-    alive = known[["alive_baseline", "alive_gated"]].min(axis=1) >= HEALTHY
+    alive = known[["alive_reference", "alive_candidate"]].min(axis=1) >= HEALTHY
     wide = known["l0_high"] / known["l0_low"] >= NARROW
     low, high = ABOUT_HALF
     lines = [

@@ -9,6 +9,7 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
 
 import logging
 import shlex
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,21 +25,26 @@ from pipeline.states import sweeps_on_disk
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.comparison.compare import Panel
+    from pipeline.comparison.arms import Arms
+    from pipeline.comparison.findings import Findings
     from pipeline.curves import Floats
 
 USAGE = f"""\
-usage: {door("plot_pareto")} [sweep=NAME | source=FILE.csv [percent=true]] [replicates=N]
-                                      [family=FILE.csv] [sweeps_dir=FOLDER] [results_dir=FOLDER]
+usage: {door("plot_pareto")} [sweep=NAME | source=FILE.csv [percent=true]] [reference=ARM]
+                                      [candidates=ARM,ARM] [replicates=N] [family=FILE.csv] [sweeps_dir=FOLDER]
+                                      [results_dir=FOLDER]
 
 Reads the records of a sweep, of every sweep on disk by default, and writes results/<sweep>/:
   runs.csv                   every declared run, with its status
   columns.csv                what each column of runs.csv means
   frontier.csv               the non-dominated points in (L0, loss recovered), means over seeds
   frontiers.csv              each frontier's extent and hypervolume
-  l0_ratio.csv               L0 of the baseline over L0 of gated at equal loss recovered, with intervals
-  l0_ratio_curve.csv         that ratio along loss recovered
-  delta_ce.csv               cross-entropy that gated saves at equal L0, with intervals
+  verdicts.csv               which arm is better, and the paper's claims, at every site: with p-values
+  l0_ratio.csv               L0 of the reference over L0 of a candidate at equal loss recovered, with intervals
+  l0_ratio_curve.csv         that ratio along loss recovered, with a simultaneous band
+  saved.csv                  cross-entropy that a candidate saves at equal L0, with intervals
+  ce_at_l0.csv               cross-entropy added at L0 of 10, 20, 50, 100, and between the fronts on the average
+  robustness.csv             the ratio with other choices: a lambda left out, pruned, joined otherwise, ...
   compute_hit.csv            with family=: the share of training compute that each run's loss is worth
   summary.md                 all of it in words
   report.html                all of it on one page, for a browser: points show their settings, tables sort
@@ -52,10 +58,18 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
   sweep=NAME          one sweep only
   source=FILE.csv     points from a table (the paper's column names or ours) instead of records: results/<its stem>/
   percent=true        loss recovered and other shares in that table are in percent
+  reference=ARM       the architecture that the others are compared with (default baseline)
+  candidates=ARM,ARM  those that are compared with it (default: every other one)
   replicates=N        draws of the bootstrap over documents (default 2000; 0: no intervals)
   family=FILE.csv     training compute and loss of a family of language models: columns compute, loss
   sweeps_dir=FOLDER   where runs left their records (default {SWEEPS})
   results_dir=FOLDER  where the results go (default {RESULTS})"""
+KEYS = (
+    "sweep", "source", "percent", "reference", "candidates", "family", "replicates", "sweeps_dir", "results_dir",
+)  # fmt: skip
+TABLES = (
+    "frontier", "frontiers", "verdicts", "l0_ratio", "l0_ratio_curve", "saved", "ce_at_l0", "robustness", "pruning",
+)  # fmt: skip
 REPLICATES = 2000
 """Draws of the bootstrap unless others are asked for."""
 
@@ -66,6 +80,7 @@ class Options:
     source: Path | None
     family: "tuple[Floats, Floats] | None"
     percent: bool
+    arms: "Arms"
     replicates: int
     sweeps_dir: Path
     results_dir: Path
@@ -73,7 +88,7 @@ class Options:
 
 def parse(arguments: Sequence[str]) -> Options:
     """key=value arguments, checked."""
-    given = key_values(arguments, ("sweep", "source", "percent", "family", "replicates", "sweeps_dir", "results_dir"))
+    given = key_values(arguments, KEYS)
     sweeps_dir, results_dir = records_folder(given, SWEEPS), Path(given.get("results_dir", RESULTS))
     replicates = whole_number("replicates", given.get("replicates", str(REPLICATES)))
     if {"sweep", "source"} <= set(given):
@@ -86,7 +101,17 @@ def parse(arguments: Sequence[str]) -> Options:
         check_name(source, sweeps_dir, results_dir)
     check_writable(results_dir)
     family = _family(Path(given["family"])) if "family" in given else None
-    return Options(given.get("sweep"), source, family, percent, replicates, sweeps_dir, results_dir)
+    arms = _arms(given.get("reference"), given.get("candidates"))
+    return Options(given.get("sweep"), source, family, percent, arms, replicates, sweeps_dir, results_dir)
+
+
+def _arms(reference: str | None, candidates: str | None) -> "Arms":
+    from pipeline.comparison.arms import BASELINE, Arms
+
+    named = None if candidates is None else tuple(name.strip() for name in candidates.split(","))
+    if named is not None and (not all(named) or (reference or BASELINE) in named):
+        raise UserError(f"candidates={candidates}: expected architectures other than the reference, as gated,topk")
+    return Arms(reference or BASELINE, named)
 
 
 def _family(path: Path) -> "tuple[Floats, Floats]":
@@ -104,82 +129,98 @@ def chosen_sweeps(options: Options) -> list[str]:
 def aggregate(options: Options, sweep: str) -> list[Path]:
     """Write the tables and figures of one sweep, print its results, and return the paths to look at."""
     from pipeline.aggregate import read_pruned, read_sweep
-    from pipeline.comparison.compare import panels
+    from pipeline.comparison.findings import findings
     from pipeline.screen import print_results, print_unfinished
 
     check_writable(options.results_dir / sweep)
     runs = read_sweep(options.sweeps_dir, sweep)
-    compared = list(panels(runs, options.sweeps_dir, options.replicates))
-    (print_results if runs["status"].eq("done").any() else print_unfinished)(sweep, runs)
-    return write_results(options, sweep, runs, compared, read_pruned(options.sweeps_dir, runs))
+    pruned = read_pruned(options.sweeps_dir, runs)
+    found = findings(runs, options.sweeps_dir, options.replicates, pruned, options.arms)
+    (print_results if runs["status"].eq("done").any() else print_unfinished)(sweep, found.runs)
+    return write_results(options, sweep, found, pruned)
 
 
 def aggregate_source(options: Options, path: Path) -> list[Path]:
     """As `aggregate`, for points from a CSV; there are no sequences, hence no intervals over them."""
-    from pipeline.comparison.compare import panels
+    from pipeline.comparison.findings import findings
     from pipeline.published import read_source
     from pipeline.screen import print_results
 
     source = read_source(path, options.percent)
     check_writable(options.results_dir / source.name)
-    compared = list(panels(source.runs, None, options.replicates))
+    found = findings(source.runs, None, options.replicates, source.runs.iloc[:0], options.arms)
     print(source.line)
-    print_results(source.name, source.runs)
-    return write_results(options, source.name, source.runs, compared, source.runs.iloc[:0])
+    print_results(source.name, found.runs)
+    return write_results(options, source.name, found, source.runs.iloc[:0])
 
 
-def write_results(
-    options: Options, name: str, runs: "pd.DataFrame", compared: "list[Panel]", pruned: "pd.DataFrame"
-) -> list[Path]:
+def write_results(options: Options, name: str, found: "Findings", pruned: "pd.DataFrame") -> list[Path]:
     """Tables, figures, words and page of one sweep or source; the ratios go to the screen too.
 
     Returns:
         The paths of the pictures, then of the words, and the page's last.
     """
     from pipeline.columns import guide
-    from pipeline.comparison import pruning, summary, tables
-    from pipeline.compute_hit import compute_hits
+    from pipeline.comparison import summary, tables
     from pipeline.figures.every import draw_figures
     from pipeline.figures.material import material
     from pipeline.files import csv_text, write_text
-    from pipeline.frontier import frontier, frontiers, on_frontier, points
+    from pipeline.frontier import on_frontier
     from pipeline.published import paper_points
-    from pipeline.report.page import Findings, page
+    from pipeline.report.page import Results, page
     from pipeline.screen import print_ratios
 
-    results, ratios, found = options.results_dir / name, tables.l0_ratios(compared), points(runs)
-    curves = tables.curves(compared)
-    with_intervals = tables.with_intervals(runs, compared).assign(on_frontier=on_frontier(runs))
-    delta_ces = tables.delta_ces(compared)
+    results, runs = options.results_dir / name, found.runs
+    with_intervals = tables.with_intervals(runs, found.compared).assign(on_frontier=on_frontier(runs))
     write_table(results / "runs.csv", with_intervals)
     write_text(results / "columns.csv", csv_text(guide(map(str, with_intervals)), ["column", "heading", "meaning"]))
-    for file, rows in (
-        ("frontier", frontier(runs)), ("frontiers", frontiers(runs)), ("l0_ratio", ratios),
-        ("l0_ratio_curve", curves), ("delta_ce", delta_ces),
-    ):  # fmt: skip
-        if runs["status"].eq("done").any():
-            write_table(results / f"{file}.csv", rows)
-        else:
-            (results / f"{file}.csv").unlink(missing_ok=True)
-    if options.family is not None:
-        write_table(results / "compute_hit.csv", compute_hits(runs, options.family))
-    both_ways = pruning.compare_pruned(compared, pruned, options.sweeps_dir)
-    if both_ways:
-        write_table(results / "pruning.csv", pruning.table(both_ways))
-    else:
-        (results / "pruning.csv").unlink(missing_ok=True)  # of other evaluations
-    pruned_lines = pruning.lines(both_ways)
-    further = pruning.paragraphs(pruned_lines)
-    write_text(results / "summary.md", summary.summary(name, runs, ratios, found, compared, further))
+    _write_tables(options, results, found)
+    write_text(results / "summary.md", summary.summary(name, found))
     records, typed = (None if options.source else options.sweeps_dir), _commands(options, name)
     beside = None if options.source and options.source.resolve() == PAPER_TABLE else paper_points(runs)
-    pictures = draw_figures(material(with_intervals, curves, records, pruned, beside), results)
-    findings = Findings(
-        name, with_intervals, found, ratios, delta_ces, compared, records, typed, pruned_lines, pictures
-    )
-    write_text(results / "report.html", page(findings, results))
-    print_ratios([*summary.ratio_lines(ratios), *pruned_lines], summary.not_compared(compared, runs))
+    drawn = material(with_intervals, tables.curves(found.compared), records, pruned, beside)
+    pictures = draw_figures(drawn, results)
+    write_text(results / "report.html", page(Results(name, found, with_intervals, records, typed, pictures), results))
+    print_ratios([*summary.sensitive(found), *summary.ratio_lines(found)], summary.not_compared(found))
+    _keep_faults(results, found)
     return [*pictures, results / "summary.md", results / "report.html"]
+
+
+def _write_tables(options: Options, results: Path, found: "Findings") -> None:
+    """The tables that a sweep has something for; those of an earlier call go where it has nothing."""
+    from pipeline.comparison import pruning, robustness, tables, vertical
+    from pipeline.compute_hit import compute_hits
+    from pipeline.frontier import frontier, frontiers
+
+    made: dict[str, pd.DataFrame | None] = {}
+    if found.runs["status"].eq("done").any():
+        made = {
+            "frontier": frontier(found.runs), "frontiers": frontiers(found.runs),
+            "verdicts": tables.verdicts(found.answers), "l0_ratio": tables.l0_ratios(found.compared),
+            "l0_ratio_curve": tables.curves(found.compared), "saved": tables.savings(found.compared),
+            "ce_at_l0": vertical.ce_at_l0(found.compared), "robustness": robustness.table(found.robustness),
+        }  # fmt: skip
+    if found.pruned.scenarios:
+        made["pruning"] = pruning.table(found.compared, found.pruned)
+    for file in TABLES:
+        table = made.get(file)
+        if table is None:
+            (results / f"{file}.csv").unlink(missing_ok=True)
+        else:
+            write_table(results / f"{file}.csv", table)
+    if options.family is not None:
+        write_table(results / "compute_hit.csv", compute_hits(found.runs, options.family))
+
+
+def _keep_faults(results: Path, found: "Findings") -> None:
+    """What went wrong in a panel by our fault, for whoever mends it."""
+    from pipeline.files import write_text
+
+    faults = [one.fault for one in found.compared if one.fault]
+    if faults:
+        write_text(results / "faults.txt", "\n".join(faults))
+    else:
+        (results / "faults.txt").unlink(missing_ok=True)
 
 
 def _commands(options: Options, name: str) -> list[str]:
@@ -187,6 +228,8 @@ def _commands(options: Options, name: str) -> list[str]:
     manifest = {} if options.source else whole_object(options.sweeps_dir / name / "manifest.json") or {}
     chosen = f"source={options.source.name}" if options.source else f"sweep={name}"
     further = ["percent=true"] if options.percent else []
+    further += [] if options.arms.reference == "baseline" else [f"reference={options.arms.reference}"]
+    further += [] if options.arms.candidates is None else [f"candidates={','.join(options.arms.candidates)}"]
     further += [] if options.replicates == REPLICATES else [f"replicates={options.replicates}"]
     made = [manifest["command"]] if manifest.get("command") else []
     return [*made, f"{door('plot_pareto')} {shlex.join([chosen, *further])}"]
@@ -217,8 +260,20 @@ def plot(arguments: Sequence[str]) -> int:
         except UserError as error:  # of this sweep: the others go on
             print(f"error: {sweep}: {error}" if len(sweeps) > 1 else f"error: {error}", file=sys.stderr)
             code = 2
+        except Exception as error:  # a fault of ours, in this sweep: the others go on
+            _report_fault(options.results_dir / sweep, sweep, error)
+            code = 3
     print_paths(paths)
     return code
+
+
+def _report_fault(results: Path, sweep: str, error: Exception) -> None:
+    """One line, and the traceback in a file."""
+    from pipeline.files import write_text
+
+    path = results / "faults.txt"
+    write_text(path, "".join(traceback.format_exception(error)))
+    print(f"error: {sweep}: a fault of this program ({type(error).__name__}: {error}): {path} has it", file=sys.stderr)
 
 
 def print_paths(paths: Sequence[Path]) -> None:

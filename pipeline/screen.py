@@ -81,7 +81,7 @@ def _aligned(lines: list[list[str]], numbers: list[bool]) -> list[str]:
 def print_ratios(ratios: Sequence[str], not_compared: Sequence[str]) -> None:
     """The headline, a line a comparison, and what has none."""
     if ratios:
-        print("  L0 of the baseline / L0 of gated at equal loss recovered, 95 % intervals (widths: baseline / gated):")
+        print("  L0 of the reference / L0 of the candidate at equal loss recovered, 95 % intervals:")
     for line in [*ratios, *not_compared][:LINES_SHOWN]:
         print(f"  {line}")
     if len(ratios) + len(not_compared) > LINES_SHOWN:

@@ -1,6 +1,6 @@
 """Which fronts are compared, and under which name: a comparison must say what it holds equal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +11,27 @@ from pipeline.curves import Floats
 from pipeline.frontier import ARM, as_floats, point_numbers
 
 BASELINE, GATED = "baseline", "gated"
+"""The arms of the paper's claims; the first is every sweep's reference unless another is named."""
 SAME_WIDTH = 0.02
 """Widths that differ by no more than this share count as equal, or as 1.5 to 1."""
 SAME_COST = 0.10
 """As much for training FLOPs and seconds."""
-MATMULS = {BASELINE: 5, GATED: 7, "gated_unfrozen": 8}
-"""Products of size d_in x d_sae a training step takes for each input: forward 2 and backward 3; gated decodes twice and
-its frozen second decoder has no gradient of weights, so 3 and 4; where none is frozen, 3 and 5."""
+COSTS = {"equal_flops": "training_flops", "equal_seconds": "training_seconds", "equal_dense_flops": "dense_flops"}
+"""By comparison: the column that it holds equal."""
 
 
 @dataclass(frozen=True)
+class Arms:
+    """Which architecture the others are compared with, and which are."""
+
+    reference: str = BASELINE
+    candidates: tuple[str, ...] | None = None  # None: every other one
+
+    def is_candidate(self, architecture: str) -> bool:
+        return architecture != self.reference if self.candidates is None else architecture in self.candidates
+
+
+@dataclass(frozen=True, eq=False)
 class Front:
     """The finished runs of one arm in one panel, sorted by point; only those in which some feature fires."""
 
@@ -29,7 +40,8 @@ class Front:
     runs: npt.NDArray[np.intp]  # rows of the panel's table
     starts: npt.NDArray[np.intp]  # where in `runs` each point begins
     alive: Floats  # [points] mean alive fraction
-    cost: dict[str, float]  # medians over runs: flops, seconds; NaN where unknown
+    effective: Floats  # [points] mean effective width
+    cost: Mapping[str, float]  # by column: medians over runs; NaN where unknown
     machines: frozenset[tuple[str, ...]]  # devices and numbers of threads that the runs were trained with
 
     def summed(self, values: Floats) -> Floats:
@@ -42,44 +54,42 @@ class Front:
         return self.summed(values) / np.diff(self.starts, append=len(self.runs))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pair:
     """Two fronts and every name under which they may be compared."""
 
-    baseline: Front
-    gated: Front
+    reference: Front
+    candidate: Front
     names: tuple[str, ...]
+
+    @property
+    def fronts(self) -> tuple[Front, Front]:
+        return self.reference, self.candidate
 
 
 def fronts_of(panel: pd.DataFrame) -> list[Front]:
     """One for each architecture and width among the finished runs of a panel; rows are numbered from 0."""
     table = panel.reset_index(drop=True)
-    usable = (as_floats(table["l0"]) > 0) & np.isfinite(as_floats(table["loss_recovered"]))
+    usable = as_floats(table["l0"]) > 0
     points = point_numbers(table)
     found = []
     for (architecture, _), rows in table[usable].groupby(list(ARM)):
         order = rows.index.to_numpy()[np.argsort(points[rows.index], kind="stable")]
         starts = np.flatnonzero(np.diff(points[order], prepend=-1))
-        alive = np.add.reduceat(as_floats(table["alive_fraction"])[order], starts) / np.diff(starts, append=len(order))
-        d_sae, cost = int(rows["d_sae"].iloc[0]), _cost(rows)
-        found.append(Front(str(architecture), d_sae, order, starts, alive, cost, _machines(rows)))
+        counts = np.diff(starts, append=len(order))
+        alive, effective = (
+            np.add.reduceat(_column(table, name)[order], starts) / counts
+            for name in ("alive_fraction", "effective_width")
+        )
+        cost = {name: _median(_column(rows, name)) for name in COSTS.values()}
+        found.append(
+            Front(str(architecture), int(rows["d_sae"].iloc[0]), order, starts, alive, effective, cost, _machines(rows))
+        )  # fmt: skip
     return found
 
 
-def _cost(rows: pd.DataFrame) -> dict[str, float]:
-    """Medians over the runs: training FLOPs, by the count of products, and seconds as measured."""
-    seconds = as_floats(rows["training_seconds"]) if "training_seconds" in rows else np.full(1, np.nan)
-    return {"flops": _median(training_flops(rows)), "seconds": _median(seconds)}
-
-
-def training_flops(rows: pd.DataFrame) -> Floats:
-    """Each run's training FLOPs, by the count of dense products; NaN for an architecture that MATMULS lacks."""
-    needed = ("d_in", "d_sae", "train.batch", "train.steps")
-    if any(name not in rows for name in needed):
-        return np.full(len(rows), np.nan)
-    products = rows["architecture"].map(MATMULS).to_numpy(dtype=float)
-    flops: Floats = 2.0 * products * np.prod([as_floats(rows[name]) for name in needed], axis=0)
-    return flops
+def _column(rows: pd.DataFrame, name: str) -> Floats:
+    return as_floats(rows[name]) if name in rows else np.full(len(rows), np.nan)
 
 
 def _machines(rows: pd.DataFrame) -> frozenset[tuple[str, ...]]:
@@ -92,19 +102,23 @@ def _median(values: Floats) -> float:
     return float(np.median(known)) if known.size else np.nan
 
 
-def pairs(fronts: list[Front]) -> Iterator[Pair]:
-    """Every baseline with every gated front; a pair that no rule calls fair has no name."""
-    for baseline in (front for front in fronts if front.architecture == BASELINE):
-        for gated in (front for front in fronts if front.architecture == GATED):
-            ratio = baseline.d_sae / gated.d_sae
-            rules = {
-                "equal_width": abs(ratio - 1) <= SAME_WIDTH, "width_1.5": abs(ratio / 1.5 - 1) <= SAME_WIDTH,
-                "equal_flops": _same(baseline.cost["flops"], gated.cost["flops"]),
-                "equal_seconds": baseline.machines == gated.machines and len(gated.machines) == 1
-                and _same(baseline.cost["seconds"], gated.cost["seconds"]),
-            }  # fmt: skip
-            yield Pair(baseline, gated, tuple(name for name, holds in rules.items() if holds))
+def pairs(fronts: list[Front], arms: Arms) -> Iterator[Pair]:
+    """Every front of the reference with every candidate's; a pair that no rule calls fair has no name."""
+    for reference in (front for front in fronts if front.architecture == arms.reference):
+        for candidate in (front for front in fronts if arms.is_candidate(front.architecture)):
+            ratio = reference.d_sae / candidate.d_sae
+            rules = {"width_1.5": _near(ratio, 1.5), "equal_width": _near(ratio, 1.0)}
+            rules |= {name: _same_cost(reference, candidate, name) for name in COSTS}
+            yield Pair(reference, candidate, tuple(name for name, holds in rules.items() if holds))
 
 
-def _same(first: float, second: float) -> bool:
+def _near(ratio: float, wanted: float) -> bool:
+    return abs(ratio / wanted - 1) <= SAME_WIDTH
+
+
+def _same_cost(reference: Front, candidate: Front, name: str) -> bool:
+    """Within SAME_COST; seconds only where all runs had the same kind of machine."""
+    first, second = (front.cost[COSTS[name]] for front in (reference, candidate))
+    if name == "equal_seconds" and not (reference.machines == candidate.machines and len(candidate.machines) == 1):
+        return False
     return abs(np.log(first / second)) <= np.log1p(SAME_COST) if first > 0 and second > 0 else False

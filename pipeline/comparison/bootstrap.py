@@ -50,10 +50,34 @@ def delta_ce(sums: Documents, drawn: Floats, runs: Rows) -> Floats:
     return differences
 
 
+def gap(sums: Documents, drawn: Floats, ablation: str) -> Floats:
+    """[replicates] cross-entropy with the site ablated less the clean one, nats a prediction."""
+    gaps: Floats = (drawn @ (sums.ablated[ablation] - sums.clean)) / (drawn @ sums.predictions)
+    return gaps
+
+
+def gamma(sums: Documents, drawn: Floats, runs: Rows) -> Floats:
+    """[replicates, runs] relative reconstruction bias over the drawn documents; NaN where no feature fires."""
+    assert sums.xhat_xhat is not None and sums.x_xhat is not None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values: Floats = (drawn @ sums.xhat_xhat[runs].T) / (drawn @ sums.x_xhat[runs].T)
+    return values
+
+
+def freedom(sums: Documents) -> float:
+    """Degrees of freedom of an interval over these documents."""
+    return sums.effective - 1
+
+
+def widening(sums: Documents) -> float:
+    """By how much deviations of replicates are too small: the documents' own mean is fitted."""
+    count = len(sums.predictions)
+    return math.sqrt(count / (count - 1))
+
+
 def stretch(sums: Documents) -> float:
     """By how much quantiles of replicates are to be stretched about the estimate."""
-    count = len(sums.predictions)
-    return t_quantile(0.5 + LEVEL / 2, sums.effective - 1) / NORMAL_QUANTILE * math.sqrt(count / (count - 1))
+    return widening(sums) * t_quantile(0.5 + LEVEL / 2, freedom(sums)) / NORMAL_QUANTILE
 
 
 def interval(estimate: Floats, replicates: Floats, factor: float) -> tuple[Floats, Floats]:

@@ -13,7 +13,7 @@ from pipeline.errors import DamagedFile
 from pipeline.reading import read_arrays
 
 ABLATIONS = ("zero", "mean")
-PER_SEQUENCE = ("tokens", "l0", "ce_sae")
+PER_SEQUENCE, NORMS = ("tokens", "l0", "ce_sae"), ("xhat_xhat", "x_xhat")
 CLEAN, ABLATED = ("document", "predictions", "ce_clean"), ("ce_zero", "ce_mean")
 ROUNDING = 1e-4
 TOLERANCE = 1e-6
@@ -34,6 +34,8 @@ class Documents:
     ablated: dict[str, Floats]  # by ablation: [documents]
     l0: Floats  # [runs, documents]
     sae: Floats  # [runs, documents]
+    xhat_xhat: Floats | None = None  # [runs, documents] sums of ||x_hat||^2, NaN where a run has none
+    x_xhat: Floats | None = None  # [runs, documents] of x . x_hat
 
     @property
     def effective(self) -> float:
@@ -61,13 +63,13 @@ def read_documents(sweeps_dir: Path, runs: pd.DataFrame) -> tuple[Documents | No
     of_document = np.unique(base["document"], return_inverse=True)[1]
     totals = {name: np.bincount(of_document, base[name]).astype(float) for name in base if name != "document"}
     count, tokens, reasons = len(totals["predictions"]), None, {}
-    l0, sae = np.full((2, len(runs), count), np.nan)
+    l0, sae, *norms = np.full((2 + len(NORMS), len(runs), count), np.nan)
     places = runs["place"] if "place" in runs else [None] * len(runs)
     columns = [runs[name] for name in ("run", "evaluation.id", "l0", "ce_sae")]
     for number, (run, evaluation, recorded_l0, recorded_ce, place) in enumerate(zip(*columns, places, strict=True)):
         try:
             path = record_path(sweeps_dir, run, evaluation) / "sequences.safetensors"
-            found = _arrays(path, PER_SEQUENCE) if pd.isna(place) else _pruned(path, int(place))
+            found = _arrays(path, PER_SEQUENCE, NORMS) if pd.isna(place) else _pruned(path, int(place))
             sums = _checked_sums(found, of_document, tokens)
             _agree(sums["l0"].sum() / sums["tokens"].sum(), recorded_l0, "L0")
             _agree(sums["ce_sae"].sum() / totals["predictions"].sum(), recorded_ce, "cross-entropy")
@@ -75,10 +77,12 @@ def read_documents(sweeps_dir: Path, runs: pd.DataFrame) -> tuple[Documents | No
             reasons[run] = str(error)
             continue
         tokens, l0[number], sae[number] = sums["tokens"], sums["l0"], sums["ce_sae"]
+        for kept, name in zip(norms, NORMS, strict=True):
+            kept[number] = sums.get(name, np.nan)
     if tokens is None:
         return None, reasons
     ablated = {name: totals[f"ce_{name}"] for name in ABLATIONS}
-    return Documents(tokens, totals["predictions"], totals["ce_clean"], ablated, l0, sae), reasons
+    return Documents(tokens, totals["predictions"], totals["ce_clean"], ablated, l0, sae, *norms), reasons
 
 
 def _references(folder: Path, runs: pd.DataFrame) -> dict[str, Floats]:
@@ -104,11 +108,11 @@ def _alike(first: dict[str, Floats], second: dict[str, Floats]) -> bool:
     return all(first[n].shape == second[n].shape and np.allclose(first[n], second[n], rtol=ROUNDING) for n in first)
 
 
-def _arrays(path: Path, names: Sequence[str]) -> dict[str, Floats]:
-    """Arrays of a safetensors file; others in it are not read."""
+def _arrays(path: Path, names: Sequence[str], beside: Sequence[str] = ()) -> dict[str, Floats]:
+    """Arrays of a safetensors file, and those of `beside` that it has; others in it are not read."""
     try:
         found = read_arrays(path)
-        return {name: found[name] for name in names}
+        return {name: found[name] for name in names} | {name: found[name] for name in beside if name in found}
     except FileNotFoundError as error:
         raise Unusable(f"{path.name} is absent") from error
     except (OSError, KeyError, DamagedFile) as error:
@@ -117,10 +121,12 @@ def _arrays(path: Path, names: Sequence[str]) -> dict[str, Floats]:
 
 def _pruned(path: Path, place: int) -> dict[str, Floats]:
     """As `_arrays`, of a run that was pruned at its threshold of that number; its tokens are the same."""
-    found = _arrays(path, ("tokens", "pruned_l0", "pruned_ce_sae"))
+    pruned = [f"pruned_{name}" for name in (*PER_SEQUENCE[1:], *NORMS)]
+    found = _arrays(path, ("tokens", *pruned[:2]), pruned[2:])
     if place >= len(found["pruned_l0"]):
         raise Unusable(f"{path.name} has {len(found['pruned_l0'])} thresholds, and its record more")
-    return {"tokens": found["tokens"], "l0": found["pruned_l0"][place], "ce_sae": found["pruned_ce_sae"][place]}
+    at_place = {name.removeprefix("pruned_"): found[name][place] for name in pruned if name in found}
+    return {"tokens": found["tokens"]} | at_place
 
 
 def _checked_sums(

@@ -4,55 +4,64 @@ An arm that is pruned may use each of its runs as it is or at any of its thresho
 them. That choice is made on the text that judges it, in every resample anew, and favours the pruned arm, if anything.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.aggregate import PRUNE_BELOW
-from pipeline.comparison import claims
+from pipeline.comparison.along import RATIO
 from pipeline.comparison.arms import Front, Pair, fronts_of
-from pipeline.comparison.compare import DELTA_CE, Panel, measure
+from pipeline.comparison.compare import Compared
 from pipeline.comparison.documents import read_documents
-from pipeline.comparison.summary import bullets, place
+from pipeline.comparison.measure import Measured, measure, measure_pair
+from pipeline.comparison.panel import LOSS_RECOVERED, Panel
+from pipeline.comparison.shrinkage import shrinkage
 from pipeline.comparison.tables import l0_ratios
 from pipeline.frontier import PANEL
 
-AS_IT_IS, PRUNED = ("baseline", "gated"), ("baseline_pruned", "gated_pruned")
-BETWEEN = (AS_IT_IS, ("baseline_pruned", "gated"), PRUNED)
-"""What is compared between the arms, each along the loss recovered that the first compares."""
+AS_TRAINED, REFERENCE_PRUNED, BOTH_PRUNED = "as trained", "reference pruned", "both pruned"
+SCENARIOS = (AS_TRAINED, REFERENCE_PRUNED, BOTH_PRUNED)
 SAME_ARM = "same_arm"
-WITHIN = (("baseline", "baseline_pruned"), ("gated", "gated_pruned"))
-"""What pruning saves an arm, along all of its front."""
+PRUNED = "_pruned"
 METHOD = """\
 Activations below a threshold were set to zero at inference too. A pruned arm's front is taken over its runs as they
 are and at every threshold, a choice that favours it; ratios are of L0 at the loss recovered that the first compares."""
 
 
 @dataclass(frozen=True)
-class Pruned:
-    """The L0 of one front over that of another, at equal loss recovered, in one panel."""
+class Alone:
+    """One arm against itself pruned, in one panel."""
 
-    over: str
-    under: str
     panel: Panel
+    measured: Measured
 
 
-def compare_pruned(panels: Iterable[Panel], pruned: pd.DataFrame, sweeps_dir: Path | None) -> list[Pruned]:
-    """Every pair of fronts that `panels` compare, again with one and with both of them pruned, and each with itself.
+@dataclass(frozen=True)
+class BothWays:
+    """Everything again, pruned."""
+
+    scenarios: list[Compared]  # named as SCENARIOS but for the first
+    alone: list[Alone]  # what pruning saves an arm, along all of its front
+
+
+def compare_pruned(compared: Iterable[Compared], pruned: pd.DataFrame, sweeps_dir: Path | None) -> BothWays:
+    """Every pair of fronts that is compared, again with one and with both of them pruned, and each with itself.
 
     Args:
         pruned: as `pipeline.aggregate.read_pruned` gives them; panels without such rows are left out.
         sweeps_dir: where the runs' sequences are.
     """
-    found: list[Pruned] = []
-    for panel in panels:
+    found = BothWays([], [])
+    for one in compared:
+        panel = one.panel
         rows = pruned[pruned["run"].isin(panel.runs["run"]) & (pruned["evaluation.id"] == panel.key["evaluation.id"])]
         if len(rows):
-            found += _compared(panel, _with_pruned(panel, rows, sweeps_dir))
+            again = _Again(one, _with_pruned(panel, rows, sweeps_dir))
+            found.scenarios.extend(again.scenarios())
+            found.alone.extend(again.alone())
     return found
 
 
@@ -63,96 +72,82 @@ def _with_pruned(panel: Panel, rows: pd.DataFrame, sweeps_dir: Path | None) -> P
     sums, reasons = (None, panel.reasons)
     if panel.sums is not None and sweeps_dir is not None:
         sums, reasons = read_documents(sweeps_dir, table)
-    return Panel(panel.key, table, sums, reasons, panel.drawn)
+    return replace(panel, runs=table, sums=sums, reasons=reasons)
 
 
-def _compared(panel: Panel, wider: Panel) -> Iterator[Pruned]:
-    fronts = {(front.architecture, front.d_sae): front for front in fronts_of(wider.runs)}
-    done = set()
-    for measured in (measured for measured in panel.measured if measured.fidelity != DELTA_CE):
-        pair, curve = measured.pair, measured.curve
-        arms = {front.architecture: front for front in (pair.baseline, pair.gated)}
-        arms |= {f"{name}_pruned": fronts[name, front.d_sae] for name, front in arms.items()}
-        yield Pruned(*AS_IT_IS, replace(panel, measured=[measured]))
-        for over, under in (*BETWEEN[1:], *WITHIN):
-            first, second = arms[over], arms[under]
-            same = (over, under) in WITHIN
-            names = (SAME_ARM,) if same else pair.names
-            interval = None if same or curve is None else (curve.low, curve.high)
-            key = (over, under, names, first.d_sae, second.d_sae, measured.fidelity)
-            if key not in done and _is_pruned(arms, over, under):
-                done.add(key)
-                again = measure(wider, Pair(first, second, names), measured.fidelity, interval)
-                yield Pruned(over, under, replace(wider, measured=[again]))
+@dataclass(frozen=True)
+class _Again:
+    """One panel, and the same with its pruned runs."""
+
+    first: Compared
+    wider: Panel
+
+    def _fronts(self) -> dict[tuple[str, int], Front]:
+        """Pruned fronts of the arms that have pruned runs; the first panel's are a part of theirs."""
+        before = {(front.architecture, front.d_sae): front for front in fronts_of(self.first.panel.runs)}
+        found = {(front.architecture, front.d_sae): front for front in fronts_of(self.wider.runs)}
+        return {arm: front for arm, front in found.items() if arm in before and len(front.runs) > len(before[arm].runs)}
+
+    def _pairs(self) -> list[Pair]:
+        return list(dict.fromkeys(measured.pair for measured in self.first.measured))
+
+    def scenarios(self) -> Iterator[Compared]:
+        fronts = self._fronts()
+        for name in SCENARIOS[1:]:
+            again = Compared(self.wider, self.first.arms, scenario=name)
+            for pair in self._pairs():
+                reference, candidate = (fronts.get((front.architecture, front.d_sae)) for front in pair.fronts)
+                if reference is None or (name == BOTH_PRUNED and candidate is None):
+                    continue
+                other = candidate if name == BOTH_PRUNED and candidate is not None else pair.candidate
+                changed = Pair(reference, other, pair.names)
+                again.measured.extend(measure_pair(self.wider, changed, self._within(pair)))
+                again.shrinkages.append(shrinkage(self.wider, changed))
+            if again.measured:
+                yield again
+
+    def _within(self, pair: Pair) -> dict[str, tuple[float, float]]:
+        """By ablation the interval of the ratio as trained."""
+        return {
+            measured.ablation: (measured.estimate.low, measured.estimate.high)
+            for measured in self.first.measured
+            if measured.pair is pair and measured.kind == RATIO and measured.estimate is not None
+        }
+
+    def alone(self) -> Iterator[Alone]:
+        before = {(front.architecture, front.d_sae): front for front in fronts_of(self.first.panel.runs)}
+        compared = {(f.architecture, f.d_sae) for pair in self._pairs() for f in pair.fronts}
+        for arm, front in self._fronts().items():
+            if arm in compared:
+                pair = Pair(before[arm], front, (SAME_ARM,))
+                for ablation in LOSS_RECOVERED:
+                    yield Alone(self.wider, measure(self.wider, pair, RATIO, ablation))
 
 
-def _is_pruned(arms: dict[str, Front], over: str, under: str) -> bool:
-    """Whether the arms that are named as pruned have pruned runs."""
-    named = [name.removesuffix("_pruned") for name in (over, under) if name in PRUNED]
-    return all(len(arms[f"{name}_pruned"].runs) > len(arms[name].runs) for name in named)
-
-
-def table(found: Iterable[Pruned]) -> pd.DataFrame:
-    """pruning.csv: as l0_ratio.csv, with what stands over and under the line in columns of their own."""
+def table(first: Iterable[Compared], again: BothWays) -> pd.DataFrame:
+    """pruning.csv: as l0_ratio.csv, with the scenario, and what pruning saves each arm (`same_arm`)."""
+    first = [one for one in first if any(one.panel.key == other.panel.key for other in again.scenarios)]
+    alone = [Compared(one.panel, first[0].arms, [one.measured], scenario=SAME_ARM) for one in again.alone]
     frames = []
-    for one in found:
-        rows = l0_ratios([one.panel])
-        rows.columns = [name.replace("baseline", "over").replace("gated", "under") for name in map(str, rows)]
-        rows.insert(rows.columns.get_loc("comparison"), "over", one.over)  # type: ignore[arg-type]
-        rows.insert(rows.columns.get_loc("comparison"), "under", one.under)  # type: ignore[arg-type]
+    for one in [*first, *again.scenarios, *alone]:
+        rows = l0_ratios([one])
+        rows.insert(rows.columns.get_loc("comparison"), "scenario", one.scenario)  # type: ignore[arg-type]
         frames.append(rows)
     return pd.concat(frames, ignore_index=True).sort_values([*PANEL, "ablation"], kind="stable", ignore_index=True)
 
 
+def saved_alone(again: BothWays) -> list[str]:
+    """A line an arm and panel: how much of its L0 pruning alone saves, by zero ablation."""
+    lines = []
+    for one in again.alone:
+        found, front = one.measured.estimate, one.measured.pair.reference
+        if found is not None and one.measured.ablation == "zero":
+            share = 1 - np.exp(-found.median)
+            where = f"{one.panel.key['site']}, layer {one.panel.key['layer']}"
+            lines.append(f"{where}: pruning alone saves {front.architecture} ({front.d_sae}) {share:.1%} of its L0")
+    return lines
+
+
 def paragraphs(said: Sequence[str]) -> list[str]:
-    """What summary.md says of it, from `lines`; nothing where nothing was pruned."""
-    return ["## Pruned at inference", METHOD, bullets(said)] if said else []
-
-
-def lines(found: list[Pruned]) -> list[str]:
-    """The verdicts with and without pruning, then a line a pair of fronts, by zero ablation."""
-    if not found:
-        return []
-    rows = table(found)
-    rows = rows[(rows["ablation"] == "zero") & (rows["noise"] == "sequences")]
-    between = rows[rows["over"].eq("baseline") & rows["under"].eq("gated")]
-    by = [*PANEL, "d_sae_over", "d_sae_under"]
-    return [*_verdicts(found), *(_line(each, rows) for _, each in between.groupby(by, dropna=False, sort=False))]
-
-
-def _verdicts(found: list[Pruned]) -> list[str]:
-    """What becomes of the claims that rest on ratios."""
-    verdicts: dict[str, dict[str, str]] = {}
-    for between, words in zip(BETWEEN, ("as they are", "with the baseline pruned", "with both pruned"), strict=True):
-        panels = [one.panel for one in found if (one.over, one.under) == between]
-        for claim in claims.on_ratios(l0_ratios(panels)) if panels else ():
-            verdicts.setdefault(claim.text, {})[words] = claim.verdict
-    return [_verdict(text, said) for text, said in verdicts.items()]
-
-
-def _verdict(text: str, said: dict[str, str]) -> str:
-    changes = "changes this" if len(set(said.values())) > 1 else "does not change this"
-    return f"{text} {', '.join(f'{verdict} {words}' for words, verdict in said.items())}: pruning {changes}"
-
-
-def _line(chosen: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """One pair of fronts; `chosen` has a row for each of its names."""
-    first: dict[str, Any] = chosen.to_dict("records")[0]  # type: ignore[assignment]
-    widths = {"baseline": first["d_sae_over"], "gated": first["d_sae_under"]}
-    same = [rows[name].eq(first[name]) for name in PANEL]
-    for side in ("over", "under"):
-        same.append(rows[f"d_sae_{side}"].eq(rows[side].str.removesuffix("_pruned").map(widths)))
-    here = rows[np.logical_and.reduce(same)]
-    between, alone = (here[here["comparison"].eq(name)].to_dict("records") for name in (first["comparison"], SAME_ARM))
-    ratios = [f"{row['over']} / {row['under']} {_ratio(row)}".replace("_", " ") for row in between]
-    saved = [f"{row['over']} {1 - 1 / row['ratio_median']:.1%}" for row in alone]
-    where = f"{place(first, rows)}, {' + '.join(chosen['comparison'])} ({widths['baseline']} / {widths['gated']})"
-    return f"{where}: {', '.join(ratios)}; L0 that pruning alone saves: {', '.join(saved)}"
-
-
-def _ratio(row: Mapping[Any, Any]) -> str:
-    """A median with its interval, or why there is none."""
-    median, low, high = (row[f"ratio_{name}"] for name in ("median", "low", "high"))
-    if pd.isna(median):
-        return f"no ratio ({row['note']})"
-    return f"{median:.2f}" if pd.isna(low) else f"{median:.2f} ({low:.2f} to {high:.2f})"
+    """What summary.md says of it; nothing where nothing was pruned."""
+    return ["## Pruned at inference", METHOD, "\n".join(f"- {line}" for line in said)] if said else []

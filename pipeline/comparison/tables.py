@@ -1,6 +1,6 @@
-"""The comparison as tables: l0_ratio.csv, its curve, paired differences of cross-entropy, intervals of single runs."""
+"""The comparison as tables: ratios with their curve, cross-entropy saved, verdicts, intervals of single runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,139 +8,165 @@ import pandas as pd
 
 from pipeline.aggregate import FIRST
 from pipeline.comparison import bootstrap
-from pipeline.comparison.compare import DELTA_CE, LOSS_RECOVERED, Measured, Panel
+from pipeline.comparison.along import RATIO, SAVED
+from pipeline.comparison.arms import Pair
+from pipeline.comparison.compare import Compared
+from pipeline.comparison.estimate import Estimate
+from pipeline.comparison.measure import Measured
+from pipeline.comparison.noise import KINDS, Kind
+from pipeline.comparison.panel import DELTA_CE, LOSS_RECOVERED, Panel
+from pipeline.comparison.questions import Answer
 from pipeline.curves import Floats
 from pipeline.frontier import PANEL
 
-NOISES = ("sequences", "seeds")
-RATIO = (
-    "model", "site", "layer", "comparison", "ablation", "noise", "n_seeds", "ratio_median", "ratio_low", "ratio_high",
-    "fidelity_low", "fidelity_high", "alive_baseline", "alive_gated",
-)  # fmt: skip
+WHICH = ("model", "site", "layer", "reference", "candidate", "comparison")
 FURTHER = (
-    "d_sae_baseline",
-    "d_sae_gated",
-    "alive_baseline_lowest",
-    "alive_gated_lowest",
-    "data.name",
-    "evaluation.id",
-    "note",
-)
-CURVE = (
-    "model", "site", "layer", "comparison", "ablation", "fidelity", "l0_baseline", "l0_gated", "ratio", "ratio_low",
-    "ratio_high", "d_sae_baseline", "d_sae_gated", "data.name", "evaluation.id",
+    "alive_reference", "alive_candidate", "d_sae_reference", "d_sae_candidate", "effective_reference",
+    "effective_candidate", "alive_reference_lowest", "alive_candidate_lowest", "data.name", "evaluation.id", "note",
 )  # fmt: skip
-DELTA = (
-    "model", "site", "layer", "comparison", "noise", "n_seeds", "delta_ce_median", "delta_ce_low", "delta_ce_high",
+RATIOS = (
+    *WHICH, "ablation", "noise", "n_seeds", "ratio_median", "ratio_low", "ratio_high", "ratio_repeat_low",
+    "ratio_repeat_high", "fidelity", "fidelity_low", "fidelity_high", "narrow", *FURTHER,
+)  # fmt: skip
+SAVINGS = (
+    *WHICH, "noise", "n_seeds", "saved_median", "saved_low", "saved_high", "saved_repeat_low", "saved_repeat_high",
     "l0_low", "l0_high", "ce_zero_minus_clean", *FURTHER,
 )  # fmt: skip
-COVERED = 0.9
-"""The curve has an interval where at least this share of replicates has a value."""
+CURVE = (
+    *WHICH, "ablation", "fidelity", "at", "l0_reference", "l0_candidate", "ratio", "ratio_low", "ratio_high",
+    "d_sae_reference", "d_sae_candidate", "data.name", "evaluation.id",
+)  # fmt: skip
+VERDICTS = (
+    *WHICH, "scenario", "question", "verdict", "leaning", "p", "p_adjusted", "questions", "trainings_measured", "said",
+    "left_out", "d_sae_reference", "d_sae_candidate", "data.name", "evaluation.id",
+)  # fmt: skip
 RUNS_AT_ONCE = 100
 
 
-def l0_ratios(panels: Iterable[Panel]) -> pd.DataFrame:
-    """One row a pair of fronts, name, ablation and kind of noise; ratios above 1 mean that gated needs fewer."""
+def l0_ratios(compared: Iterable[Compared]) -> pd.DataFrame:
+    """One row a pair of fronts, name, ablation and kind of noise; above 1: the candidate needs fewer features."""
     rows = []
-    for panel, measured in _each(panels, delta=False):
-        curve = measured.curve
-        ends = {f"fidelity_{end}": getattr(curve, end) if curve else np.nan for end in ("low", "high")}
-        for noise in NOISES:
-            values = np.exp(_estimate_and_ends(measured, noise))
-            named = dict(zip(("ratio_median", "ratio_low", "ratio_high"), values, strict=True))
-            rows += _rows(panel, measured, noise, {"ablation": measured.fidelity} | ends | named)
-    return _sorted(rows, (*RATIO, *FURTHER))
+    for panel, measured in _each(compared, RATIO):
+        found = measured.estimate
+        ends = (np.nan, np.nan) if found is None else (found.low, found.high)
+        common = {
+            "ablation": measured.ablation, "fidelity": fidelity_of(measured),
+            "fidelity_low": ends[0], "fidelity_high": ends[1], "narrow": found.narrow if found else False,
+        }  # fmt: skip
+        for kind in KINDS:
+            rows += _rows(panel, measured, kind, common | _numbers(found, kind, "ratio", np.exp))
+    return _sorted(rows, RATIOS)
 
 
-def delta_ces(panels: Iterable[Panel]) -> pd.DataFrame:
-    """As `l0_ratios`, for the cross-entropy that gated saves at equal L0 (nats; above 0: gated is better)."""
+def savings(compared: Iterable[Compared]) -> pd.DataFrame:
+    """As `l0_ratios`, for the fidelity that the candidate saves at equal L0: nats a prediction (above 0: it is better).
+
+    Where no cross-entropies are known, loss recovered.
+    """
     rows = []
-    for panel, measured in _each(panels, delta=True):
-        curve = measured.curve
-        ends = {f"l0_{end}": np.exp(getattr(curve, end)) if curve else np.nan for end in ("low", "high")}
+    for panel, measured in _each(compared, SAVED):
+        found = measured.estimate
+        ends = (np.nan, np.nan) if found is None else (np.exp(found.low), np.exp(found.high))
         gap = float((panel.runs["ce_zero"] - panel.runs["ce_clean"]).mean())
-        for noise in NOISES:
-            values = _estimate_and_ends(measured, noise)
-            named = dict(zip(("delta_ce_median", "delta_ce_low", "delta_ce_high"), values, strict=True))
-            rows += _rows(panel, measured, noise, {"ce_zero_minus_clean": gap} | ends | named)
-    return _sorted(rows, DELTA)
+        common = {"ce_zero_minus_clean": gap, "l0_low": ends[0], "l0_high": ends[1]}
+        for kind in KINDS:
+            rows += _rows(panel, measured, kind, common | _numbers(found, kind, "saved", np.asarray))
+    return _sorted(rows, SAVINGS)
 
 
-def _each(panels: Iterable[Panel], delta: bool) -> list[tuple[Panel, Measured]]:
-    return [(p, m) for p in panels for m in p.measured if (m.fidelity == DELTA_CE) == delta]
+def _each(compared: Iterable[Compared], kind: str) -> list[tuple[Panel, Measured]]:
+    return [(one.panel, measured) for one in compared for measured in one.measured if measured.kind == kind]
 
 
-def _estimate_and_ends(measured: Measured, noise: str) -> Floats:
-    """Estimate, lower and upper end, on the scale of the curve."""
-    if measured.curve is None:
-        return np.full(3, np.nan)
-    estimate, half = measured.curve.estimate, measured.seed_half_width
-    if noise == "seeds":
-        return np.array([estimate, *((np.nan, np.nan) if half is None else (estimate - half, estimate + half))])
-    if measured.deviations is None:
-        return np.array([estimate, np.nan, np.nan])
-    tails = np.quantile(measured.deviations, [0.5 - bootstrap.LEVEL / 2, 0.5 + bootstrap.LEVEL / 2])
-    return np.array([estimate, *(estimate + tails)])
+def fidelity_of(measured: Measured) -> str:
+    """What a ratio was read along; minus the cross-entropy added where loss recovered was refused."""
+    return "delta_ce" if measured.fidelity == DELTA_CE else "loss_recovered"
 
 
-def _rows(panel: Panel, measured: Measured, noise: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+def _numbers(found: Estimate | None, kind: Kind, name: str, scale: Any) -> dict[str, float]:
+    """The estimate, its interval and that of a repeat."""
+    if found is None:
+        values: Sequence[float] = [np.nan] * 5
+    else:
+        repeat = found.noise.repeat(found.median) if kind == "seeds" else (np.nan, np.nan)
+        values = scale(np.array([found.median, *found.noise.interval(found.median, kind), *repeat]))
+    names = ("median", "low", "high", "repeat_low", "repeat_high")
+    return {f"{name}_{part}": float(value) for part, value in zip(names, values, strict=True)}
+
+
+def of_pair(panel: Panel, pair: Pair) -> list[dict[str, Any]]:
+    """What names a pair of fronts, once under each of its names."""
+    return [
+        {
+            **panel.key, "reference": pair.reference.architecture, "candidate": pair.candidate.architecture,
+            "comparison": name, "d_sae_reference": pair.reference.d_sae, "d_sae_candidate": pair.candidate.d_sae,
+        }
+        for name in pair.names
+    ]  # fmt: skip
+
+
+def _rows(panel: Panel, measured: Measured, kind: Kind, values: dict[str, Any]) -> list[dict[str, Any]]:
     """The row of a pair under each of its names."""
-    pair = measured.pair
-    alive: dict[str, Any] = {"d_sae_baseline": pair.baseline.d_sae, "d_sae_gated": pair.gated.d_sae}
-    for arm in ("baseline", "gated"):
-        used = measured.alive[arm]
-        alive |= {f"alive_{arm}": used.mean(), f"alive_{arm}_lowest": used.min()} if used.size else {}
-    note = measured.note.get("", measured.note.get(noise, ""))
-    common = {**panel.key, **alive, **values, "noise": noise, "n_seeds": measured.n_seeds, "note": note}
-    return [common | {"comparison": name} for name in pair.names]
+    found = measured.estimate
+    common: dict[str, Any] = {**values, "noise": kind, "n_seeds": found.n_seeds if found else 0}
+    for arm, alive, effective in zip(("reference", "candidate"), measured.alive, measured.effective, strict=True):
+        common |= {f"alive_{arm}": alive.mean(), f"alive_{arm}_lowest": alive.min()} if alive.size else {}
+        common |= {f"effective_{arm}": effective.mean()} if effective.size else {}
+    notes = found.notes if found else {}
+    asked = ("sequences", "seeds") if kind == "both" else (kind,)
+    common["note"] = measured.note or "; ".join(notes[name] for name in asked if name in notes)
+    return [common | named for named in of_pair(panel, measured.pair)]
 
 
-def curves(panels: Iterable[Panel]) -> pd.DataFrame:
-    """The ratio along fidelity, with its interval over documents where most replicates reach."""
+def curves(compared: Iterable[Compared]) -> pd.DataFrame:
+    """The ratio along fidelity with its simultaneous band, as far as the ratio reaches."""
     frames = []
-    for panel, measured in _each(panels, delta=False):
-        if measured.curve is None:
+    for panel, measured in _each(compared, RATIO):
+        found = measured.estimate
+        if found is None:
             continue
-        curve, pair = measured.curve, measured.pair
-        low, high = _pointwise(panel, curve.difference)
-        for name in pair.names:
+        half = np.full(len(found.at), np.nan) if found.band is None else found.band.half_width()
+        for named in of_pair(panel, measured.pair):
             frames.append(pd.DataFrame({
-                **panel.key, "comparison": name, "ablation": measured.fidelity,
-                "fidelity": curve.at, "l0_baseline": np.exp(curve.first[0]), "l0_gated": np.exp(curve.second[0]),
-                "ratio": np.exp(curve.difference[0]), "ratio_low": np.exp(low), "ratio_high": np.exp(high),
-                "d_sae_baseline": pair.baseline.d_sae, "d_sae_gated": pair.gated.d_sae,
+                **named, "ablation": measured.ablation,
+                "fidelity": fidelity_of(measured), "at": found.at,
+                "l0_reference": np.exp(found.reference), "l0_candidate": np.exp(found.candidate),
+                "ratio": np.exp(found.difference), "ratio_low": np.exp(found.difference - half),
+                "ratio_high": np.exp(found.difference + half),
             })[list(CURVE)])  # fmt: skip
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(CURVE))
 
 
-def _pointwise(panel: Panel, log_ratios: Floats) -> tuple[Floats, Floats]:
-    low, high = np.full((2, log_ratios.shape[1]), np.nan)
-    replicates = log_ratios[1:]
-    if panel.sums is None or not len(replicates):
-        return low, high
-    reached = np.isfinite(replicates).mean(0) >= COVERED
-    tails = np.nanquantile(replicates[:, reached] - log_ratios[0, reached],
-                           [0.5 - bootstrap.LEVEL / 2, 0.5 + bootstrap.LEVEL / 2], axis=0)  # fmt: skip
-    factor = bootstrap.stretch(panel.sums)
-    low[reached], high[reached] = log_ratios[0, reached] + factor * tails
-    return low, high
+def verdicts(answers: Iterable[Answer]) -> pd.DataFrame:
+    """One row a question about a pair of fronts, and name: what it leans to, its level, and the verdict."""
+    rows = [named | _verdict(answer) for answer in answers for named in of_pair(answer.panel, answer.pair)]
+    return _sorted(rows, VERDICTS)
 
 
-def run_intervals(panels: Iterable[Panel]) -> pd.DataFrame:
+def _verdict(answer: Answer) -> dict[str, Any]:
+    return {
+        "scenario": answer.scenario, "question": answer.question,
+        "verdict": "not compared" if answer.left_out else answer.word, "leaning": answer.would_say, "p": answer.p,
+        "p_adjusted": answer.adjusted, "questions": answer.family, "trainings_measured": answer.trainings,
+        "said": answer.said, "left_out": answer.left_out,
+    }  # fmt: skip
+
+
+def run_intervals(compared: Iterable[Compared]) -> pd.DataFrame:
     """By run: the intervals of its loss recovered and of its difference of cross-entropy; only runs with sequences."""
     frames = []
-    for panel in panels:
-        if panel.sums is None or len(panel.sums.predictions) < bootstrap.FEWEST_DOCUMENTS:
+    for panel in (one.panel for one in compared):
+        if panel.sums is None or len(panel.sums.predictions) < bootstrap.FEWEST_DOCUMENTS or len(panel.drawn) < 2:
             continue
         for start in range(0, len(panel.runs), RUNS_AT_ONCE):
             frames.append(_intervals_of(panel, slice(start, start + RUNS_AT_ONCE)))
     return pd.concat(frames) if frames else pd.DataFrame()
 
 
-def with_intervals(runs: pd.DataFrame, panels: Iterable[Panel]) -> pd.DataFrame:
+def with_intervals(runs: pd.DataFrame, compared: Iterable[Compared]) -> pd.DataFrame:
     """The table of runs with the intervals of `run_intervals` and the difference of cross-entropies, after FIRST."""
-    found = run_intervals(panels).reindex(runs["run"])
-    names = [f"{name}_{end}" for name in (*LOSS_RECOVERED.values(), DELTA_CE) for end in ("low", "high")]
+    found = run_intervals(compared).reindex(runs["run"])
+    names = [f"{name}_{end}" for name in (*LOSS_RECOVERED.values(), DELTA_CE, "gamma") for end in ("low", "high")]
     added = {name: found[name].to_numpy() if name in found else np.full(len(runs), np.nan) for name in names}
     ahead = [name for name in FIRST if name in runs]
     difference = (runs["ce_sae"] - runs["ce_clean"]).rename(DELTA_CE)
@@ -149,18 +175,25 @@ def with_intervals(runs: pd.DataFrame, panels: Iterable[Panel]) -> pd.DataFrame:
 
 
 def _intervals_of(panel: Panel, rows: slice) -> pd.DataFrame:
-    sums, factor = panel.sums, bootstrap.stretch(panel.sums) if panel.sums else 1.0
+    sums = panel.sums
     assert sums is not None
+    measured = {
+        name: bootstrap.loss_recovered(sums, panel.drawn, rows, ablation)
+        for ablation, name in LOSS_RECOVERED.items()
+        if ablation not in panel.refused
+    }
+    measured[DELTA_CE] = bootstrap.delta_ce(sums, panel.drawn, rows)
+    if sums.x_xhat is not None:
+        measured["gamma"] = bootstrap.gamma(sums, panel.drawn, rows)
     columns: dict[str, Floats] = {}
-    for ablation, name in LOSS_RECOVERED.items():
-        values = bootstrap.loss_recovered(sums, panel.drawn, rows, ablation)
-        columns[f"{name}_low"], columns[f"{name}_high"] = bootstrap.interval(values[0], values[1:], factor)
-    values = bootstrap.delta_ce(sums, panel.drawn, rows)
-    columns[f"{DELTA_CE}_low"], columns[f"{DELTA_CE}_high"] = bootstrap.interval(values[0], values[1:], factor)
+    for name, values in measured.items():
+        ends = bootstrap.interval(values[0], values[1:], bootstrap.stretch(sums))
+        columns[f"{name}_low"], columns[f"{name}_high"] = ends
     return pd.DataFrame(columns, index=panel.runs["run"].iloc[rows])
 
 
 def _sorted(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(columns))
-    order = [name for name in (*PANEL, "comparison", "d_sae_gated", "d_sae_baseline", "ablation") if name in frame]
+    by = (*PANEL, "reference", "candidate", "comparison", "d_sae_candidate", "d_sae_reference", "ablation", "question")
+    order = [name for name in by if name in frame]
     return frame.sort_values(order, kind="stable", ignore_index=True)

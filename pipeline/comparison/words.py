@@ -4,16 +4,26 @@ import re
 from collections.abc import Iterable
 
 WORDS = {
-    "(N / M)": "features of the baseline's SAEs / of gated's",
-    "equal_width": "the baseline has as many features as gated",
-    "width_1.5": "the baseline has 1.5 times as many features as gated: the paper's comparison",
-    "equal_flops": "training takes as many products in both arms, within 10 %",
+    "(N / M)": "features of the reference's SAEs / of the candidate's",
+    "equal_width": "the reference has as many features as the candidate",
+    "width_1.5": "the reference has 1.5 times as many features as the candidate: the paper's comparison",
+    "equal_flops": "the products that training formed took as many operations in both arms, within 10 %",
     "equal_seconds": "training took as many seconds in both arms, within 10 %, on the same kind of device",
+    "equal_dense_flops": "training would take as many operations in both arms, within 10 %, if no zero were left out",
     "over sequences": "95 % interval for the noise of the held-out text: its documents are resampled",
     "over seeds": "95 % interval for the noise of training: runs that differ by their seed alone",
-    "seed noise": "the same noise of training; it takes five seeds to measure it",
+    "over both": "95 % interval for both: what trainings with other seeds, judged on other text, give on the average",
+    "a repeat": "where a repeat of the sweep with as many other seeds would put the ratio on this text, in 95 of 100",
+    "seed noise": "the same noise of training; it takes three seeds to measure it",
     "loss recovered": "the range that both fronts reach: 1 is no loss, 0 is what ablating the site costs",
-    "alive": "share of features that fire on some held-out token: baseline / gated, where the ratio is read off",
+    "above": "the candidate needs fewer features all along what the fronts share: the band excludes 1 everywhere",
+    "below": "the candidate needs more features all along what the fronts share",
+    "crossing": "the candidate needs fewer features in one place and more in another",
+    "undecided": "the band includes 1 somewhere, and does not show a crossing",
+    "for these SAEs": "on other text; how far another training would move it was not measured",
+    "narrow": "L0 of neither arm changes by a quarter along what the fronts share",
+    "alive": "share of features that are alive (columns.csv says what that takes), where the ratio is read off",
+    "effective width": "features that do 99 % of the firing, on the average over the points there",
 }
 PATTERNS = {"(N / M)": r"\(\d+ / \d+\)"}
 

@@ -1,4 +1,4 @@
-"""L0 of the baseline over L0 of gated along loss recovered, with its interval: is gated's about half everywhere?"""
+"""L0 of the reference over L0 of the candidate along loss recovered, with a band that holds all of it at once."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from pipeline.comparison.claims import ABOUT_HALF
+from pipeline.comparison.questions import ABOUT_HALF
 from pipeline.figures.material import Looks, Material
 from pipeline.figures.panels import common_range, finish, grid, heading, log_axis
 from pipeline.figures.style import BAND, RC, REFERENCE
@@ -21,14 +21,16 @@ LINES: dict[str, dict[str, Any]] = {
     "equal_width": {"color": "#009E73", "linestyle": (0, (4, 1.5))},
     "equal_flops": {"color": "#CC79A7", "linestyle": (0, (1, 1))},
     "equal_seconds": {"color": "#D55E00", "linestyle": (0, (6, 1.5, 1, 1.5))},
+    "equal_dense_flops": {"color": "#56B4E9", "linestyle": (0, (3, 1, 1, 1, 1, 1))},
 }
 """By comparison, in the order in which one stands for a pair of fronts that has several names."""
 LABELS = {
-    "width_1.5": "baseline 1.5 times as wide", "equal_width": "equal width", "equal_flops": "equal training FLOPs",
-    "equal_seconds": "equal training seconds",
+    "width_1.5": "reference 1.5 times as wide", "equal_width": "equal width", "equal_flops": "equal training FLOPs",
+    "equal_seconds": "equal training seconds", "equal_dense_flops": "equal dense FLOPs",
 }  # fmt: skip
 HEIGHT = 2.1
-PAIR = ("d_sae_baseline", "d_sae_gated")
+BAND_LABEL = "95 % band, simultaneous along the line"
+PAIR = ("reference", "candidate", "d_sae_reference", "d_sae_candidate")
 
 
 def data(source: Material) -> pd.DataFrame:
@@ -36,7 +38,9 @@ def data(source: Material) -> pd.DataFrame:
     curve = source.curve
     if not len(curve):
         return curve
-    curve = curve[curve["ablation"] == "zero"]
+    curve = curve[(curve["ablation"] == "zero") & (curve["fidelity"] == "loss_recovered")]
+    if not len(curve):
+        return curve
     order = {name: place for place, name in enumerate(LINES)}
     curve = curve.assign(sweep=source.runs["sweep"].iloc[0], place=curve["comparison"].map(order))
     by = [*PANEL, *PAIR]
@@ -59,7 +63,7 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
             if number + layout.columns >= len(layout.panels):
                 axes.set_xlabel("Loss recovered")
             if number % layout.columns == 0:
-                axes.set_ylabel("L0 of baseline /\nL0 of gated")
+                axes.set_ylabel(_y_label(points))
         said = "" if common else "\nthe y range differs between panels"
         finish(figure, heading(points) + said, _handles(points))
     return figure
@@ -70,15 +74,24 @@ def _panel(axes: Axes, rows: pd.DataFrame, low: float, high: float) -> None:
     axes.axhspan(*ABOUT_HALF, **BAND)
     for _, pair in rows.groupby(["comparison", *PAIR]):
         line = LINES[pair["comparison"].iloc[0]]
-        axes.plot(pair["fidelity"], pair["ratio"], zorder=3, **line)
+        axes.plot(pair["at"], pair["ratio"], zorder=3, **line)
         ends = (pair["ratio_low"], pair["ratio_high"])
-        axes.fill_between(pair["fidelity"], *ends, color=line["color"], alpha=0.18, linewidth=0)
+        axes.fill_between(pair["at"], *ends, color=line["color"], alpha=0.18, linewidth=0)
     axes.set_yscale("log")
     axes.set_ylim(10**low, 10**high)
     log_axis(axes.yaxis, 10**low, 10**high, 6)
     axes.locator_params(axis="x", nbins=4)
     for level in (1.0, *ABOUT_HALF):
         axes.axhline(level, **REFERENCE)
+
+
+def _y_label(points: pd.DataFrame) -> str:
+    """The arms by name where there are but two."""
+    arms = [points[name].unique() for name in ("reference", "candidate")]
+    named = [
+        names[0] if len(names) == 1 else word for names, word in zip(arms, ("reference", "candidate"), strict=True)
+    ]
+    return f"L0 of {named[0]} /\nL0 of {named[1]}"
 
 
 def _y_range(rows: pd.DataFrame) -> tuple[float, float]:
@@ -97,6 +110,6 @@ def _handles(points: pd.DataFrame) -> list[Line2D | Patch]:
         Line2D([], [], label=LABELS[name], **look) for name, look in LINES.items() if name in there
     ]
     if np.isfinite(as_floats(points["ratio_low"])).any():
-        handles.append(Patch(color="#000000", alpha=0.18, linewidth=0, label="95 % interval over documents"))
+        handles.append(Patch(color="#000000", alpha=0.18, linewidth=0, label=BAND_LABEL))
     handles.append(Patch(label="claims: {:g} to {:g} is about half".format(*ABOUT_HALF), **BAND))
     return handles

@@ -1,6 +1,7 @@
 """What figures show against L0, with the limits that the paper's claims are judged by."""
 
-from pipeline.comparison.claims import HEALTHY, SHRUNK, UNBIASED
+from pipeline.comparison.questions import SHRUNK, UNBIASED
+from pipeline.comparison.shrinkage import HEALTHY
 from pipeline.figures.against_l0 import Measure
 
 LOSS_RECOVERED = Measure("loss_recovered", "Loss recovered", 1.9, levels=(0.0, 1.0))

@@ -12,7 +12,8 @@ from matplotlib import colors
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
 
-from pipeline.comparison.claims import HEALTHY, SHRUNK, UNBIASED
+from pipeline.comparison.questions import SHRUNK, UNBIASED
+from pipeline.comparison.shrinkage import HEALTHY
 from pipeline.figures.material import Looks
 from pipeline.figures.panels import L0_LABEL, grid
 from pipeline.figures.style import RC, Look

@@ -11,39 +11,35 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.comparison import pruning, summary
-from pipeline.comparison.claims import claims
-from pipeline.comparison.compare import Panel
+from pipeline.comparison import claims, pruning, robustness, summary, tables
+from pipeline.comparison.findings import Findings
 from pipeline.comparison.words import explained
 from pipeline.figures.material import material
+from pipeline.frontier import died_lines, points
 from pipeline.report import charts, comparisons, provenance, table
 from pipeline.report.cells import NOTHING
 from pipeline.report.pictures import pictures
 
 
 @dataclass(frozen=True)
-class Findings:
+class Results:
     """All that the page is built from; the tables are those that lie beside it as CSV."""
 
     name: str  # of the sweep, or of the source
+    found: Findings
     runs: pd.DataFrame  # with intervals and `on_frontier`
-    points: pd.DataFrame
-    ratios: pd.DataFrame
-    delta_ces: pd.DataFrame
-    compared: Sequence[Panel]
     folder: Path | None  # of the sweeps; None for points from a table
     commands: Sequence[str]  # that made them, in order
-    pruned: Sequence[str] = ()  # lines on what pruning tiny activations changes
     pictures: Sequence[Path] = ()  # files of the figures
 
 
-def page(findings: Findings, at: Path) -> str:
+def page(results: Results, at: Path) -> str:
     """The page as HTML: the same text for the same records.
 
     Args:
         at: the folder that it will lie in; links to runs lead from there.
     """
-    runs = table.shown(findings.runs)
+    runs = table.shown(results.runs)
     source = material(runs)
     data = charts.finished(source.runs)
     entries = charts.legend(data, source.looks)
@@ -54,11 +50,11 @@ def page(findings: Findings, at: Path) -> str:
     style = Markup(environment.get_template("style.css").render(entries=entries, grid=charts.GRID))
     script = Markup(files("pipeline.report").joinpath("templates", "script.js").read_text(encoding="utf-8"))
     return environment.get_template("report.html").render(
-        name=findings.name, style=style, script=script, policy=policy(style, script), nothing=NOTHING,
-        entries=entries, charts=charts.charts(data, findings.points, entries), drawing=charts,
-        runs=table.runs_table(runs, len(findings.runs), findings.folder, at), commands=findings.commands,
-        pictures=pictures(findings.pictures), about=", ".join(map(str, findings.runs["model"].dropna().unique()[:3])),
-        **_words(findings), **_tables(findings),
+        name=results.name, style=style, script=script, policy=policy(style, script), nothing=NOTHING,
+        entries=entries, charts=charts.charts(data, points(results.found.runs), entries), drawing=charts,
+        runs=table.runs_table(runs, len(results.runs), results.folder, at), commands=results.commands,
+        pictures=pictures(results.pictures), about=", ".join(map(str, results.runs["model"].dropna().unique()[:3])),
+        **_words(results.found), **_tables(results),
     )  # fmt: skip
 
 
@@ -74,21 +70,27 @@ def _hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def _words(findings: Findings) -> dict[str, object]:
+def _words(found: Findings) -> dict[str, object]:
     """What summary.md says too, by the same functions."""
+    by_scenario = found.claims()
     return {
-        "status": summary.status_line(findings.runs), "method": summary.METHOD,
-        "headlines": summary.headlines(findings.ratios), "explained": explained(summary.ratio_lines(findings.ratios)),
-        "claims": claims(findings.ratios, findings.points),
-        "pruned": findings.pruned, "pruning_method": pruning.METHOD,
-        "not_compared": summary.not_compared(findings.compared, findings.runs),
+        "status": summary.status_line(found.runs), "method": summary.METHOD, "levels": summary.LEVELS,
+        "sensitive": summary.sensitive(found), "headlines": summary.headlines(found),
+        "explained": explained(summary.ratio_lines(found)), "overall": claims.OVERALL,
+        "scope": claims.SCOPE if summary.scoped(found) else "", "claims": by_scenario[pruning.AS_TRAINED],
+        "pruned_claims": {name: judged for name, judged in by_scenario.items() if name != pruning.AS_TRAINED},
+        "pruned": pruning.saved_alone(found.pruned), "pruning_method": pruning.METHOD,
+        "vertical": summary.vertical_lines(found), "died": died_lines(found.runs),
+        "not_compared": summary.not_compared(found),
     }  # fmt: skip
 
 
-def _tables(findings: Findings) -> dict[str, object]:
+def _tables(results: Results) -> dict[str, object]:
+    found = results.found
     return {
-        "ratios": comparisons.ratio_table(findings.ratios),
-        "delta_ces": comparisons.delta_ce_table(findings.delta_ces),
-        "cost": table.cost_table(findings.runs), "absent": table.absent_table(summary.absent(findings.runs)),
-        "provenance": provenance.provenance(findings.runs), "settings": provenance.shared_settings(findings.runs),
+        "ratios": comparisons.ratio_table(tables.l0_ratios(found.compared)),
+        "savings": comparisons.saved_table(tables.savings(found.compared)),
+        "robustness": comparisons.robustness_table(robustness.table(found.robustness)),
+        "cost": table.cost_table(results.runs), "absent": table.absent_table(summary.absent(found.runs)),
+        "provenance": provenance.provenance(results.runs), "settings": provenance.shared_settings(results.runs),
     }  # fmt: skip

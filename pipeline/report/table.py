@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.columns import FORMS, heading
-from pipeline.comparison.arms import training_flops
 from pipeline.frontier import ARM, KEY, SETTING_PREFIXES, as_floats, axes_of
 from pipeline.report import cells
 
@@ -53,7 +52,7 @@ UNITS = {"ce_sae": ", nats", "delta_ce": ", nats"}
 COST: tuple[tuple[str, str, str], ...] = (
     ("seconds", "training, s", "{:.1f}"),
     ("rate", "tokens/s", "{:.0f}"),
-    ("flops", "FLOPs", "{:.2e}"),
+    ("flops", "FLOPs spent", "{:.2e}"),
     ("memory", "peak memory, GB", "{:.2f}"),
 )
 
@@ -91,7 +90,7 @@ def costs(runs: pd.DataFrame) -> pd.DataFrame:
     memory = as_floats(runs[name]) / 1e9 if name in runs else np.full(len(runs), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(seconds > 0, as_floats(runs["tokens"]) / seconds, np.nan)
-    flops = training_flops(runs)
+    flops = as_floats(runs["training_flops"]) if "training_flops" in runs else np.full(len(runs), np.nan)
     return pd.DataFrame({"seconds": seconds, "rate": rate, "flops": flops, "memory": memory}, index=runs.index)
 
 

@@ -1,0 +1,50 @@
+"""Everything that is found in a sweep's records, put together once for tables, words, figures and the page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.comparison.arms import Arms
+from pipeline.comparison.claims import Claim, claims
+from pipeline.comparison.compare import Compared, panels
+from pipeline.comparison.pruning import SCENARIOS, BothWays, compare_pruned
+from pipeline.comparison.questions import Answer, answers
+from pipeline.comparison.refusal import blanked
+from pipeline.comparison.robustness import Robustness, robustness
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Of one sweep, or of one table of points."""
+
+    runs: pd.DataFrame  # every declared run; loss recovered is blank where it is refused
+    compared: Sequence[Compared]
+    pruned: BothWays
+    answers: Sequence[Answer]  # as trained and pruned: one family
+    robustness: Sequence[Robustness]
+
+    def claims(self) -> dict[str, list[Claim]]:
+        """By scenario, the first as trained."""
+        by_scenario = {name: [a for a in self.answers if a.scenario == name] for name in SCENARIOS}
+        return {name: claims(found) for name, found in by_scenario.items() if found or name == SCENARIOS[0]}
+
+
+def findings(
+    runs: pd.DataFrame, sweeps_dir: Path | None, replicates: int, pruned: pd.DataFrame, arms: Arms | None = None
+) -> Findings:
+    """Compare everything.
+
+    Args:
+        runs: as `pipeline.aggregate.read_sweep` gives them.
+        sweeps_dir: where the runs' sequences are; None for points without any.
+        replicates: draws of documents; 0 for no intervals.
+        pruned: as `pipeline.aggregate.read_pruned` gives them.
+        arms: the reference and its candidates.
+    """
+    compared = list(panels(runs, sweeps_dir, replicates, arms))
+    both_ways = compare_pruned(compared, pruned, sweeps_dir)
+    asked = answers([*compared, *both_ways.scenarios])
+    shown = blanked(runs, [one.panel for one in compared])
+    return Findings(shown, compared, both_ways, asked, robustness(compared, both_ways.scenarios))

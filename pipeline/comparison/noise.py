@@ -1,0 +1,127 @@
+"""How sure one number is: the noise of the held-out text, that of training, both together, and each beside the sum.
+
+Variances add. Degrees of freedom are Satterthwaite's (1946). The text's two ends are kept apart, so that an interval
+may be lopsided.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipeline.comparison.bootstrap import LEVEL, NORMAL_QUANTILE
+from pipeline.comparison.student import t_quantile, two_tails
+from pipeline.curves import Floats
+
+Kind = Literal["sequences", "seeds", "both"]
+KINDS: tuple[Kind, ...] = ("sequences", "seeds", "both")
+UPPER = 0.5 + LEVEL / 2
+
+
+@dataclass(frozen=True)
+class Text:
+    """What other documents would have moved an estimate by: standard errors towards either end."""
+
+    low: float
+    high: float
+    freedom: float
+
+    @classmethod
+    def of(cls, deviations: Floats, freedom: float) -> "Text":
+        """From deviations of replicates, already widened; each end by its own quantile."""
+        tails = np.quantile(deviations, [1 - UPPER, UPPER]) / NORMAL_QUANTILE
+        return cls(max(-float(tails[0]), 0.0), max(float(tails[1]), 0.0), freedom)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What other seeds would have moved an estimate by: one standard error."""
+
+    error: float
+    seeds: int
+
+    @classmethod
+    def of(cls, without_each: Floats) -> "Training":
+        """From the estimates without each seed in turn: the jackknife."""
+        count = len(without_each)
+        spread = float(((without_each - without_each.mean()) ** 2).sum())
+        return cls(math.sqrt((count - 1) / count * spread), count)
+
+    @property
+    def freedom(self) -> float:
+        return self.seeds - 1
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Of one estimate; what was not measured is None."""
+
+    text: Text | None = None
+    training: Training | None = None
+
+    @property
+    def measured(self) -> bool:
+        return self.text is not None
+
+    def interval(self, estimate: float, kind: Kind) -> tuple[float, float]:
+        """Lower and upper end at 95 %; NaN where this kind was not measured, `both` where either was not."""
+        parts = self._parts(kind)
+        if parts is None:
+            return math.nan, math.nan
+        (low, low_freedom), (high, high_freedom) = parts
+        return estimate - t_quantile(UPPER, low_freedom) * low, estimate + t_quantile(UPPER, high_freedom) * high
+
+    def repeat(self, estimate: float) -> tuple[float, float]:
+        """Where a repeat with as many other seeds, on the same text, would put the estimate, at 95 %."""
+        if self.training is None:
+            return math.nan, math.nan
+        half = t_quantile(UPPER, self.training.freedom) * math.sqrt(2) * self.training.error
+        return estimate - half, estimate + half
+
+    def p_within(self, estimate: float, low: float, high: float) -> float:
+        """The smallest level at which the whole interval lies between these limits; NaN where nothing was measured."""
+        return max(self._p(estimate, low, +1), self._p(estimate, high, -1))
+
+    def p_above(self, estimate: float, limit: float) -> float:
+        """The smallest level at which the whole interval lies above the limit."""
+        return self._p(estimate, limit, +1)
+
+    def p_below(self, estimate: float, limit: float) -> float:
+        return self._p(estimate, limit, -1)
+
+    def _p(self, estimate: float, limit: float, side: int) -> float:
+        """For an interval that lies on this side of the limit; 1 where the estimate itself does not."""
+        parts = self._parts("both") or self._parts("sequences")
+        if parts is None or not math.isfinite(estimate):
+            return math.nan
+        distance = side * (estimate - limit)
+        if distance <= 0:
+            return 1.0
+        error, freedom = parts[0 if side > 0 else 1]
+        return two_tails(distance / error, freedom) if error > 0 else 0.0
+
+    def _parts(self, kind: Kind) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """Standard error and degrees of freedom, towards the lower and the upper end."""
+        text, training = self.text, self.training
+        if kind == "seeds":
+            return None if training is None else ((training.error, training.freedom),) * 2
+        if text is None or (kind == "both" and training is None):
+            return None
+        ends = text.low, text.high
+        if kind == "sequences" or training is None:
+            return (ends[0], text.freedom), (ends[1], text.freedom)
+        low, high = (added([(end, text.freedom), (training.error, training.freedom)]) for end in ends)
+        return low, high
+
+
+def added(parts: list[tuple[float, float]]) -> tuple[float, float]:
+    """Standard error of a sum of independent parts, and Satterthwaite's degrees of freedom.
+
+    Args:
+        parts: standard error and degrees of freedom of each.
+    """
+    variance = sum(error**2 for error, _ in parts)
+    if variance == 0:
+        return 0.0, max(freedom for _, freedom in parts)
+    return math.sqrt(variance), variance**2 / sum(error**4 / freedom for error, freedom in parts if error)

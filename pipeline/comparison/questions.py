@@ -1,0 +1,164 @@
+"""What a sweep is asked, pair by pair, and the answers: one family, wrong anywhere in 5 % of sweeps at most."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.comparison.along import OUTRIGHT, RATIO, SAVED
+from pipeline.comparison.arms import Pair
+from pipeline.comparison.compare import Compared
+from pipeline.comparison.direction import ABOVE, UNDECIDED
+from pipeline.comparison.family import answered, holm
+from pipeline.comparison.measure import Measured
+from pipeline.comparison.panel import DELTA_CE, Panel
+from pipeline.comparison.seeds import FEWEST_SEEDS
+from pipeline.comparison.shrinkage import HEALTHY, Shrinkage
+
+SUPPORTED, CONTRADICTED = "supported", "contradicted"
+DIRECTION, HALF, SHRINKAGE = "direction", "half", "shrinkage"
+ABOUT_HALF = (1.67, 2.5)
+"""Ratios that count as about half: 0.4 to 0.6 of the baseline's features."""
+UNBIASED, SHRUNK = 0.02, 0.97
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question about one pair of fronts."""
+
+    question: str
+    panel: Panel
+    pair: Pair
+    would_say: str  # what the evidence leans to
+    p: float  # the smallest level at which it says so; NaN where it cannot be asked
+    trainings: bool  # whether the noise of training was measured
+    said: str  # numbers, in words
+    scenario: str = ""  # how the runs were evaluated
+    left_out: str = ""  # why it cannot be asked
+    adjusted: float = math.nan  # p within the family
+    family: int = 0  # questions in it
+
+    @property
+    def word(self) -> str:
+        """The verdict."""
+        return self.would_say if answered(self.adjusted) else UNDECIDED
+
+    @property
+    def supports(self) -> str:
+        """What the verdict means for a claim that the candidate is better."""
+        if self.question != DIRECTION or self.word == UNDECIDED:
+            return self.word
+        return SUPPORTED if self.word == ABOVE else CONTRADICTED
+
+
+def answers(compared: Iterable[Compared]) -> list[Answer]:
+    """Every question, with its level in the family of all of them."""
+    found = [replace(answer, scenario=one.scenario) for one in compared for answer in _asked(one)]
+    p = np.array([answer.p for answer in found])
+    family = int(np.isfinite(p).sum())
+    return [replace(answer, adjusted=float(level), family=family) for answer, level in zip(found, holm(p), strict=True)]
+
+
+def _asked(one: Compared) -> Iterator[Answer]:
+    for pair in dict.fromkeys(measured.pair for measured in one.measured):
+        read = [measured for measured in one.measured if measured.pair is pair]
+        yield _direction(one.panel, pair, read)
+        yield _half(one.panel, pair, next(measured for measured in read if measured.kind == RATIO))
+    for shrunk in one.shrinkages:
+        yield _shrinkage(one.panel, shrunk)
+
+
+def judged_by(read: Sequence[Measured]) -> Measured | None:
+    """The reading that the direction is judged by: the ratio, unless it is narrow; what is saved; the gaps."""
+    by_kind = {measured.kind: measured for measured in reversed(read) if measured.estimate is not None}
+    ratio = by_kind.get(RATIO)
+    if ratio is not None and ratio.estimate is not None and ratio.estimate.narrow and SAVED in by_kind:
+        return by_kind[SAVED]
+    return ratio or by_kind.get(SAVED) or by_kind.get(OUTRIGHT)
+
+
+def _direction(panel: Panel, pair: Pair, read: Sequence[Measured]) -> Answer:
+    chosen = judged_by(read)
+    if chosen is None or chosen.estimate is None:
+        why = "; ".join(dict.fromkeys(measured.note for measured in read if measured.note))
+        return Answer(DIRECTION, panel, pair, UNDECIDED, math.nan, False, "", left_out=why)
+    found = chosen.estimate
+    leaning = found.direction
+    trainings = found.noise.training is not None
+    left_out = "" if math.isfinite(leaning.p) else found.notes.get("sequences", "no interval")
+    return Answer(DIRECTION, panel, pair, leaning.word, leaning.p, trainings, _how(chosen), left_out)
+
+
+def _how(chosen: Measured) -> str:
+    """The number that the direction is of, with its interval, and where the fronts cross."""
+    found, candidate = chosen.estimate, chosen.pair.candidate.architecture
+    assert found is not None
+    if chosen.kind == OUTRIGHT:
+        better = "fewer features and less loss" if found.median > 0 else "more features and more loss"
+        return f"all points of {candidate} have {better}"
+    number = quantity(chosen)
+    places = [math.exp(at) if chosen.kind == SAVED else abs(at) for at in found.direction.changes]
+    along = "L0" if chosen.kind == SAVED else _fidelity(chosen)
+    return number + (
+        f", the fronts cross at {along} {', '.join(f'{place:.3g}' for place in places[:3])}" if places else ""
+    )
+
+
+def quantity(chosen: Measured) -> str:
+    """The ratio, or what is saved, with its widest interval that was measured."""
+    found = chosen.estimate
+    assert found is not None
+    ends = found.noise.interval(found.median, "both" if found.noise.training else "sequences")
+    low, middle, high = (math.exp(v) if chosen.kind == RATIO else v for v in (ends[0], found.median, ends[1]))
+    if chosen.kind == RATIO:
+        return f"L0 ratio {middle:.2f}" + (f" ({low:.2f} to {high:.2f})" if math.isfinite(low) else "")
+    unit = "nats" if chosen.fidelity == DELTA_CE else "of loss recovered"
+    interval = f" ({low:.4f} to {high:.4f})" if math.isfinite(low) else ""
+    return f"saves {middle:.4f}{interval} {unit} at equal L0"
+
+
+def _fidelity(chosen: Measured) -> str:
+    return "cross-entropy added" if chosen.fidelity == DELTA_CE else "loss recovered"
+
+
+def _half(panel: Panel, pair: Pair, ratio: Measured) -> Answer:
+    """Is the ratio about 2? Asked where both arms have live features."""
+    found, trainings = ratio.estimate, False
+    why = _not_healthy(ratio) if found else ratio.note
+    if found is None or why:
+        return Answer(HALF, panel, pair, UNDECIDED, math.nan, trainings, "", left_out=why)
+    low, high = np.log(ABOUT_HALF)
+    within = found.noise.p_within(found.median, low, high)
+    outside = np.fmin(found.noise.p_above(found.median, high), found.noise.p_below(found.median, low))
+    said = quantity(ratio)
+    trainings = found.noise.training is not None
+    left_out = "" if math.isfinite(within) else found.notes.get("sequences", "no interval")
+    word, p = (SUPPORTED, within) if within <= outside else (CONTRADICTED, outside)
+    return Answer(HALF, panel, pair, word, float(p), trainings, said, left_out)
+
+
+def _not_healthy(ratio: Measured) -> str:
+    for front, alive in zip(ratio.pair.fronts, ratio.alive, strict=True):
+        if not alive.size:
+            return f"how many features of {front.architecture} are alive is unknown"
+        if alive.mean() < HEALTHY:
+            return f"{alive.mean():.0%} of {front.architecture}'s features are alive"
+    return ""
+
+
+def _shrinkage(panel: Panel, shrunk: Shrinkage) -> Answer:
+    """Has the candidate no shrinkage, and the reference some?"""
+    reference, candidate, bias = shrunk.reference, shrunk.candidate, shrunk.bias
+    if reference is None or candidate is None or bias is None:
+        return Answer(SHRINKAGE, panel, shrunk.pair, UNDECIDED, math.nan, False, "", left_out=shrunk.note)
+    none = bias.noise.p_below(bias.value, UNBIASED)
+    some = reference.noise.p_below(reference.value, SHRUNK)
+    too = candidate.noise.p_below(candidate.value, SHRUNK)
+    neither = reference.noise.p_above(reference.value, SHRUNK)
+    holds, fails = float(np.maximum(none, some)), min(1.0, 2 * float(np.fmin(too, neither)))
+    said = f"mean gamma {candidate.value:.3f} and {reference.value:.3f}, mean of |gamma - 1| {bias.value:.3f}"
+    trainings = shrunk.n_seeds >= FEWEST_SEEDS
+    left_out = "" if math.isfinite(holds) else "no interval of gamma"
+    word, p = (SUPPORTED, holds) if not holds > fails else (CONTRADICTED, fails)
+    return Answer(SHRINKAGE, panel, shrunk.pair, word, p, trainings, said, left_out)

@@ -1,0 +1,180 @@
+"""What the headline rests on: the same ratio with other choices that somebody might have made.
+
+Numbers without intervals of their own. Where they lie further apart than the headline's interval is wide, the interval
+says less than it seems to.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy.interpolate import PchipInterpolator
+
+from pipeline.comparison.along import RATIO
+from pipeline.comparison.arms import Front, Pair, fronts_of, pairs
+from pipeline.comparison.compare import Compared
+from pipeline.comparison.estimate import Estimate
+from pipeline.comparison.measure import Measured, measure
+from pipeline.comparison.panel import Panel
+from pipeline.comparison.tables import WHICH, of_pair
+from pipeline.curves import Floats, fronts
+from pipeline.frontier import axes_of
+
+SETTINGS = ("train.steps", "train.data_directions")
+"""Settings of training by which the runs of both arms are taken apart where they differ."""
+COLUMNS = (
+    *WHICH, "alternative", "ratio_median", "note", "d_sae_reference", "d_sae_candidate", "data.name", "evaluation.id",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One other choice."""
+
+    name: str
+    ratio: float  # NaN where the fronts share nothing then
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """All of them for one pair of fronts, beside the headline."""
+
+    panel: Panel
+    headline: Measured
+    alternatives: list[Alternative]
+
+    def line(self) -> str | None:
+        """Said first where the alternatives lie outside the headline's interval; None where they do not."""
+        found = self.headline.estimate
+        known = [other for other in self.alternatives if np.isfinite(other.ratio)]
+        if found is None or not known:
+            return None
+        ends = found.noise.interval(found.median, "both" if found.noise.training else "sequences")
+        low, high = np.exp(ends)
+        outside = [other for other in known if not low <= other.ratio <= high]
+        if not np.isfinite(low) or not outside:
+            return None
+        others = ", ".join(f"{other.ratio:.2f} {other.name}" for other in outside)
+        pair = self.headline.pair
+        return (
+            f"{self.panel.key['site']}, layer {self.panel.key['layer']}, {pair.candidate.architecture}: other choices "
+            f"move the ratio of {np.exp(found.median):.2f} out of its interval ({low:.2f} to {high:.2f}): {others}"
+        )
+
+
+def robustness(compared: Sequence[Compared], again: Sequence[Compared]) -> list[Robustness]:
+    """Of every pair's ratio by zero ablation.
+
+    Args:
+        again: the scenarios with pruned runs (`pipeline.comparison.pruning`).
+    """
+    found = []
+    for one in compared:
+        scenarios = [other for other in again if other.panel.key == one.panel.key]
+        for measured in one.measured:
+            if measured.kind == RATIO and measured.ablation == "zero" and measured.estimate is not None:
+                alternatives = list(_alternatives(one, measured, measured.estimate, scenarios))
+                found.append(Robustness(one.panel, measured, alternatives))
+    return found
+
+
+def _alternatives(
+    one: Compared, measured: Measured, found: Estimate, scenarios: Sequence[Compared]
+) -> Iterator[Alternative]:
+    pair, point = measured.pair, replace(one.panel, sums=None, drawn=np.ones((1, 1)))
+    for scenario in scenarios:
+        yield from (_alternative(scenario.scenario, other) for other in scenario.measured if _same(other, measured))
+    yield from _left_out(point, measured)
+    yield Alternative("joined by monotone cubics (PCHIP)", _smooth(point, measured, found))
+    for other in one.measured:
+        if other.kind == RATIO and other.ablation == "zero" and _same_candidate(other.pair, pair):
+            yield _alternative(f"by {' + '.join(other.pair.names)}", other)
+    yield from _by_setting(point, one, measured)
+
+
+def _alternative(name: str, measured: Measured) -> Alternative:
+    found = measured.estimate
+    return Alternative(name, np.nan if found is None else float(np.exp(found.median)), measured.note)
+
+
+def _same(other: Measured, measured: Measured) -> bool:
+    """Whether two readings are of the same arms, in the same way."""
+    arms = [
+        [(front.architecture, front.d_sae) for front in each.pair.fronts] + [each.kind, each.ablation]
+        for each in (other, measured)
+    ]
+    return arms[0] == arms[1]
+
+
+def _same_candidate(other: Pair, pair: Pair) -> bool:
+    return other is not pair and other.candidate is pair.candidate
+
+
+def _left_out(panel: Panel, measured: Measured) -> Iterator[Alternative]:
+    """The lowest and the highest ratio with one point left out of an arm."""
+    for number, front in enumerate(measured.pair.fronts):
+        axis = axes_of(panel.runs)[0]
+        ratios = {}
+        for place in range(len(front.starts)):
+            arms = list(measured.pair.fronts)
+            arms[number] = _without(front, place)
+            if len(arms[number].starts):
+                changed = measure(panel, Pair(arms[0], arms[1], measured.pair.names), RATIO, measured.ablation)
+                value = panel.runs[axis].iloc[front.runs[front.starts[place]]]
+                ratios[f"without {front.architecture}'s {_word(axis)} {value:g}"] = _alternative("", changed).ratio
+        known = {name: ratio for name, ratio in ratios.items() if np.isfinite(ratio)}
+        for name in dict.fromkeys(
+            [min(known, key=known.__getitem__), max(known, key=known.__getitem__)] if known else []
+        ):
+            yield Alternative(name, known[name])
+
+
+def _word(axis: str) -> str:
+    return "lambda" if axis == "sparsity_coefficient" else axis.rsplit(".", 1)[-1]
+
+
+def _without(front: Front, place: int) -> Front:
+    """The front's points but one."""
+    stops = [*front.starts[1:], len(front.runs)]
+    size = stops[place] - front.starts[place]
+    kept = np.arange(len(front.starts)) != place
+    starts = np.concatenate([front.starts[:place], front.starts[place + 1 :] - size])
+    runs = np.delete(front.runs, np.arange(front.starts[place], stops[place]))
+    return replace(front, runs=runs, starts=starts, alive=front.alive[kept], effective=front.effective[kept])
+
+
+def _smooth(panel: Panel, measured: Measured, found: Estimate) -> float:
+    """The ratio over the same interval with fronts joined by monotone cubics (Fritsch and Carlson, 1980)."""
+    curves: list[Floats] = []
+    for front in measured.pair.fronts:
+        x, y = (row[0] for row in fronts(*panel.sample(front, measured.fidelity)(slice(0, 1))))
+        known, kept = np.unique(y, return_index=True)
+        if len(known) < 2:
+            return float("nan")
+        curves.append(PchipInterpolator(known, x[kept])(found.at))
+    return float(np.exp(np.median(curves[0] - curves[1])))
+
+
+def _by_setting(panel: Panel, one: Compared, measured: Measured) -> Iterator[Alternative]:
+    """The same two arms with runs of one value of a setting alone, where both have several."""
+    for name in SETTINGS:
+        values = sorted(panel.runs[name].dropna().unique()) if name in panel.runs else []
+        for value in values if len(values) > 1 else ():
+            part = replace(panel, runs=panel.runs[panel.runs[name] == value].reset_index(drop=True))
+            for pair in pairs(fronts_of(part.runs), one.arms):
+                other = measure(part, pair, RATIO, measured.ablation)
+                if _same(other, measured):
+                    yield _alternative(f"with {name}={value:g} alone", other)
+
+
+def table(found: Iterable[Robustness]) -> pd.DataFrame:
+    """robustness.csv: the headline first, then each alternative."""
+    rows = []
+    for one in found:
+        first = _alternative("as it is", one.headline)
+        for other in (first, *one.alternatives):
+            values = {"alternative": other.name, "ratio_median": other.ratio, "note": other.note}
+            rows += [named | values for named in of_pair(one.panel, one.headline.pair)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
