@@ -1,178 +1,208 @@
-"""How often the 95 % intervals cover a known truth: `make interval-coverage`, or with draws=N of your own.
+"""Do intervals and verdicts do what docs/statistics.md says? `make interval-coverage`, or with draws=N of your own.
 
-Each draw makes the sums of two arms from a law whose fronts are straight lines in (log L0, loss recovered), takes the
-table and the comparison that `plot_pareto.py` would make of them, and asks whether the truth over the interval of
-fidelity that was estimated lies inside. Runs scatter along their front (harmless: the ratio does not move), lambdas are
-unevenly spaced, some points tie exactly, sequences of one document share its quirks, documents differ in length and
-are skewed. The last line is the coverage; the exit code is 1 where one is outside 93-97 %.
+Each draw makes the sums of two arms from a law whose fronts are straight lines in (log L0, loss recovered)
+(benchmarks/coverage_law.py), compares them as `plot_pareto.py` would, and asks whether the truth lies inside, and
+whether a verdict was wrong. The last line has every share; the exit code is 1 where one is outside its limits.
 """
 
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 
 import numpy as np
-import pandas as pd
 
+from benchmarks.coverage_law import (
+    BASELINE,
+    CROSSING,
+    OFF,
+    Law,
+    Text,
+    panel_of,
+    runs_of,
+    true_differences,
+    true_median,
+)  # fmt: skip
 from pipeline.arguments import key_values, whole_number
-from pipeline.comparison import bootstrap, tables
-from pipeline.comparison.arms import Pair, fronts_of, pairs
-from pipeline.comparison.compare import Panel, measure
-from pipeline.comparison.documents import Documents
-from pipeline.curves import fronts, read_off
+from pipeline.comparison import tables
+from pipeline.comparison.along import RATIO
+from pipeline.comparison.arms import Arms, Pair, fronts_of, pairs
+from pipeline.comparison.compare import Compared, compare
+from pipeline.comparison.direction import ABOVE, UNDECIDED
+from pipeline.comparison.direction import CROSSING as CROSSES
+from pipeline.comparison.estimate import Estimate, estimate
+from pipeline.comparison.family import answered, holm
+from pipeline.comparison.noise import Kind
+from pipeline.comparison.panel import Panel
+from pipeline.comparison.questions import ABOUT_HALF, CONTRADICTED, DIRECTION, HALF, answers
 
-LOW, HIGH = 0.93, 0.97
-USUAL = {"draws": "1000", "replicates": "2000"}
-PREDICTIONS = 254.0
-FRONTS = {"baseline": (0.35, 3.9), "gated": (-0.6, 4.1)}
-"""By arm: log L0 at loss recovered 0, and how it rises with it."""
-NOMINAL = (0.55, 0.62, 0.71, 0.78, 0.86, 0.92)
-ALONG, OFF = 0.02, 0.04
-"""Scatter of a run along its front, in loss recovered, and in the seeds' case off it, in log L0."""
+USUAL = {"draws": "1000", "replicates": "2000", "processes": str(min(os.cpu_count() or 1, 2))}
+COVERED, AT_LEAST, AT_MOST = (0.93, 0.97), (0.93, 1.0), (0.0, 0.05)
+PANELS = (1, 3, 12, 27)
+"""Of the sweeps whose false verdicts are counted."""
+EQUAL = {"baseline": BASELINE, "gated": BASELINE}
+CROSS = {"baseline": BASELINE, "gated": CROSSING}
+OUTSIDE = {"baseline": BASELINE, "gated": (BASELINE[0] - np.log(ABOUT_HALF[0] - 1e-6), BASELINE[1])}
+"""All along, the ratio lies just outside of what counts as about half."""
+NOISY = 0.12
+"""Scatter of trainings that moves a ratio from one seed 1.4 times as far as the text does."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One law. Either the text is noisy and the runs lie on their fronts, or the other way round."""
+    """One law, and which interval of the ratio is to cover its truth."""
 
     name: str
-    noise: str  # sequences or seeds
-    documents: int
-    seeds: int
-    gap: float  # nats between clean and zero-ablated losses
-    ragged: bool = False  # runs lie off the line: the truth is the front of their own true points
+    law: Law
+    kind: Kind
+    judged: bool = True  # False: printed for what it is, and held to nothing
 
 
 CASES = (
-    Case("25 documents, 1 seed, small gap", "sequences", 25, 1, 0.15),
-    Case("25 documents, 3 seeds", "sequences", 25, 3, 2.0),
-    Case("100 documents, 1 seed", "sequences", 100, 1, 0.15),
-    Case("25 documents, ragged fronts of 12 points", "sequences", 25, 1, 0.15, ragged=True),
-    Case("5 seeds", "seeds", 40, 5, 0.15),
-    Case("8 seeds", "seeds", 40, 8, 2.0),
+    Case("text: 25 documents, 1 seed, small gap", Law(25), "sequences"),
+    Case("text: 25 documents, 3 seeds", Law(25, 3, 2.0), "sequences"),
+    Case("text: 100 documents, 1 seed", Law(100), "sequences"),
+    Case("text: 25 documents, ragged fronts of 12 points", Law(25, ragged=True), "sequences"),
+    Case("training: 3 seeds", Law(40, 3, text=False, off=OFF), "seeds"),
+    Case("training: 5 seeds", Law(40, 5, text=False, off=OFF), "seeds"),
+    Case("training: 8 seeds", Law(40, 8, 2.0, text=False, off=OFF), "seeds"),
+    Case("both: 3 seeds", Law(25, 3, off=OFF), "both"),
+    Case("both: 5 seeds", Law(25, 5, off=OFF), "both"),
+    Case("both: 3 seeds, noisy training", Law(25, 3, off=NOISY), "both"),
+    Case("both: 5 seeds, noisy training", Law(25, 5, off=NOISY), "both"),
+    Case("both: 5 seeds, crossing fronts", Law(25, 5, off=OFF, lines=CROSS), "both"),
+    Case("both: 5 seeds, equal arms", Law(25, 5, off=NOISY, lines=EQUAL), "both"),
+    Case("1 seed, noisy training, equal arms, by the text alone", Law(25, off=NOISY, lines=EQUAL), "sequences", False),
 )
 
 
-def runs_of(case: Case, rng: np.random.Generator) -> pd.DataFrame:
-    """True loss recovered and log L0 of every run; the third lambda of each arm is there twice, exactly alike."""
-    rows = []
-    for arm, (start, slope) in FRONTS.items():
-        shift = rng.uniform(-0.02, 0.02)
-        between = [(low + high) / 2 for low, high in pairwise(NOMINAL)] if case.ragged else []
-        for number, nominal in enumerate((*NOMINAL, *between)):
-            for seed in range(case.seeds):
-                y = nominal + shift + ALONG * rng.normal()
-                x = start + slope * y + (OFF * rng.normal() if case.noise == "seeds" or case.ragged else 0.0)
-                twice = (1.0, 1.5) if number == 2 else (1.0,)
-                rows += [{"architecture": arm, "sparsity_coefficient": number + factor, "seed": seed, "y": y, "x": x}
-                         for factor in twice]  # fmt: skip
-    return pd.DataFrame(rows)
+@dataclass(frozen=True)
+class Family:
+    """Panels of one law, and which directions are no error there; in none is the ratio about half."""
+
+    law: Law
+    right: str = UNDECIDED
 
 
-def documents_of(case: Case, runs: pd.DataFrame, rng: np.random.Generator) -> Documents:
-    """Sums by document, with the expectations that the runs' truths ask for; exactly them in the case of seeds."""
-    length = 1 + rng.negative_binomial(1.2, 0.08, case.documents)  # sequences of each document
-    of_document = np.repeat(np.arange(case.documents), length)
-    noisy = float(case.noise == "sequences")
-
-    def text(*shape: int) -> np.ndarray:
-        return rng.normal(size=(*shape, case.documents)) * noisy
-
-    def sequence(*shape: int) -> np.ndarray:
-        return rng.normal(size=(*shape, len(of_document))) * noisy
-
-    def total(values: np.ndarray) -> np.ndarray:
-        return np.stack([np.bincount(of_document, row, case.documents) for row in values]) * PREDICTIONS
-
-    gap = case.gap * np.exp(0.5 * text() - 0.125 * noisy)[of_document] * (1 + 0.2 * sequence())
-    clean = 3.3 + (0.3 * text())[of_document] + 0.2 * sequence()
-    by_arm = {arm: (0.1 * text())[of_document] + 0.1 * sequence() for arm in FRONTS}
-    common = (0.15 * text())[of_document] + 0.1 * sequence()
-    own = (0.05 * text(len(runs)))[:, of_document] + 0.1 * sequence(len(runs))
-    first = runs.groupby(["architecture", "y"], sort=False).ngroup().to_numpy()  # runs that tie, tie on every sequence
-    arms = np.stack([by_arm[arm] for arm in runs["architecture"]])
-    y, x = runs["y"].to_numpy()[:, None], runs["x"].to_numpy()[:, None]
-    excess = (1 - y) * gap * (1 + common + arms + own[first])
-    own_l0 = (0.05 * text(len(runs)))[:, of_document] + 0.05 * sequence(len(runs))
-    l0 = np.exp(x) * (1 + (0.2 * text())[of_document] + 0.5 * arms + own_l0[first])
-    counts = total(np.ones((1, len(of_document))))[0]
-    clean_sum, gap_sum = total(np.stack([clean, gap]))
-    zero = dict.fromkeys(("zero", "mean"), clean_sum + gap_sum)
-    return Documents(counts, counts, clean_sum, zero, total(l0), total(clean + excess))
+FAMILIES = {
+    "equal arms, 5 seeds": Family(Law(25, 5, off=NOISY, lines=EQUAL)),
+    "equal arms, 3 seeds": Family(Law(25, 3, off=NOISY, lines=EQUAL)),
+    "crossing fronts, 5 seeds": Family(Law(25, 5, off=OFF, lines=CROSS), CROSSES),
+    "a ratio just outside about half, 5 seeds": Family(Law(25, 5, off=OFF, lines=OUTSIDE), ABOVE),
+}
 
 
-def panel_of(case: Case, rng: np.random.Generator, replicates: int) -> Panel:
-    """What `pipeline.comparison.compare.panels` would have read from disk."""
-    runs = runs_of(case, rng)
-    sums = documents_of(case, runs, rng)
-    whole = np.ones((1, case.documents))
-    same = {"model": "m", "site": "s", "layer": 0, "data.name": "d", "evaluation.id": "e"}
-    pooled = {"ce_clean": sums.clean.sum(), "ce_zero": sums.ablated["zero"].sum(), "ce_sae": sums.sae.sum(1)}
-    recovered = bootstrap.loss_recovered(sums, whole, slice(None), "zero")[0]
-    table = runs.assign(
-        **same, **{name: value / sums.predictions.sum() for name, value in pooled.items()}, d_sae=1024,
-        run=[f"r{n}" for n in range(len(runs))], alive_fraction=1.0, l0=bootstrap.l0(sums, whole, slice(None))[0],
-        loss_recovered=recovered, loss_recovered_mean_ablation=recovered,
-    )  # fmt: skip
-    return Panel(same, table, sums, {}, bootstrap.weights(case.documents, replicates))
+@dataclass(frozen=True)
+class Drawn:
+    """One draw of a case."""
+
+    covered: bool  # the ratio
+    band: bool  # the whole curve
+    repeat: bool | None  # another training on the same text; None with too few seeds
+    runs: list[bool]  # loss recovered of each run
 
 
-def covered(case: Case, rng: np.random.Generator, replicates: int) -> tuple[bool, list[bool]]:
-    """Whether one draw's interval of the ratio covers the truth, and whether those of each run's loss recovered do."""
-    panel = panel_of(case, rng, replicates if case.noise == "sequences" else 1)
-    (pair,) = pairs(fronts_of(panel.runs))
-    panel.measured.append(measure(panel, pair, "zero"))
-    rows = tables.l0_ratios([panel])
-    row = rows[rows["noise"] == case.noise].iloc[0]
-    truth = np.exp(true_log_ratio(case, panel, pair))
-    found = tables.run_intervals([panel])
+def read(law: Law, key: tuple[int, ...], replicates: int, training: int = 0) -> tuple[Panel, Pair, Estimate]:
+    """One draw's panel, compared by zero ablation.
+
+    Args:
+        training: another number is another training on the same text.
+    """
+    runs = runs_of(law, np.random.default_rng([*key, 2, training]))
+    panel = panel_of(runs, Text(law, key).documents_of(runs, training), replicates)
+    (pair,) = pairs(fronts_of(panel.runs), Arms())
+    found = estimate(RATIO, panel, pair, "zero")
+    assert found is not None
+    return panel, pair, found
+
+
+def error_of(law: Law, panel: Panel, pair: Pair, found: Estimate) -> float:
+    """The estimate less the truth."""
+    return found.median - true_median(true_differences(law, panel, pair, found), found)
+
+
+def drawn(case: Case, replicates: int, key: tuple[int, int]) -> Drawn:
+    law = case.law
+    panel, pair, found = read(law, key, replicates)
+    low, high = found.noise.interval(0.0, case.kind)
+    error = error_of(law, panel, pair, found)
+    true = true_differences(law, panel, pair, found)
+    known = np.isfinite(true)
+    assert found.band is not None
+    inside = np.abs(found.difference - true)[known] <= found.band.half_width()[known] + 1e-12
+    intervals = tables.run_intervals([Compared(panel, Arms())])
     y = panel.runs["y"].to_numpy()
-    inside = (found["loss_recovered_low"].to_numpy() <= y) & (y <= found["loss_recovered_high"].to_numpy())
-    return bool(row["ratio_low"] <= truth <= row["ratio_high"]), inside.tolist()
+    of_runs = (intervals["loss_recovered_low"].to_numpy() <= y) & (y <= intervals["loss_recovered_high"].to_numpy())
+    return Drawn(low <= -error <= high, bool(inside.all()), _repeats(law, key, found, error), of_runs.tolist())
 
 
-def true_log_ratio(case: Case, panel: Panel, pair: Pair) -> float:
-    """The median of the true log ratio over the estimated interval, or over the part that the true fronts cover."""
-    curve = panel.measured[0].curve
-    if curve is None:
-        return np.nan
-    if not case.ragged:
-        (start, slope), (other, other_slope) = FRONTS["baseline"], FRONTS["gated"]
-        return start - other + (slope - other_slope) * (curve.low + curve.high) / 2  # of a straight line
-    x, y = panel.runs["x"].to_numpy()[None], panel.runs["y"].to_numpy()[None]
-    nodes = [fronts(arm.averaged(x), arm.averaged(y)) for arm in (pair.baseline, pair.gated)]
-    first, second = (read_off(along, wanted, curve.at)[0] for wanted, along in nodes)
-    kept = np.isfinite(first - second)
-    shift = np.median((first - second)[kept]) - np.median(curve.difference[0][kept])
-    return curve.estimate + float(shift)
+def _repeats(law: Law, key: tuple[int, int], found: Estimate, error: float) -> bool | None:
+    """Whether another training's ratio lies in the interval that was given for it."""
+    low, high = found.noise.repeat(0.0)
+    if not np.isfinite(low):
+        return None
+    return bool(low <= error_of(law, *read(law, key, 1, training=1)) - error <= high)
 
 
-def coverages(draws: int, replicates: int) -> Iterator[tuple[str, float]]:
-    """Of every case the share of draws that cover."""
+def asked(family: Family, replicates: int, key: tuple[int, int]) -> list[tuple[float, bool]]:
+    """p-values of one panel's questions, and whether an answer would be wrong."""
+    runs = runs_of(family.law, np.random.default_rng([*key, 2, 0]))
+    panel = panel_of(runs, Text(family.law, key).documents_of(runs), replicates)
+    compared = Compared(panel, Arms())
+    compare(compared)
+    right = {DIRECTION: {family.right, UNDECIDED}, HALF: {CONTRADICTED, UNDECIDED}}
+    return [(a.p, a.would_say not in right[a.question]) for a in answers([compared]) if a.question in right]
+
+
+def false_verdicts(questions: Sequence[list[tuple[float, bool]]], panels: int, sweeps: int) -> float:
+    """Share of sweeps of so many panels, put together from those drawn, in which Holm leaves a wrong answer."""
+    rng, wrong = np.random.default_rng(panels), 0
+    for _ in range(sweeps):
+        chosen = [one for place in rng.permutation(len(questions))[:panels] for one in questions[place]]
+        levels = holm(np.array([p for p, _ in chosen]))
+        wrong += any(answered(level) and is_wrong for level, (_, is_wrong) in zip(levels, chosen, strict=True))
+    return wrong / sweeps
+
+
+def shares(draws: int, replicates: int, pool: ProcessPoolExecutor) -> Iterator[tuple[str, float, tuple[float, float]]]:
+    """Every share, with its limits."""
     for number, case in enumerate(CASES):
-        started = time.monotonic()
-        results = [covered(case, np.random.default_rng([number, draw]), replicates) for draw in range(draws)]
-        share = float(np.mean([ratio for ratio, _ in results]))
-        seconds = time.monotonic() - started
-        print(f"{case.noise}: {case.name}: ratio {share:.1%} of {draws} draws ({seconds:.0f} s)", flush=True)
-        yield case.name, share
-        if case.noise == "sequences":
-            runs = float(np.mean([inside for _, inside in results]))
-            print(f"{case.noise}: {case.name}: loss recovered of single runs {runs:.1%}", flush=True)
-            yield f"{case.name}, single runs", runs
+        started, keys = time.monotonic(), [(number, draw) for draw in range(draws)]
+        results = list(pool.map(partial(drawn, case, replicates), keys, chunksize=10))
+        limits = COVERED if case.judged else (0.0, 1.0)
+        repeats = [result.repeat for result in results if result.repeat is not None]
+        print(f"{case.name} ({time.monotonic() - started:.0f} s)", flush=True)
+        yield f"{case.name}: ratio", float(np.mean([result.covered for result in results])), limits
+        if case.judged:
+            yield f"{case.name}: band", float(np.mean([result.band for result in results])), AT_LEAST
+        if repeats:
+            yield f"{case.name}: another training", float(np.mean(repeats)), limits
+        if case.kind == "sequences" and case.judged:
+            yield f"{case.name}: single runs", float(np.mean([inside for r in results for inside in r.runs])), limits
+    for number, (name, family) in enumerate(FAMILIES.items()):
+        keys = [(100 + number, draw) for draw in range(draws)]
+        questions = list(pool.map(partial(asked, family, replicates), keys, chunksize=10))
+        for panels in PANELS:
+            if panels <= draws:
+                yield f"{name}: a false verdict in sweeps of {panels}", false_verdicts(questions, panels, 2000), AT_MOST
 
 
 def main(arguments: list[str]) -> int:
     given = key_values(arguments, tuple(USUAL))
-    draws, replicates = (whole_number(key, given.get(key, usual)) for key, usual in USUAL.items())
-    found = dict(coverages(draws, replicates))
-    wrong = {name: share for name, share in found.items() if not LOW <= share <= HIGH}
-    for name, share in wrong.items():
-        print(f"outside {LOW:.0%} to {HIGH:.0%}: {name}: {share:.1%}")
-    shares = ", ".join(f"{share:.1%}" for share in found.values())
-    print(f"interval coverage {'FAILED' if wrong else 'ok'}: {shares} of {draws} draws each, for 95 %")
+    draws, replicates, processes = (whole_number(key, given.get(key, usual)) for key, usual in USUAL.items())
+    found, wrong = [], []
+    with ProcessPoolExecutor(processes) as pool:
+        for name, share, (low, high) in shares(draws, replicates, pool):
+            print(f"  {name}: {share:.1%}", flush=True)
+            found.append(f"{share:.1%}")
+            if not low <= share <= high:
+                wrong.append(f"{name}: {share:.1%}, expected {low:.0%} to {high:.0%}")
+    for line in wrong:
+        print(f"outside its limits: {line}")
+    print(f"interval coverage {'FAILED' if wrong else 'ok'}: {', '.join(found)} of {draws} draws each")
     return 1 if wrong else 0
 
 

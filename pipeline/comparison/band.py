@@ -19,6 +19,7 @@ DRAWS = 2000
 """Of seeds' noise where there are no draws of documents."""
 POOLED = 0.5
 """Weight of the mean along the curve in the variance over seeds at a place: few seeds tell little of a single place."""
+TINY = 1e-15
 SMALLEST = 1e-12
 """Standard error below which a difference is exact: runs that are copies of each other."""
 
@@ -33,7 +34,7 @@ class Band:
 
     def p(self, multiple: float) -> float:
         """The level of the band whose half width is so many standard errors."""
-        return -math.expm1(self.together * math.log1p(-min(two_tails(multiple, self.freedom), 1 - 1e-16)))
+        return -math.expm1(self.together * math.log1p(-min(two_tails(multiple, self.freedom), 1 - TINY)))
 
     def half_width(self) -> Floats:
         """[places] at 95 %."""
@@ -63,8 +64,8 @@ class Band:
         whole = added(parts)[1]
         largest = _largest(by_text, shifts, training, pooled, errors, whole)
         multiple = float(np.quantile(largest, LEVEL))
-        single = two_tails(multiple, whole)
-        together = max(1.0, math.log(LEVEL) / math.log1p(-single)) if single > 0 else 1.0
+        single = min(max(two_tails(multiple, whole), TINY), 1 - TINY)
+        together = max(1.0, math.log(LEVEL) / math.log1p(-single))
         return cls(errors, whole, together)
 
 
