@@ -19,10 +19,10 @@ FIRST = (
 """The columns that come first, in this order; all others follow by name."""
 EXPECTED = (
     "reason", "alive_fraction", "evaluation_tokens", "architecture.expansion", "data.name", "evaluation.id",
-    "evaluation.clean", "evaluation.ablated", "training_seconds",
+    "evaluation.clean", "evaluation.ablated", "training_seconds", "training_flops", "dense_flops",
 )  # fmt: skip
 """Further columns that are always there, for frontiers and figures to find."""
-MEASURED = {*FIRST[FIRST.index("l0") :], "alive_fraction", "training_seconds"}
+MEASURED = {*FIRST[FIRST.index("l0") :], "alive_fraction", "training_seconds", "training_flops", "dense_flops"}
 PRUNE_BELOW = "eval.prune_below"
 PLACE = ("host", "hardware", "device", "threads", "finished")
 """What the table says of where a run's last attempt was trained."""

@@ -53,6 +53,9 @@ MEANINGS = {
     "delta_ce": "CE added: ce_sae - ce_clean, nats per prediction",
     "alive_fraction": "share of features that fired on at least one of the held-out tokens",
     "training_seconds": "seconds of the run's own training steps, over all attempts",
+    "training_flops": "floating-point operations of the matrix products that the run's training steps formed, forward "
+    "and backward, silent features left out where a step left them out; re-initialisations of features not counted",
+    "dense_flops": "the same had no step left anything out: 2 x products x train.batch x d_in x d_sae x train.steps",
     "on_frontier": "whether the run's point (its mean over seeds) is dominated by no other of its frontier",
     "reason": "why a run is failed or missing",
     "contexts_read": "contexts of the training text that the language model read",

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.activations import StreamShape, calibration_size
 from pipeline.config import ModelConfig, RunConfig
 from pipeline.sae.elementwise import AT_ONCE
+from pipeline.sae.registry import sae_class
 from pipeline.sites import d_in, d_sae, model_shape, read_model_config
 
 PROCESS = {"cpu": 1.0e9, "cuda": 0.8e9}
@@ -59,9 +60,15 @@ def model_seconds(flops: float, matmul_rate: float) -> float:
     return flops / (MODEL_EFFICIENCY * matmul_rate)
 
 
-def encoder_flops(run: RunConfig) -> float:
+def encoder_flops(run: RunConfig) -> int:
     """Of the product that a training step cannot do without."""
     return 2 * run.train.batch * d_in(run) * d_sae(run)
+
+
+def training_dense_flops(run: RunConfig) -> int | None:
+    """Of a whole training whose steps leave nothing out; None for an architecture that does not state its products."""
+    products = sae_class(run.architecture.name).dense_products
+    return None if products is None else products * encoder_flops(run) * run.train.steps
 
 
 def pack_cost(runs: Sequence[RunConfig], device: str = "cpu") -> Cost:

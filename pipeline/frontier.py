@@ -1,7 +1,8 @@
-"""Pareto frontiers: of the points that compare like with like, those that no other beats in (L0, loss recovered).
+"""Pareto frontiers: of the points that compare like with like, those that no other beats in (L0, fidelity).
 
 A point is the mean of the runs that differ by nothing but their seed: taking the front of single runs would pick the
-lucky ones. L0 is averaged in its logarithm, the coordinate in which fronts are drawn and read off.
+lucky ones. L0 is averaged in its logarithm, the coordinate in which fronts are drawn and read off. A run in which no
+feature fires has no such coordinate: it died, and its point is the mean of the others.
 """
 
 import numpy as np
@@ -22,10 +23,8 @@ TABLE_ROW = "source.row"
 SETTINGS = (*AXES, "training_version", "evaluation_version", TABLE_ROW)
 SETTING_PREFIXES = ("architecture.", "train.", "model.", "data.", "site.", "eval.")
 """Columns, and beginnings of columns, that tell the points of one frontier apart; the seed is not among them."""
-AVERAGED = (
-    "loss_recovered", "loss_recovered_mean_ablation", "ce_clean", "ce_sae", "ce_zero", "ce_mean", "gamma",
-    "dead_fraction", "alive_fraction", "fvu", "training_seconds",
-)  # fmt: skip
+NOT_MEASURED = {*KEY, *SETTINGS, "seed", "execution.threads"}
+"""Columns whose numbers say which run it is or where it was trained: no mean of them says anything."""
 
 
 def non_dominated(l0: npt.ArrayLike, loss_recovered: npt.ArrayLike) -> npt.NDArray[np.bool_]:
@@ -78,27 +77,94 @@ def numbered(runs: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.intp]:
     return numbers
 
 
-def points(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a point, with the columns of the runs: means where something was measured, else the first run's.
+def fidelity(runs: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """What fronts are ordered by beside L0; more is better.
 
-    Runs without a finite L0 and loss recovered are left out. `n_seeds` says how many runs a point is the mean of, and
-    `runs` names them; a point with a run in which no feature fires has L0 = 0.
+    Minus the cross-entropy added, ce_sae - ce_clean, where it is known for all points of a key, else loss recovered.
+    Where ablation costs something both have the same order; where it helps, loss recovered is upside down, and where it
+    hardly matters, noise.
     """
-    known = runs[np.isfinite(as_floats(runs["l0"])) & np.isfinite(as_floats(runs["loss_recovered"]))]
+    added, recovered = _floats(runs, "ce_sae") - _floats(runs, "ce_clean"), _floats(runs, "loss_recovered")
+    lacking = _fires(runs) & np.isfinite(recovered) & ~np.isfinite(added)
+    by_loss = pd.Series(lacking).groupby(numbered(runs, list(KEY))).transform("any").to_numpy(dtype=bool)
+    return np.where(by_loss, recovered, -added)
+
+
+def died(runs: pd.DataFrame) -> pd.Series:
+    """Whether each run is finished without an SAE to speak of: its L0 is not above 0, or not a finite number."""
+    return (runs["status"].eq("done") & ~_fires(runs)).astype(bool).rename("died")
+
+
+def died_lines(runs: pd.DataFrame) -> list[str]:
+    """A line for each run that died: what became of its point."""
+    numbers, l0 = pd.Series(point_numbers(runs), runs.index), pd.Series(_floats(runs, "l0"), runs.index)
+    left = pd.Series(_is_point(runs), runs.index).groupby(numbers).transform("sum")
+    lines = []
+    for name, others, value in zip(*(column[died(runs)] for column in (runs["run"], left, l0)), strict=True):
+        why = "no feature fires (L0 = 0)" if value <= 0 else "L0 is not a finite number"
+        point = {0: "left out", 1: "that of the other seed"}.get(int(others), "the mean of the other seeds")
+        lines.append(f"{why}: {name}; its point is {point}")
+    return lines
+
+
+def points(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row a point, with the columns of the runs: what all its runs say, or the mean of what was measured.
+
+    Other columns are empty where the runs differ; `run` is the first run's name, `runs` has all, `n_seeds` says how
+    many. Runs that died, or without a finite L0 and fidelity, are left out.
+    """
+    kept = _is_point(runs)
+    known, faithful = runs[kept].reset_index(drop=True), pd.Series(fidelity(runs)[kept])
     numbers = point_numbers(known)
-    found = known[~pd.Series(numbers).duplicated().to_numpy()].reset_index(drop=True)  # numbered as they appear
-    with np.errstate(divide="ignore"):
-        logs = pd.Series(np.log(as_floats(known["l0"]))).groupby(numbers)
-        found["l0"] = np.where(logs.size() > 1, np.exp(logs.mean()), as_floats(found["l0"]))
-    for name in AVERAGED:
-        if name in known:
-            found[name] = pd.Series(as_floats(known[name])).groupby(numbers).mean()
-    names = known["run"].astype(object).reset_index(drop=True).groupby(numbers)
+    found = _means(known, numbers)
+    logs = pd.Series(np.log(as_floats(known["l0"]))).groupby(numbers)
+    found["l0"] = np.where(logs.size() > 1, np.exp(logs.mean()), as_floats(found["l0"]))
+    names = known["run"].astype(object).groupby(numbers)
     found = found.assign(n_seeds=names.size(), runs=names.agg(" ".join))
-    front = np.zeros(len(found), dtype=np.bool_)
+    means, front = faithful.groupby(numbers).mean().to_numpy(dtype=float), np.zeros(len(found), dtype=np.bool_)
     for _, rows in found.groupby(numbered(found, list(KEY))):
-        front[rows.index] = non_dominated(as_floats(rows["l0"]), as_floats(rows["loss_recovered"]))
+        front[rows.index] = non_dominated(as_floats(rows["l0"]), means[rows.index])
     return found.assign(on_frontier=front)
+
+
+def _means(known: pd.DataFrame, numbers: npt.NDArray[np.intp]) -> pd.DataFrame:
+    """One row for each number, of all columns; a point's runs are numbered as they appear."""
+    first = np.flatnonzero(~pd.Series(numbers).duplicated().to_numpy())
+    found = known.iloc[first].reset_index(drop=True)
+    if len(found) == len(known):
+        return found
+    for name in (str(name) for name in known if name not in {"run", "l0"}):
+        values = pd.factorize(known[name], use_na_sentinel=False)[0]
+        differ = np.zeros(len(found), dtype=np.bool_)
+        differ[numbers[values != values[first][numbers]]] = True
+        if not differ.any():
+            continue
+        if is_measured(known[name]):
+            means = pd.Series(as_floats(known[name])).groupby(numbers).mean()
+            found[name] = np.where(differ, means, as_floats(found[name]))
+        else:
+            found[name] = found[name].astype(object).where(~differ, None)
+    return found
+
+
+def is_measured(column: pd.Series) -> bool:
+    """Whether it holds numbers that a mean over seeds is taken of."""
+    name = str(column.name)
+    number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    return number and name not in NOT_MEASURED and not name.startswith(SETTING_PREFIXES)
+
+
+def _is_point(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    return _fires(runs) & np.isfinite(fidelity(runs))
+
+
+def _fires(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    l0 = _floats(runs, "l0")
+    return np.isfinite(l0) & (l0 > 0)
+
+
+def _floats(runs: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
+    return as_floats(runs[name]) if name in runs else np.full(len(runs), np.nan)
 
 
 def on_frontier(runs: pd.DataFrame) -> pd.Series:
@@ -127,20 +193,29 @@ def frontiers(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _frontier_row(declared: pd.DataFrame, found: pd.DataFrame) -> dict[str, object]:
     front = found[found["on_frontier"]]
-    l0, recovered = as_floats(front["l0"]), as_floats(front["loss_recovered"])
+    l0, recovered = as_floats(front["l0"]), _floats(front, "loss_recovered")
     return {
         **{name: declared[name].iloc[0] for name in KEY}, "runs": len(declared), "points": len(found),
-        "dominated": len(found) - len(front),
+        "dominated": len(found) - len(front), "died": int(died(declared).sum()),
         **{name: int((declared["status"] == name).sum()) for name in ("failed", "missing")},
         **{f"l0_{end}": value for end, value in zip(("low", "high"), _range(l0), strict=True)},
         **{f"loss_recovered_{end}": value for end, value in zip(("low", "high"), _range(recovered), strict=True)},
-        "hypervolume": hypervolume(l0, recovered), "reference_l0": REFERENCE_L0,
+        "hypervolume": _hypervolume(front), "reference_l0": REFERENCE_L0,
         "reference_loss_recovered": REFERENCE_FIDELITY,
     }  # fmt: skip
 
 
+def _hypervolume(front: pd.DataFrame) -> float:
+    """NaN where loss recovered orders nothing: somewhere unknown, or with ablation that helps."""
+    recovered, gap = _floats(front, "loss_recovered"), _floats(front, "ce_zero") - _floats(front, "ce_clean")
+    if not np.isfinite(recovered).all() or (gap <= 0).any():
+        return np.nan
+    return hypervolume(as_floats(front["l0"]), recovered)
+
+
 def _range(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    return (float(values.min()), float(values.max())) if values.size else (np.nan, np.nan)
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
 
 
 def as_floats(column: pd.Series) -> npt.NDArray[np.float64]:

@@ -55,6 +55,7 @@ from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 EARLY = 500
 """Steps in which many features are still active."""
 SPARSE_SHARE = f"sparse_share_after_{EARLY}"
+TRAINING_FLOPS = "training_flops"
 PACKAGES = ("torch", "transformer-lens", "transformers", "numpy", "safetensors")
 
 
@@ -112,7 +113,7 @@ def write_training(folder: Path, trainer: Trainer, folded: SAE) -> None:
         "dataset_path": run.data.dataset or run.data.name, "disable_concat_sequences": run.data.packing == "document",
         "architecture": plain(run.architecture), "sparsity_coefficient": run.sparsity_coefficient,
         "input_scale": trainer.scale, "run": folder.name, SPARSE_SHARE: sparse_share(trainer.history),
-        "files": {HISTORY: state(history)},
+        TRAINING_FLOPS: trainer.flops, "files": {HISTORY: state(history)},
     }  # fmt: skip
     for path in (folder / METRICS, *folder.glob(f"evaluation-*/{METRICS}")):
         remove(path)
@@ -128,7 +129,7 @@ def write_record(
 
     Args:
         evaluation: id, hashes of tokens and references.
-        training: facts that follow from the configuration only together with the data: widths, scale, epochs.
+        training: facts that follow from the configuration, or from it together with the data: widths, scale, epochs.
         pruned: metrics without the activations below each threshold, where the evaluation asks for some.
     """
     target, config = record_folder(folder, evaluation["id"]), read_config(folder)
@@ -144,7 +145,8 @@ def write_record(
     content = {
         "run": folder.name, "training_version": TRAINING_VERSION, "evaluation_version": EVALUATION_VERSION,
         "identity": run_identity(run), "settings": settings(run),
-        "training": dict(training) | {SPARSE_SHARE: trained[SPARSE_SHARE]}, "evaluation": dict(evaluation),
+        "training": dict(training) | {name: trained.get(name) for name in (SPARSE_SHARE, TRAINING_FLOPS)},
+        "evaluation": dict(evaluation),
         "metrics": dict(metrics), "files": files,
         "references": {name: (shared_folder(folder.parent.parent) / name).stat().st_size for name in references},
         "provenance": provenance(),

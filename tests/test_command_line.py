@@ -150,6 +150,9 @@ def test_one_run_then_again_then_a_grid(tiny, tmp_path):
         train = yaml.safe_load((folder / "config.yaml").read_text())["train"]
         took = json.loads((folder / "execution.json").read_text())["attempts"][-1]
         assert took["encoder_flops"] == 2 * train["steps"] * train["batch"] * shape["d_in"] * shape["d_sae"]
+        facts = json.loads((folder / "metrics.json").read_text())["training"]
+        assert facts["dense_flops"] == (7 if "gated" in folder.name else 5) * took["encoder_flops"]
+        assert took["encoder_flops"] < facts["training_flops"] <= facts["dense_flops"]
         assert set(took["pack_seconds"]) >= {"load", "activations", "training", "evaluation"}
         assert took["training_seconds"] > 0 and took["peak_memory_bytes"] > 1e8
     after = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout

@@ -39,8 +39,9 @@ def settings(site: str, architecture: str, lam: float, seed: int = 0) -> dict[st
 
 def record(run: str, chosen: dict[str, Any], **metrics: float) -> dict[str, Any]:
     measured = {
-        "l0": 20.0, "loss_recovered": 0.9, "loss_recovered_mean_ablation": 0.88, "ce_clean": 3.0, "ce_sae": 3.3,
-        "ce_zero": 6.0, "ce_mean": 5.5, "gamma": 0.99, "gamma_dot": 0.9, "alive_fraction": 0.75, "dead_fraction": 0.25,
+        "l0": 20.0, "loss_recovered": 0.9, "loss_recovered_mean_ablation": 0.88, "ce_clean": 3.0,
+        "ce_sae": 6.0 - 3.0 * metrics.get("loss_recovered", 0.9), "ce_zero": 6.0,
+        "ce_mean": 5.5, "gamma": 0.99, "gamma_dot": 0.9, "alive_fraction": 0.75, "dead_fraction": 0.25,
         "fvu": 0.1, "evaluation_tokens": 4096, "density_counts": [1, 2],
     }  # fmt: skip
     return {

@@ -11,7 +11,7 @@ from pipeline import record
 from pipeline.activations import training_facts
 from pipeline.clock import Timer
 from pipeline.config import RunConfig
-from pipeline.cost import encoder_flops
+from pipeline.cost import encoder_flops, training_dense_flops
 from pipeline.errors import Interrupted, UserError
 from pipeline.evaluation.evaluate import Candidate, evaluate, metrics_of
 from pipeline.evaluation.references import References, references
@@ -96,7 +96,7 @@ class Evaluation:
             for below, unscaled, metrics in zip(run.eval.prune_below, self._thresholds(run), of_pruned, strict=True)
         ]
         record.write_execution(member.folder, self._execution_facts(member))
-        training = training_facts(run, self.shared.calibrations[hook])
+        training = training_facts(run, self.shared.calibrations[hook]) | {"dense_flops": training_dense_flops(run)}
         record.write_record(member.folder, run, evaluation, training, computed, together(sums), pruned)
         record.write_log(member.folder, "recorded")
         self.shared.progress.finished(run, computed)

@@ -26,6 +26,11 @@ class Step(Protocol):
     @property
     def sparse(self) -> bool: ...
 
+    @property
+    def flops(self) -> int | None:
+        """Floating-point operations of the matrix products that it formed; None where nobody has said."""
+        ...
+
     def fired(self) -> Bool[Tensor, " d_sae"]:
         """Which features had an activation above zero somewhere in the batch."""
         ...
@@ -55,6 +60,7 @@ class AutogradStep:
 
     losses: Losses
     gradients: Mapping[str, Tensor]
+    flops: int | None
     sparse: bool = False
 
     def fired(self) -> Bool[Tensor, " d_sae"]:
@@ -77,6 +83,13 @@ class SAE(nn.Module):
 
     feature_parameters: ClassVar[tuple[str, ...]]
     """Parameters of shape [d_sae] that a re-initialised feature starts with at zero."""
+    dense_products: ClassVar[int | None] = None
+    """Products of batch x d_in x d_sae in a training step that leaves nothing out, forward and backward.
+
+    For each thing that is decoded three: the product itself, and what it teaches the thing and the decoder; where the
+    decoder is frozen, two. For the encoder two: the product, and what it teaches W_enc. An architecture that does not
+    say has blanks where records count operations.
+    """
 
     def __init__(self, config: Any, d_in: int, d_sae: int) -> None:
         super().__init__()
@@ -110,7 +123,7 @@ class SAE(nn.Module):
         total = losses.total(sparsity_coefficient)
         gradients = torch.autograd.grad(total, list(parameters.values()), materialize_grads=True)
         named = {name: by_feature(name, gradient) for name, gradient in zip(parameters, gradients, strict=True)}
-        return AutogradStep(losses, named)
+        return AutogradStep(losses, named, dense_flops(self.dense_products, len(x), self.d_in, self.d_sae))
 
     @torch.no_grad()
     def fold_input_scale(self, scale: float) -> None:
@@ -145,6 +158,11 @@ class SAE(nn.Module):
 def by_feature(name: str, tensor: Float[Tensor, "..."]) -> Tensor:
     """A parameter, its gradient or its moment as it lies in memory: W_enc's seen as [d_sae, d_in]."""
     return tensor.T if name == "W_enc" else tensor
+
+
+def dense_flops(products: int | None, batch: int, d_in: int, d_sae: int) -> int | None:
+    """Of so many dense products: a multiplication and an addition for each of batch x d_in x d_sae."""
+    return None if products is None else 2 * products * batch * d_in * d_sae
 
 
 def squared_error(x: Float[Tensor, "batch d_in"], x_hat: Float[Tensor, "batch d_in"]) -> Tensor:

@@ -142,9 +142,8 @@ class ElementwiseSAE(SAE):
     def take_gradients(self, x: Float[Tensor, "batch d_in"], sparsity_coefficient: float) -> PairsStep:
         """As `training_losses(x).total(sparsity_coefficient).backward()` would, with the zeros left out.
 
-        A dense step has seven products of batch x d_in x d_sae for a Gated SAE (eight where no decoder is frozen), five
-        for a baseline. Only the encoder's must look at silent features; the others are formed over active pairs once
-        these are few.
+        Of its products (`dense_products`) only the encoder's must look at silent features; the others are formed over
+        active pairs once these are few.
         """
         centred, scale = x - self.b_dec, 2 / len(x)
         encoded = product(centred, self.W_enc, self.precision)
@@ -157,7 +156,9 @@ class ElementwiseSAE(SAE):
         del encoded, products, teaching, W_dec  # a dense step's largest tensors
         gradients["W_dec"] = pairs.gather(*zip(f, errors, strict=False), scale=scale)
         gradients["b_dec"] = scale * sum(error.sum(0) for error in errors[: len(f)]) - self._through_encoder(live)
-        return PairsStep(gradients, sparse, pairs, f[0], penalised, *errors)
+        over_pairs = 2 * len(errors) + 1 + len(f)  # decoding and what it teaches; gradients of W_enc and of W_dec
+        flops = 2 * self.d_in * (len(x) * self.d_sae + over_pairs * f[0].numel())
+        return PairsStep(gradients, sparse, pairs, f[0], penalised, flops, *errors)
 
     def _through_encoder(self, live: Float[Tensor, " d_sae"]) -> Float[Tensor, " d_in"]:
         return weighted_sum(live, self.W_enc.T) if live.device.type == "cpu" else self.W_enc @ live

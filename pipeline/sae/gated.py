@@ -28,6 +28,8 @@ class GatedSAE(ElementwiseSAE):
 
     feature_parameters: ClassVar[tuple[str, ...]] = ("b_gate", "r_mag", "b_mag")
     gate_bias: ClassVar[str] = "b_gate"
+    dense_products: ClassVar[int | None] = 7
+    """Two of the encoder; f decoded, and what that teaches f and W_dec; the gate decoded, and what that teaches it."""
     b_gate: nn.Parameter
     r_mag: nn.Parameter
     b_mag: nn.Parameter

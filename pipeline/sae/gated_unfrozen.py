@@ -20,3 +20,5 @@ class GatedUnfrozenSAE(GatedSAE):
     """As GatedSAE; the loss has the same value, W_dec and b_dec another gradient."""
 
     auxiliary_frozen: ClassVar[bool] = False
+    dense_products: ClassVar[int | None] = 8
+    """As a GatedSAE's, and what the decoded gate teaches W_dec."""

@@ -19,6 +19,7 @@ class PairsStep:
     pairs: Pairs
     f: Tensor  # at the pairs
     penalised: Tensor  # at the pairs; of a batch in parts [parts, d_sae]
+    flops: int  # of its matrix products
     error: Float[Tensor, "batch d_in"]  # x_hat - x
     gate_error: Float[Tensor, "batch d_in"] | None = None
 

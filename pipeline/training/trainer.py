@@ -36,6 +36,7 @@ class Trainer:
         self.steps_silent = torch.zeros(d_sae, dtype=torch.int64, device=self.sae.W_dec.device)
         self.history: list[dict[str, Any]] = []
         self.sparse_steps = 0
+        self.flops: int | None = 0  # of its steps' matrix products; None where some steps' are unknown
         self.seconds = 0.0
 
     @property
@@ -64,6 +65,7 @@ class Trainer:
         self.optimizer.step(taken.gradients, lr)
         self.steps_silent.add_(1).masked_fill_(taken.fired(), 0)
         self.sparse_steps += taken.sparse
+        self.flops = None if self.flops is None or taken.flops is None else self.flops + taken.flops
         self.step += 1
         if self.step % self.history_every == 0 or self.done:
             self._record(taken, lr, coefficient)
@@ -91,7 +93,8 @@ class Trainer:
         """Write a checkpoint; `kept` travels with it: where the stream of contexts stood, the commit."""
         tensors = dict(self.sae.state_dict()) | self.optimizer.state()
         tensors |= {"steps_silent": self.steps_silent, "generator": self.generator.get_state()}
-        state = {"history": self.history, "seconds": self.seconds, "sparse_steps": self.sparse_steps, "kept": kept}
+        counts = {"sparse_steps": self.sparse_steps, "training_flops": self.flops}
+        state = {"history": self.history, "seconds": self.seconds, "kept": kept} | counts
         write_checkpoint(folder, self.step, tensors, state)
 
     def resume(self, folder: Path) -> dict[str, Any] | None:
@@ -108,4 +111,5 @@ class Trainer:
         self.generator.set_state(tensors["generator"])
         self.step, self.history, self.seconds = state["step"], state["history"], state["seconds"]
         self.sparse_steps = state["sparse_steps"]
+        self.flops = state.get("training_flops")  # an older checkpoint's steps were not counted
         return dict(state["kept"])

@@ -25,7 +25,7 @@ MODELS = {"gemma-7b-with-a-long-name@0123456789ab": (6, 13, 20, 27), "pythia-2.8
 def row(architecture: str = "gated", lam: float = 1.0, **given: Any) -> dict[str, Any]:
     """One finished run; a larger lambda is sparser, and every architecture but gated needs more features for it."""
     worse = WORSE.get(architecture, 1.3)
-    l0, recovered = 40 / lam * worse, 1 - 0.05 * lam**0.7
+    l0, recovered = 40 / lam * worse, given.get("loss_recovered", 1 - 0.05 * lam**0.7)
     site, layer, model, seed = (
         given.get(k, v) for k, v in (("site", "mlp_out"), ("layer", 2), ("model", "toy@1"), ("seed", 0))
     )
@@ -35,8 +35,7 @@ def row(architecture: str = "gated", lam: float = 1.0, **given: Any) -> dict[str
         "site": site, "layer": layer, "architecture": architecture, "architecture.expansion": float(wide), "d_in": 8,
         "d_sae": 8 * wide, "sparsity_coefficient": lam, "seed": seed, "status": "done", "l0": l0,
         "loss_recovered": recovered,
-        "loss_recovered_low": given.get("loss_recovered", recovered) - 0.02,
-        "loss_recovered_high": given.get("loss_recovered", recovered) + 0.015,
+        "loss_recovered_low": recovered - 0.02, "loss_recovered_high": recovered + 0.015,
         "ce_clean": 3.0, "ce_sae": 3 + (1 - recovered), "ce_zero": 4.0, "gamma": 1 - 0.02 * worse * lam,
         "alive_fraction": 0.9, "dead_fraction": 0.1, "data.name": "text", "evaluation.id": "e1",
     }  # fmt: skip

@@ -96,7 +96,7 @@ def test_figures_show_every_finished_run_and_clip_nothing() -> None:
         points = figure.data(source)
         assert set(points["run"]) == {"dense", "sparse", "dominated", "empty"}
         assert points.set_index("run")["on_frontier"].to_dict() == {
-            "dense": True, "sparse": False, "dominated": False, "empty": True,
+            "dense": True, "sparse": True, "dominated": False, "empty": False,
         }  # fmt: skip
         axes = figure.draw(points, source.looks).axes[0]
         drawn = [tuple(point) for line in axes.lines for point in line.get_xydata() if line.get_marker() == "o"]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.sae import choice, compiled, elementwise
 from pipeline.sae.active_pairs import ActivePairs
@@ -109,6 +110,47 @@ def test_a_step_says_what_the_loss_was_made_of(sparse, rows, sae, monkeypatch) -
     assert step.terms() == pytest.approx(plain.terms(), rel=1e-12)
     assert step.l0() == plain.l0() and torch.equal(step.fired(), plain.fired())
     assert 0 < step.fired().sum() < D_SAE
+
+
+PRODUCTS = {"baseline": 5, "gated": 7, "gated, prose": 7, "gated, unfrozen": 8}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_dense_step_counts_its_products_as_torch_does(kind, rows, monkeypatch) -> None:
+    """Of the step written out; autograd's has the product of b_dec with W_enc beside, and what that teaches both."""
+    monkeypatch.setitem(choice.SPARSE_BELOW, "cpu", 0.0)
+    sae = MAKERS[kind]()
+    x = inputs().float()
+    with FlopCounterMode(display=False) as counter:
+        step = sae.take_gradients(x, COEFFICIENT)
+    assert step.flops == counter.get_total_flops() == 2 * PRODUCTS[kind] * BATCH * D_IN * D_SAE
+    assert sae.dense_products == PRODUCTS[kind]
+    assert SAE.take_gradients(sae, x, COEFFICIENT).flops == step.flops
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_a_sparse_step_counts_the_encoder_and_what_it_forms_over_active_pairs(share, sae, monkeypatch) -> None:
+    """Each of its loops takes a multiplication and an addition for each number of a row, for each pair and term."""
+    make_active(sae, share)
+    active = int((sae.products(inputs()) > sae.silent_up_to()).sum())
+    formed_over_pairs = []
+    reconstruct, gather = ActivePairs.reconstruct, ActivePairs.gather
+
+    def reconstructed(self, decoded, *rest):  # type: ignore[no-untyped-def]
+        formed_over_pairs.extend(2 * [len(values) for values in decoded])  # decoded, and taught
+        return reconstruct(self, decoded, *rest)
+
+    def gathered(self, *terms, **named):  # type: ignore[no-untyped-def]
+        formed_over_pairs.extend(len(values) for values, _ in terms)
+        return gather(self, *terms, **named)
+
+    monkeypatch.setattr(ActivePairs, "reconstruct", reconstructed)
+    monkeypatch.setattr(ActivePairs, "gather", gathered)
+    monkeypatch.setitem(choice.SPARSE_BELOW, "cpu", 2.0)
+    step = sae.take_gradients(inputs(), COEFFICIENT)
+    assert step.sparse and sae.dense_products is not None
+    assert formed_over_pairs == [active] * (sae.dense_products - 1)
+    assert step.flops == 2 * D_IN * (BATCH * D_SAE + sum(formed_over_pairs))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.9])

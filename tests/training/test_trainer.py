@@ -1,5 +1,6 @@
 """One run's training: stopped and resumed it is the same training, bit for bit; a loss that is not finite ends it."""
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from torch import Tensor
 from pipeline.activations import Block, Calibration, StreamShape, calibrate
 from pipeline.config import DataConfig, EvalConfig, ModelConfig, ResampleConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import TrainingDiverged
+from pipeline.files import SEAL, write_sealed
 from pipeline.sae import compiled
+from pipeline.sae.choice import SPARSE_BELOW
+from pipeline.sae.elementwise import ElementwiseSAE
 from pipeline.sae.registry import config_class
 from pipeline.training import trainer as trainer_module
 from pipeline.training.resampling import resample
@@ -77,7 +81,7 @@ def advance(trainer: Trainer, blocks: list[Block], until: int = STEPS) -> Traine
 
 def assert_same(one: Trainer, other: Trainer) -> None:
     """Everything that the rest of training depends on, bit for bit."""
-    assert one.step == other.step and one.history == other.history
+    assert one.step == other.step and one.history == other.history and one.flops == other.flops
     for name, value in (dict(one.sae.state_dict()) | one.optimizer.state()).items():
         assert torch.equal((dict(other.sae.state_dict()) | other.optimizer.state())[name], value), name
     assert torch.equal(one.steps_silent, other.steps_silent)
@@ -238,6 +242,38 @@ def test_loss_that_is_not_finite_raises(history_every: int, noticed: int, blocks
         advance(trainer, bad)
     assert "\n" not in str(raised.value) and trainer.step == noticed
     assert all(row["step"] < noticed for row in trainer.history)
+
+
+@pytest.mark.parametrize(("architecture", "products"), [("baseline", 5), ("gated", 7), ("gated_unfrozen", 8)])
+def test_operations_are_counted_step_by_step(architecture: str, products: int, blocks, calibration) -> None:
+    """The encoder's product over all pairs, the others over the active ones, or over all where these are many."""
+    run = config(architecture, coefficient=2.0, resample=ResampleConfig())
+    trainer = Trainer(run, calibration, D_SAE, history_every=7)
+    expected, kinds, pairs = 0, set(), 16 * D_SAE
+    for step in range(STEPS):
+        x = blocks[SHAPE.block_of(step)].batch(HOOK, step) * trainer.scale
+        sae = trainer.sae
+        assert isinstance(sae, ElementwiseSAE)
+        active = int((sae.products(x) > sae.silent_up_to()).sum())
+        sparse = active < round(SPARSE_BELOW["cpu"] * pairs)
+        expected += 2 * D_IN * pairs + (products - 1) * 2 * D_IN * (active if sparse else pairs)
+        kinds.add(sparse)
+        advance(trainer, blocks, until=step + 1)
+        assert trainer.flops == expected
+    assert kinds == {True, False}
+
+
+def test_what_an_older_checkpoint_did_not_count_stays_unknown(blocks, calibration, tmp_path: Path) -> None:
+    trainer = advance(Trainer(config(), calibration, D_SAE, 7), blocks, until=9)
+    trainer.save(tmp_path, {})
+    (path,) = tmp_path.glob("*.json")
+    state = {
+        name: value for name, value in json.loads(path.read_text()).items() if name not in {SEAL, "training_flops"}
+    }
+    write_sealed(path, state)
+    resumed = Trainer(config(), calibration, D_SAE, 7)
+    resumed.resume(tmp_path)
+    assert resumed.step == 9 and advance(resumed, blocks).flops is None
 
 
 @pytest.mark.parametrize("step", [9, 10, 11])
