@@ -221,14 +221,3 @@ def _range(values: npt.NDArray[np.float64]) -> tuple[float, float]:
 def as_floats(column: pd.Series) -> npt.NDArray[np.float64]:
     """A column as numbers, NaN where there is none."""
     return pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-
-
-def died(runs: pd.DataFrame) -> pd.Series:
-    """Whether each run is done, and no feature of it fires."""
-    l0 = as_floats(runs["l0"])
-    return (runs["status"].eq("done") & ~(l0 > 0)).rename("died")
-
-
-def died_lines(runs: pd.DataFrame) -> list[str]:
-    """A line for each run that died."""
-    return [f"no feature fires: {run}" for run in runs.loc[died(runs), "run"]]
