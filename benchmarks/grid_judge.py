@@ -66,17 +66,17 @@ def judge(work: Work, folder: Path, run: RunConfig, tools: Sequence[str] = TOOLS
     title = "everyone's SAEs on the same held-out contexts, by one evaluation"
     table = Table("grid_losses", title, {
         "tool": "{}", "architecture": "{}", "lambda": "{:g}", "loss": "{:.2f}", "l0": "{:.1f}",
-        "loss_recovered": "{:.4f}", "fvu": "{:.4f}", "alive": "{:.1%}",
+        "loss_recovered": "{:.4f}", "fvu": "{:.4f}", "fired": "{:.1%}",
     })  # fmt: skip
     for tool in tools:
         saes = {name: Candidate(hook, load(tool, work, folder, name, arm, value)) for name, arm, value in work.runs()}
         sums = evaluate(model, held_out, work.lm_batch, saes, threading.Event())
         for name, arm, value in work.runs():
             taken = loss(saes[name].sae, x, scale, value)
-            m = metrics_of(sums[name][0], reference, hook)
+            m = metrics_of(sums[name][0], reference, hook, run.eval.alive_frequency)
             table.add(
                 tool=tool, architecture=arm, loss=taken, l0=m["l0"], loss_recovered=m["loss_recovered"], fvu=m["fvu"],
-                alive=m["alive_fraction"], **{"lambda": value},
+                fired=m["fired_fraction"], **{"lambda": value},
             )  # fmt: skip
     return table
 

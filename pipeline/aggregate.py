@@ -18,11 +18,14 @@ FIRST = (
 )  # fmt: skip
 """The columns that come first, in this order; all others follow by name."""
 EXPECTED = (
-    "reason", "alive_fraction", "evaluation_tokens", "architecture.expansion", "data.name", "evaluation.id",
-    "evaluation.clean", "evaluation.ablated", "training_seconds", "training_flops", "dense_flops",
+    "reason", "alive_fraction", "fired_fraction", "effective_width", "evaluation_tokens", "architecture.expansion",
+    "data.name", "evaluation.id", "evaluation.clean", "evaluation.ablated", "training_seconds", "training_flops",
+    "dense_flops",
 )  # fmt: skip
 """Further columns that are always there, for frontiers and figures to find."""
-MEASURED = {*FIRST[FIRST.index("l0") :], "alive_fraction", "training_seconds", "training_flops", "dense_flops"}
+MEASURED = {
+    *FIRST[FIRST.index("l0") :], "alive_fraction", "fired_fraction", "training_seconds", "training_flops", "dense_flops",
+}  # fmt: skip
 PRUNE_BELOW = "eval.prune_below"
 PLACE = ("host", "hardware", "device", "threads", "finished")
 """What the table says of where a run's last attempt was trained."""
@@ -54,7 +57,8 @@ def read_pruned(sweeps_dir: Path, runs: pd.DataFrame) -> pd.DataFrame:
         record = read_run(sweeps_dir / "runs", entry).record or {}
         for place, pruned in enumerate(record.get("pruned", [])):
             rows.append({**row, **_scalars(pruned), PRUNE_BELOW: pruned["below"], "place": place})
-    return pd.DataFrame(rows, columns=[*runs, "below", "below_unscaled", "place"])
+    names = [*map(str, runs), "below", "below_unscaled", "place"]
+    return pd.DataFrame({name: _column(name, [row.get(name) for row in rows]) for name in names}, columns=names)
 
 
 def _row(sweeps_dir: Path, run: RunOnDisk, sweep: str, state: str) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 HEADINGS = {
     "d_sae": "width", "sparsity_coefficient": "lambda", "l0": "L0", "loss_recovered": "loss recovered",
     "loss_recovered_mean_ablation": "by mean ablation", "ce_sae": "CE", "delta_ce": "CE added",
-    "alive_fraction": "alive", "fvu": "FVU", "on_frontier": "on the front",
+    "alive_fraction": "alive", "fired_fraction": "fired", "effective_width": "effective width", "fvu": "FVU",
+    "on_frontier": "on the front",
 }  # fmt: skip
 """By column: its name in every table for people, on the screen and on the page. Others keep their own."""
 FORMS = {
     "sparsity_coefficient": "{:g}", "l0": "{:.2f}", "loss_recovered": "{:.4f}",
     "loss_recovered_mean_ablation": "{:.4f}", "ce_sae": "{:.4f}", "delta_ce": "{:.5f}", "gamma": "{:.3f}",
-    "alive_fraction": "{:.1%}", "fvu": "{:.4f}",
+    "alive_fraction": "{:.1%}", "fired_fraction": "{:.1%}", "effective_width": "{:,.0f}", "fvu": "{:.4f}",
 }  # fmt: skip
 """How their numbers look there."""
 
@@ -48,10 +49,13 @@ MEANINGS = {
     "ce_zero": "cross-entropy with zeros in place of the activations, nats per prediction",
     "ce_mean": "cross-entropy with the mean activation in place of the activations, nats per prediction",
     "gamma": "relative reconstruction bias, the paper's equation 9: below 1 where reconstructions shrink",
-    "dead_fraction": "share of features that fired on none of the held-out tokens",
+    "dead_fraction": "1 - alive_fraction",
     "fvu": "fraction of variance unexplained: squared error over centred variance",
     "delta_ce": "CE added: ce_sae - ce_clean, nats per prediction",
-    "alive_fraction": "share of features that fired on at least one of the held-out tokens",
+    "alive_fraction": "share of features that fire on at least eval.alive_frequency of the held-out tokens; unknown "
+    "where these are too few to show it",
+    "fired_fraction": "share of features that fired on at least one of the held-out tokens, more with more tokens",
+    "effective_width": "the smallest number of features that do 99 % of all the firing",
     "training_seconds": "seconds of the run's own training steps, over all attempts",
     "training_flops": "floating-point operations of the matrix products that the run's training steps formed, forward "
     "and backward, silent features left out where a step left them out; re-initialisations of features not counted",
@@ -76,7 +80,7 @@ MEANINGS = {
     "evaluation.tokens": "hash of the held-out tokens",
     "evaluation.clean": "hash of the clean losses, which runs share",
     "evaluation.ablated": "hash of the ablated losses, which runs share",
-    "evaluation.alive": "rule by which a feature is alive",
+    "evaluation.alive": "rule by which a feature is alive, or why that was not measured",
     "execution.device": "device of the last attempt",
     "execution.finished": "when the last attempt ended",
     "execution.hardware": "processor or GPU of the last attempt",
@@ -106,7 +110,10 @@ MEANINGS = {
     "data.packing": "whether a context stays inside one document, or documents are concatenated",
     "data.evaluation_documents": "hub: so many documents are held out",
     "data.evaluation_fraction": "files: share of the documents held out",
+    "data.validation_fraction": "files, hub: share of the held-out documents that is validation text, and no test text",
     "eval.sequences": "held-out contexts",
+    "eval.split": "test, or validation: the held-out text that settings are chosen on",
+    "eval.alive_frequency": "share of the held-out tokens on which a feature must fire to be alive",
     "eval.batch": "contexts in one forward of the evaluation",
     "model.name": "name of the language model",
     "model.hub_id": "hub repository of the language model",

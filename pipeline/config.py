@@ -86,6 +86,8 @@ class DataConfig:
     separator: Literal["bos", "eos", "none"] = "bos"  # between joined documents
     evaluation_documents: Count = 2000  # hub: the first so many documents are held out
     evaluation_fraction: Annotated[float, Range(above=0, below=1)] = 0.1  # files: the share of documents held out
+    # files, hub: the share of the held-out documents that is validation text, and no test text
+    validation_fraction: Annotated[float, Range(at_least=0, below=1)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,9 @@ class EvalConfig:
 
     sequences: Count = 400
     batch: Count = 16
+    split: Literal["test", "validation"] = "test"  # validation: the held-out text that settings are chosen on
+    # a feature is alive that fires on at least this share of the held-out tokens
+    alive_frequency: Annotated[float, Range(above=0, below=1)] = 1e-4
     prune_below: list[Positive] = field(default_factory=list)  # evaluated again without activations below each of these
 
 

@@ -105,7 +105,7 @@ def check(run: RunConfig) -> None:
     _check_model(run.model)
     _check_data(run.data)
     _check_training(run.train)
-    _check_evaluation(run.eval)
+    _check_evaluation(run.eval, run.data)
     if len(run.slug) > LONGEST_SLUG:
         raise UserError(
             f"model.name={run.model.name}, site.name={run.site.name} and architecture.name={run.architecture.name} are "
@@ -151,7 +151,12 @@ def _check_training(train: TrainConfig) -> None:
         )
 
 
-def _check_evaluation(evaluation: EvalConfig) -> None:
+def _check_evaluation(evaluation: EvalConfig, data: DataConfig) -> None:
+    if evaluation.split == "validation" and data.source != "bundled" and not data.validation_fraction:
+        raise UserError(
+            "eval.split=validation, but data.validation_fraction=0 sets no text aside: expected the share of the "
+            "held-out documents that settings are chosen on, as data.validation_fraction=0.5"
+        )
     if evaluation.sequences % evaluation.batch:
         raise UserError(
             f"eval.sequences={evaluation.sequences} is not a multiple of eval.batch={evaluation.batch}; "

@@ -15,7 +15,7 @@ from pipeline.tokens import text
 
 TRAINING_VERSION = 5
 """Raised by hand whenever a change alters weights; a part of every run's identity. Until 4: `numerics_version`."""
-EVALUATION_VERSION = 2
+EVALUATION_VERSION = 3
 """Raised by hand whenever a metric is added or corrected; finished runs are then evaluated again, and not trained."""
 
 
@@ -85,19 +85,20 @@ def evaluation_identity(run: RunConfig) -> str:
 
 
 def reference_identity(run: RunConfig) -> str:
-    """Hash of what clean and ablated losses depend on: pruning does not touch them."""
-    return _evaluation_hash(run, replace(run.eval, prune_below=[]))
+    """Hash of what clean and ablated losses depend on: neither pruning nor what counts as alive touches them."""
+    return _evaluation_hash(run, replace(run.eval, prune_below=[], alive_frequency=EvalConfig().alive_frequency))
 
 
 def _evaluation_hash(run: RunConfig, evaluation: EvalConfig) -> str:
-    return short_hash([token_identity(run), evaluation_settings(evaluation), EVALUATION_VERSION])
+    held_out = text.held_out_identity(run.data)
+    return short_hash([token_identity(run), held_out, evaluation_settings(evaluation), EVALUATION_VERSION])
 
 
 def pack_identity(run: RunConfig) -> str:
     """Runs with the same hash can be trained from one stream."""
     train = run.train
     stream = [train.lm_batch, train.batch, train.block, train.calibration, run.seed]
-    return short_hash([token_identity(run), stream, evaluation_settings(run.eval)])
+    return short_hash([token_identity(run), stream, text.held_out_identity(run.data), evaluation_settings(run.eval)])
 
 
 @lru_cache(maxsize=1)

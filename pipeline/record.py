@@ -7,6 +7,7 @@ execution.json, log.txt, and metrics.json once it is done, or failure.json if it
 weights has its metrics.json and sequences.safetensors in evaluation-<hash>/.
 """
 
+import math
 import os
 import platform
 import time
@@ -147,14 +148,19 @@ def write_record(
         "identity": run_identity(run), "settings": settings(run),
         "training": dict(training) | {name: trained.get(name) for name in (SPARSE_SHARE, TRAINING_FLOPS)},
         "evaluation": dict(evaluation),
-        "metrics": dict(metrics), "files": files,
+        "metrics": _as_json(metrics), "files": files,
         "references": {name: (shared_folder(folder.parent.parent) / name).stat().st_size for name in references},
         "provenance": provenance(),
     }  # fmt: skip
     if pruned:
-        content["pruned"] = [dict(each) for each in pruned]
+        content["pruned"] = [_as_json(each) for each in pruned]
     write_sealed(target / METRICS, content)
     remove_folder(folder / "checkpoints")
+
+
+def _as_json(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Null where a metric has no value: JSON knows no NaN."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in metrics.items()}
 
 
 def sparse_share(history: Sequence[Mapping[str, Any]]) -> float:

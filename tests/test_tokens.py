@@ -141,17 +141,17 @@ def files(path: Path, **settings: object) -> DataConfig:
 
 def test_every_document_is_either_held_out_or_trained_on(corpus: Path):
     data = files(corpus, evaluation_fraction=0.3)
-    train, held = list(text.documents(data, "train")), list(text.documents(data, "evaluation"))
+    train, held = list(text.documents(data, "train")), list(text.documents(data, "test"))
     assert len(train) + len(held) == 60 and not set(train) & set(held)
     assert 5 <= len(held) <= 30
 
 
 def test_copies_of_a_document_stay_on_one_side(corpus: Path):
     data = files(corpus, evaluation_fraction=0.5)
-    before = set(text.documents(data, "evaluation"))
+    before = set(text.documents(data, "test"))
     for path in list(corpus.iterdir()):
         (corpus / f"a_copy_of_{path.name}").write_text(path.read_text())
-    after = list(text.documents(data, "evaluation"))
+    after = list(text.documents(data, "test"))
     assert set(after) == before and len(after) == 2 * len(before)
     assert not before & set(text.documents(data, "train"))
 
@@ -165,7 +165,7 @@ def test_parquet_rows_are_documents_like_files(corpus: Path, tmp_path_factory: p
     table = pyarrow.table({"body": [*texts, None, ""], "other": list(range(62))})
     pyarrow.parquet.write_table(table, folder / "rows.parquet", row_group_size=7)
     data = files(folder, text_column="body", evaluation_fraction=0.3)
-    for split in ("train", "evaluation"):
+    for split in ("train", "test"):
         assert list(text.documents(data, split)) == list(text.documents(files(corpus, evaluation_fraction=0.3), split))
     with pytest.raises(UserError, match=r"rows.parquet has no column text: it has body, other;"):
         list(text.documents(files(folder), "train"))
@@ -190,6 +190,75 @@ def test_the_text_is_named_by_its_contents_not_its_place(corpus: Path, tmp_path_
     assert text.identity(files(corpus)) == text.identity(files(elsewhere))
     (elsewhere / "07.txt").write_text("changed")
     assert text.identity(files(corpus)) != text.identity(files(elsewhere))
+
+
+# ------------------------------------------------------------------------------------------------------ validation text
+
+
+def side(data: DataConfig, split: text.Split) -> list[str]:
+    return sorted(map(str, text.documents(data, split)))
+
+
+def test_validation_text_is_a_share_of_the_held_out_documents_and_the_rest_stays_where_it_was(tmp_path: Path):
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": f"document {i}"}) + "\n" for i in range(4000)))
+    before = files(tmp_path, evaluation_fraction=0.2)
+    assert side(before, "validation") == []
+    for share in (0.25, 0.5, 0.9):
+        data = replace(before, validation_fraction=share)
+        assert side(data, "train") == side(before, "train")
+        assert sorted(side(data, "validation") + side(data, "test")) == side(before, "test")
+        held = len(side(before, "test"))
+        assert len(side(data, "validation")) == pytest.approx(share * held, abs=4 * (share * (1 - share) * held) ** 0.5)
+        wider = replace(data, evaluation_fraction=0.4)
+        assert set(side(data, "validation")) <= set(side(wider, "validation")), "more held out: none of it is tested on"
+
+
+def test_copies_of_a_validation_document_are_no_test_text(corpus: Path):
+    data = files(corpus, evaluation_fraction=0.6, validation_fraction=0.5)
+    before = set(side(data, "validation"))
+    for path in list(corpus.iterdir()):
+        (corpus / f"a_copy_of_{path.name}").write_text(path.read_text())
+    after = side(data, "validation")
+    assert set(after) == before and len(after) == 2 * len(before) and not before & set(side(data, "test"))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.29, 0.5, 0.9, 1 - 1e-9])
+def test_validation_documents_of_a_stream_are_spread_over_the_held_out_ones(share: float):
+    sides = [text.side_of_number(number, hub(validation_fraction=share)) for number in range(1000)]
+    for end in range(0, 1001, 50):
+        assert abs(sides[:end].count("validation") - share * end) <= 1
+
+
+def test_validation_text_of_a_stream_is_never_trained_on(
+    model: ModelConfig, rows: list[dict[str, object]], offline: list[dict[str, object]]
+):
+    bodies, data = [str(row["body"]) for row in rows], hub(packing="document", validation_fraction=0.4)
+    validation, test = ([bodies[i] for i in range(15) if (i % 5 in {2, 4}) == chosen] for chosen in (True, False))
+    assert list(text.held_out_of_stream(data, "validation")) == validation
+    assert list(text.held_out_of_stream(data, "test")) == test
+    whole = list(text.held_out_of_stream(replace(data, validation_fraction=0.0), "test"))
+    assert whole == bodies[:15] and same(
+        training_contexts(model, data, 0).read(0, 20), streamed(model, "document").read(0, 20)
+    )
+    for split, documents in (("validation", validation), ("test", test)):
+        expected = packed(model, "document", *documents)
+        found = evaluation_contexts(model, data, len(expected), split)
+        assert sorted(map(tuple, found.tokens.tolist())) == sorted(map(tuple, expected.tokens.tolist()))
+
+
+def test_validation_contexts_come_from_validation_documents(model: ModelConfig, corpus: Path):
+    data = files(corpus, evaluation_fraction=0.6, validation_fraction=0.5)
+    found = {}
+    for split in ("train", "validation", "test"):
+        starts = {int(document.split()[0][1:]) for document in text.documents(data, split)}
+        contexts = (
+            training_contexts(model, data, 0).read(0, 200)
+            if split == "train"
+            else evaluation_contexts(model, data, 20, split)
+        )
+        found[split] = {int(row[1]) for row in contexts.tokens}
+        assert found[split] <= {3 + (start - 3 + j) % 190 for start in starts for j in range(40)}
+    assert not torch.equal(*(evaluation_contexts(model, data, 20, split).tokens for split in ("validation", "test")))
 
 
 # ------------------------------------------------------------------------------------------------------ held in memory
@@ -422,7 +491,7 @@ def test_held_out_contexts_are_the_same_every_time_and_more_of_them_begin_alike(
 def test_held_out_contexts_come_from_held_out_documents(model: ModelConfig, corpus: Path):
     data = files(corpus, evaluation_fraction=0.3)
     held_out = {tuple(f"w{i}" for i in row) for row in evaluation_contexts(model, data, 40).tokens[:, 1:].tolist()}
-    documents = [document.split() for document in text.documents(data, "evaluation")]
+    documents = [document.split() for document in text.documents(data, "test")]
     assert held_out <= {tuple(document[i : i + 4]) for document in documents for i in range(0, 40, 4)}
 
 
@@ -430,7 +499,7 @@ def test_too_little_held_out_text_is_one_line(model: ModelConfig, corpus: Path, 
     data = files(corpus, evaluation_fraction=0.3)
     with pytest.raises(UserError, match=r"eval.sequences=100000, but the held-out text of files fills \d+ con"):
         evaluation_contexts(model, data, 100_000)
-    with pytest.raises(UserError, match="the evaluation text of data=files is shorter than one context"):
+    with pytest.raises(UserError, match="the held-out text of data=files is shorter than one context"):
         evaluation_contexts(model, files(corpus, evaluation_fraction=0.0), 1)
     with pytest.raises(UserError, match=r"but the held-out text of hub fills \d+ contexts"):
         evaluation_contexts(model, hub(), 100_000)

@@ -64,8 +64,9 @@ def evaluate(
     return {name: [total.tensors() for total in totals] for name, totals in sums.items()}
 
 
-def metrics_of(sums: dict[str, Tensor], reference: References, hook: str) -> dict[str, Any]:
+def metrics_of(sums: dict[str, Tensor], reference: References, hook: str, alive_frequency: float) -> dict[str, Any]:
     """Metrics of one run against the references of its hook."""
     clean, zero, mean = reference.ce_clean, reference.ce_zero[hook], reference.ce_mean[hook]
     predictions = int(reference.predictions.sum())
-    return metrics(sums, predictions, *(math.fsum(losses.tolist()) for losses in (clean, zero, mean)))
+    pooled = [math.fsum(losses.tolist()) for losses in (clean, zero, mean)]
+    return metrics(sums, predictions, *pooled, alive_frequency=alive_frequency)

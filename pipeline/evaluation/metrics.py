@@ -9,6 +9,8 @@ from torch import Tensor
 
 DENSITY_EDGES = torch.linspace(-6, 0, 25, dtype=torch.float64)
 """Edges of the feature-density histogram, log10 of the share of tokens on which a feature fires."""
+TIMES_SEEN = 10
+"""Times that a feature of the frequency asked for is expected to fire, at least: counts of 10 scatter by a third."""
 
 
 def ratio(numerator: float, denominator: float) -> float:
@@ -34,28 +36,57 @@ def gammas(x_x: float, xhat_xhat: float, x_xhat: float, error: float) -> dict[st
     }
 
 
-def density(feature_counts: Int[Tensor, " d_sae"], tokens: int) -> dict[str, Any]:
-    """Alive: fired on at least one of the held-out tokens; and the histogram of firing frequencies."""
+def density(feature_counts: Int[Tensor, " d_sae"], tokens: int, alive_frequency: float) -> dict[str, Any]:
+    """How often features fire: shares of them, how many do nearly all of it, and the histogram of frequencies.
+
+    Args:
+        feature_counts: on how many of the tokens each feature fired.
+        alive_frequency: a feature is alive that fires on at least this share of the tokens; with too few tokens to
+            see that, the shares of alive and of dead features are NaN.
+    """
     frequency = feature_counts.double() / tokens
-    alive = frequency > 0
-    alive_fraction = alive.sum().item() / len(alive)
-    histogram = torch.histogram(frequency[alive].log10().clamp(min=-6), DENSITY_EDGES)
+    fired = frequency > 0
+    seen = tokens >= tokens_needed(alive_frequency)
+    alive = (frequency >= alive_frequency).double().mean().item() if seen else math.nan
+    histogram = torch.histogram(frequency[fired].log10().clamp(min=-6), DENSITY_EDGES)
     return {
-        "alive_fraction": alive_fraction,
-        "dead_fraction": 1 - alive_fraction,
+        "alive_fraction": alive,
+        "dead_fraction": 1 - alive,
+        "fired_fraction": fired.double().mean().item(),
+        "effective_width": effective_width(feature_counts),
         "density_log10_edges": DENSITY_EDGES.tolist(),
         "density_counts": [int(n) for n in histogram.hist],
     }
 
 
+def tokens_needed(alive_frequency: float) -> int:
+    """With fewer, a feature of this frequency is expected to fire less than TIMES_SEEN times: chance would decide."""
+    return math.ceil(round(TIMES_SEEN / alive_frequency, 3))  # without what division adds to a whole number
+
+
+def alive_rule(alive_frequency: float, tokens: int) -> str:
+    """By which rule features are alive, in words; or that these are too few tokens."""
+    share, needed = f"{alive_frequency:g}", tokens_needed(alive_frequency)
+    if tokens >= needed:
+        return f"fires on at least {share} of the held-out tokens"
+    return f"not measured: {tokens:,} held-out tokens, and {needed:,} are needed to see what fires on {share} of them"
+
+
+def effective_width(feature_counts: Int[Tensor, " d_sae"]) -> int:
+    """The smallest number of features that do 99 % of all the firing; 0 where nothing fires."""
+    most_first = feature_counts.sort(descending=True).values.cumsum(0)
+    return int((100 * most_first < 99 * most_first[-1]).sum()) + bool(most_first[-1])
+
+
 def metrics(
-    sums: dict[str, Tensor], predictions: int, ce_clean: float, ce_zero: float, ce_mean: float
+    sums: dict[str, Tensor], predictions: int, ce_clean: float, ce_zero: float, ce_mean: float, alive_frequency: float
 ) -> dict[str, Any]:
     """All metrics of one run.
 
     Args:
         sums: as `EvaluationSums.tensors` gives them.
         predictions: how many predictions the cross-entropies, pooled sums in nats, were summed over.
+        alive_frequency: as `density` takes it.
     """
     pooled = {
         name: math.fsum(tensor.tolist()) for name, tensor in sums.items() if name not in {"feature_counts", "x_sum"}
@@ -73,7 +104,7 @@ def metrics(
         "fvu": ratio(pooled["error"], variance),
         "cosine": pooled["cosine"] / tokens,
         "norm_ratio": pooled["norm_ratio"] / tokens,
-        **density(sums["feature_counts"], int(tokens)),
+        **density(sums["feature_counts"], int(tokens), alive_frequency),
         "evaluation_tokens": int(tokens),
         "evaluation_predictions": predictions,
     }  # fmt: skip

@@ -14,6 +14,7 @@ from pipeline.config import RunConfig
 from pipeline.cost import encoder_flops, training_dense_flops
 from pipeline.errors import Interrupted, UserError
 from pipeline.evaluation.evaluate import Candidate, evaluate, metrics_of
+from pipeline.evaluation.metrics import alive_rule
 from pipeline.evaluation.references import References, references
 from pipeline.evaluation.sums import together
 from pipeline.execution import process_facts
@@ -85,12 +86,12 @@ class Evaluation:
     def _record(
         self, member: Member, reference: References, sums: list[dict[str, torch.Tensor]], tokens_hash: str
     ) -> None:
-        run, hook = member.run, member.run.hook_name
+        run, hook, frequency = member.run, member.run.hook_name, member.run.eval.alive_frequency
+        computed, *of_pruned = [metrics_of(each, reference, hook, frequency) for each in sums]
         evaluation = {
             "id": evaluation_identity(run), "tokens": tokens_hash, "clean": reference.stored["clean"],
-            "ablated": reference.stored[hook], "alive": "fired on at least one of evaluation_tokens held-out tokens",
+            "ablated": reference.stored[hook], "alive": alive_rule(frequency, computed["evaluation_tokens"]),
         }  # fmt: skip
-        computed, *of_pruned = [metrics_of(each, reference, hook) for each in sums]
         pruned = [
             {"below": below, "below_unscaled": unscaled, **metrics}
             for below, unscaled, metrics in zip(run.eval.prune_below, self._thresholds(run), of_pruned, strict=True)

@@ -68,7 +68,7 @@ class Pack:
         members, first = roster.left, roster.left[0].run
         self.progress.enter("loading", [(member.run, member.folder) for member in members])
         with Timer(self.seconds, "load"):
-            held_out = evaluation_contexts(first.model, first.data, first.eval.sequences)
+            held_out = evaluation_contexts(first.model, first.data, first.eval.sequences, first.eval.split)
             self.language_model = load_language_model(first.model, use_device(self.execution))
             self.language_model.stop = self.stop
             widths = {member.run.hook_name: d_in(member.run) for member in members}

@@ -1,14 +1,15 @@
-"""Whether there is enough text, said before anything is loaded: held out for eval.sequences, and some to train on."""
+"""Whether there is enough text, said before anything is loaded: for eval.sequences, and some to train on."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.config import DataConfig, ModelConfig, RunConfig
+from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig
 from pipeline.errors import UserError
 from pipeline.tokens import text
 from pipeline.tokens.contexts import Packer, Windows
 from pipeline.tokens.local import Counts, local_documents
 from pipeline.tokens.sources import packer
+from pipeline.tokens.tables import Content
 
 HELD_OUT_AT_MOST = 50
 """Percent of the documents that a suggestion holds out."""
@@ -20,18 +21,19 @@ def check_text(runs: Sequence[RunConfig]) -> list[str]:
     Raises:
         UserError: it cannot be read, or does not suffice; the message has settings that would work.
     """
-    different = {(run.model, run.data, run.eval.sequences, run.eval.batch): run for run in runs}
+    different = {(run.model, run.data, run.eval.split, run.eval.sequences, run.eval.batch): run for run in runs}
     return list(dict.fromkeys(note for run in different.values() for note in _check(run)))
 
 
 def _check(run: RunConfig) -> list[str]:
     if run.data.source == "hub":
-        held = f"its first {run.data.evaluation_documents:,} documents fill eval.sequences={run.eval.sequences}"
+        held = f"the {text.NAMES[run.eval.split]} among its first {run.data.evaluation_documents:,} documents fills "
+        held += f"eval.sequences={run.eval.sequences}"
         return [f"data={run.data.name} is streamed: whether {held} is seen when they are read"]
     counts = Counts()
     if not _has_words(run, counts):
         lengths = Lengths.of(run.model, run.data)
-        if not lengths.suffice(run.eval.sequences, run.data.evaluation_fraction):
+        if not lengths.suffice(run.eval, run.data.evaluation_fraction):
             raise UserError(_what_would_work(run, lengths, counts))
     return counts.notes(run.data.name)
 
@@ -47,46 +49,51 @@ def _has_words(run: RunConfig, counts: Counts) -> bool:
     for side, document in text.sides(run.data, counts):
         words = len(pack.encode(document)) if pack else len(str(document).split())
         contexts[side] += words / length if joined else words // length
-    return contexts["evaluation"] >= run.eval.sequences and contexts["train"] >= 1
+    return contexts[run.eval.split] >= run.eval.sequences and contexts["train"] >= 1
 
 
 @dataclass(frozen=True)
 class Lengths:
     """Documents by what decides how many contexts they fill."""
 
-    documents: list[tuple[float, int]]  # held out where the first is below the fraction; number of tokens
+    documents: list[tuple[float | text.Split, int]]  # place of a local one, else side; number of tokens
+    data: DataConfig
     packer: Packer
 
     @classmethod
     def of(cls, model: ModelConfig, data: DataConfig) -> "Lengths":
         pack = packer(model, data)
-        if data.source == "files":
-            placed = ((document.place, document.content) for document in local_documents(data))
-        else:
-            placed = ((float(side == "train"), document) for side, document in text.sides(data))
-        return cls([(place, len(pack.encode(document))) for place, document in placed], pack)
+        placed: Iterator[tuple[float | text.Split, Content]] = (
+            ((document.place, document.content) for document in local_documents(data))
+            if data.source == "files"
+            else text.sides(data)
+        )
+        return cls([(place, len(pack.encode(document))) for place, document in placed], data, pack)
 
-    def contexts(self, fraction: float) -> tuple[int, int]:
-        """How many contexts are held out and trained on: as many as packing makes of them."""
-        held_out, trained = Windows(self.packer), Windows(self.packer)
-        count = [0, 0]
+    def contexts(self, fraction: float) -> dict[text.Split, int]:
+        """How many contexts packing makes of each side, if this share of local documents were held out."""
+        data, count = replace(self.data, evaluation_fraction=fraction), dict.fromkeys(text.SIDES, 0)
+        windows = {side: Windows(self.packer) for side in text.SIDES}
         for place, tokens in self.documents:
-            side = held_out if place < fraction else trained
-            count[side is trained] += sum(1 for _ in side.add([-1] * tokens, 0))
-        return count[0], count[1]
+            side = place if isinstance(place, str) else text.side_of_place(place, data)
+            count[side] += sum(1 for _ in windows[side].add([-1] * tokens, 0))
+        return count
 
-    def suffice(self, sequences: int, fraction: float) -> bool:
-        held_out, trained = self.contexts(fraction)
-        return held_out >= sequences and trained >= 1
+    def suffice(self, evaluation: EvalConfig, fraction: float) -> bool:
+        count = self.contexts(fraction)
+        return count[evaluation.split] >= evaluation.sequences and count["train"] >= 1
 
 
 def _what_would_work(run: RunConfig, lengths: Lengths, counts: Counts) -> str:
-    held, trained = lengths.contexts(run.data.evaluation_fraction)
+    count = lengths.contexts(run.data.evaluation_fraction)
     named = f"data.path={run.data.path}" if run.data.source == "files" else f"data={run.data.name}"
     if run.data.source == "files" and counts.documents - counts.copies < 2:
         what = f"{named} holds {_number_of(counts)}, and training and held-out text are split by document"
-    elif trained:
-        what = f"eval.sequences={run.eval.sequences}, but the held-out text of {named} fills {held} contexts"
+    elif count["train"]:
+        side = run.eval.split
+        what = (
+            f"eval.sequences={run.eval.sequences}, but the {text.NAMES[side]} of {named} fills {count[side]} contexts"
+        )
         what += f" of {run.model.context} tokens"
     else:
         what = f"the training text of {named} is shorter than one context of {run.model.context} tokens"
@@ -122,8 +129,8 @@ def _ways(run: RunConfig, lengths: Lengths) -> Iterator[str]:
 
 def _held_out(run: RunConfig, lengths: Lengths) -> int:
     """Contexts to evaluate on; none where nothing is left to train on."""
-    held, trained = lengths.contexts(run.data.evaluation_fraction)
-    return held if trained else 0
+    count = lengths.contexts(run.data.evaluation_fraction)
+    return count[run.eval.split] if count["train"] else 0
 
 
 def _fewer_sequences(run: RunConfig, held: int) -> str:
@@ -136,6 +143,6 @@ def _larger_fraction(run: RunConfig, lengths: Lengths) -> float | None:
     low, high = 0, HELD_OUT_AT_MOST + 1
     while high - low > 1:
         middle = (low + high) // 2
-        enough = lengths.contexts(middle / 100)[0] >= run.eval.sequences
+        enough = lengths.contexts(middle / 100)[run.eval.split] >= run.eval.sequences
         low, high = (low, middle) if enough else (middle, high)
-    return high / 100 if high <= HELD_OUT_AT_MOST and lengths.suffice(run.eval.sequences, high / 100) else None
+    return high / 100 if high <= HELD_OUT_AT_MOST and lengths.suffice(run.eval, high / 100) else None

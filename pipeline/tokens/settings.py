@@ -19,6 +19,11 @@ def check_text_settings(data: DataConfig) -> None:
                 raise UserError(f"data.{key} is a setting of data.source=files, not of data.source={data.source}")
     if data.source == "bundled" and data.token_column:
         raise UserError("data.token_column is a setting of data.source=files and hub, not of data.source=bundled")
+    if data.source == "bundled" and data.validation_fraction:
+        raise UserError(
+            "data.validation_fraction is a setting of data.source=files and hub: the bundled text has validation text "
+            "of its own, with eval.split=validation"
+        )
     for key in ("token_column",) if data.token_column else ("text_column",):
         if getattr(data, key) == data.document_column:
             raise UserError(

@@ -123,7 +123,7 @@ def permutation(n: int, *key: int) -> Int[Tensor, " n"]:
 def training_contexts(model: ModelConfig, data: DataConfig, seed: int) -> ContextSource:
     """The training text of a (model, data) pair in the order that a stream's seed gives."""
     if data.source == "hub":
-        return ContextsStreamed(text.streamed(data, "train"), packer(model, data), data)
+        return ContextsStreamed(text.streamed(data), packer(model, data), data)
     return ContextsInMemory(_filled(model, data, "train"), seed)
 
 
@@ -132,21 +132,21 @@ def calibration_contexts(model: ModelConfig, data: DataConfig, count: int) -> Co
     return training_contexts(model, data, FIXED_ORDER).read(0, count)
 
 
-def evaluation_contexts(model: ModelConfig, data: DataConfig, count: int) -> Contexts:
+def evaluation_contexts(model: ModelConfig, data: DataConfig, count: int, split: text.HeldOut = "test") -> Contexts:
     """Held-out contexts, the same for every run.
 
     Raises:
-        UserError: the held-out text is too short.
+        UserError: the text of that side is too short.
     """
     if data.source == "hub":
         pack = packer(model, data)
-        held_out = pack.pack(pack.windows(text.held_out_of_stream(data)))
+        held_out = pack.pack(pack.windows(text.held_out_of_stream(data, split)))
     else:
-        held_out = _filled(model, data, "evaluation")
+        held_out = _filled(model, data, split)
     if len(held_out) < count:
         more = "; data.evaluation_documents says how many documents that is" if data.source == "hub" else ""
         raise UserError(
-            f"eval.sequences={count}, but the held-out text of {data.name} fills {len(held_out)} contexts{more}"
+            f"eval.sequences={count}, but the {text.NAMES[split]} of {data.name} fills {len(held_out)} contexts{more}"
         )
     return held_out[permutation(len(held_out), FIXED_ORDER)[:count]]
 
@@ -182,5 +182,5 @@ def _packed(model: ModelConfig, data: DataConfig) -> _Packed:
 def _filled(model: ModelConfig, data: DataConfig, side: text.Split) -> Contexts:
     contexts = _packed(model, data).sides[side]
     if not len(contexts):
-        raise UserError(f"the {side} text of data={data.name} is shorter than one context")
+        raise UserError(f"the {text.NAMES[side]} of data={data.name} is shorter than one context")
     return contexts

@@ -1,5 +1,9 @@
-"""Documents of each source, with train and evaluation text disjoint by document."""
+"""Documents of each source: training, validation and test text, disjoint by document.
 
+Held-out text is test text, but for the documents that are set aside to choose settings on.
+"""
+
+import math
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any, Literal
@@ -12,8 +16,11 @@ from pipeline.tokens.files import digest, local_files
 from pipeline.tokens.local import Counts, is_blank, local_documents
 from pipeline.tokens.tables import Content, content, wanted_columns
 
-Split = Literal["train", "evaluation"]
-SIDES: tuple[Split, ...] = ("train", "evaluation")
+HeldOut = Literal["validation", "test"]
+Split = Literal["train", "validation", "test"]
+SIDES: tuple[Split, ...] = ("train", "validation", "test")
+NAMES: dict[Split, str] = {"train": "training text", "validation": "validation text", "test": "held-out text"}
+"""Of each side, for people."""
 
 
 def documents(data: DataConfig, split: Split) -> Iterator[Content]:
@@ -24,28 +31,39 @@ def documents(data: DataConfig, split: Split) -> Iterator[Content]:
 def sides(data: DataConfig, counts: Counts | None = None) -> Iterator[tuple[Split, Content]]:
     """All documents of a bundled or local source, each with the side it is on; what is skipped is counted."""
     if data.source == "bundled":
-        yield from (("train", text) for _, text in corpus.documents("train"))
-        yield from (("evaluation", text) for _, text in corpus.documents("test"))
+        for side in SIDES:
+            yield from ((side, text) for _, text in corpus.documents(side))
         return
     for document in local_documents(data, counts):
-        yield "evaluation" if document.place < data.evaluation_fraction else "train", document.content
+        yield side_of_place(document.place, data), document.content
 
 
-def streamed(data: DataConfig, split: Split) -> Any:
-    """A Hugging Face dataset as a stream whose position can be saved; its first documents are held out.
+def side_of_place(place: float, data: DataConfig) -> Split:
+    """The side of a local document: places are spread evenly from 0 to 1, by content."""
+    if place >= data.evaluation_fraction:
+        return "train"
+    return "validation" if place < data.evaluation_fraction * data.validation_fraction else "test"
+
+
+def side_of_number(number: int, data: DataConfig) -> HeldOut:
+    """The side of a stream's held-out document: every so many are validation text, from its beginning to its end."""
+    before, after = (math.floor(count * data.validation_fraction) for count in (number, number + 1))
+    return "validation" if after > before else "test"
+
+
+def streamed(data: DataConfig) -> Any:
+    """The training text of a Hugging Face dataset, as a stream whose position can be saved.
 
     Documents that were brought beforehand (pipeline/prefetch.py) are read from there.
     """
-    held = data.evaluation_documents
-    stream = _stream(data, prefetched.files(data))
-    return stream.take(held) if split == "evaluation" else stream.skip(held)
+    return _stream(data, prefetched.files(data)).skip(data.evaluation_documents)
 
 
-def held_out_of_stream(data: DataConfig) -> Iterator[Content]:
-    """The held-out documents of a stream; rows without text are left out."""
-    for row in streamed(data, "evaluation"):
+def held_out_of_stream(data: DataConfig, split: HeldOut) -> Iterator[Content]:
+    """One side of a stream's first documents, which are held out; rows without text are left out."""
+    for number, row in enumerate(_stream(data, prefetched.files(data)).take(data.evaluation_documents)):
         document = content(row[wanted_columns(data)[0]], data, f"data={data.name}")
-        if document is not None and not is_blank(document):
+        if document is not None and not is_blank(document) and side_of_number(number, data) == split:
             yield document
 
 
@@ -71,6 +89,11 @@ def _stream(data: DataConfig, local: list[str]) -> Any:
         named = "data.token_column" if data.token_column else "data.text_column"
         raise UserError(f"{named}={column} is not in {data.dataset}: it has {', '.join(stream.column_names)}")
     return stream.select_columns([column])
+
+
+def held_out_identity(data: DataConfig) -> dict[str, float]:
+    """What names the sides of the held-out text beside `identity`, which names all that is trained on."""
+    return {"validation_fraction": data.validation_fraction} if data.validation_fraction else {}
 
 
 def identity(data: DataConfig) -> dict[str, Any]:

@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.evaluation.metrics import DENSITY_EDGES, density, gammas, loss_recovered, metrics
+from pipeline.evaluation.metrics import (
+    DENSITY_EDGES,
+    alive_rule,
+    density,
+    effective_width,
+    gammas,
+    loss_recovered,
+    metrics,
+    tokens_needed,
+)
 from pipeline.evaluation.references import counted_predictions, summed
 from pipeline.evaluation.sums import PER_SEQUENCE, EvaluationSums
 from pipeline.sae.gated import GatedConfig, GatedSAE
@@ -58,7 +67,7 @@ def accumulate(sae: GatedSAE, x: Tensor, special: Tensor, cuts: list[int]) -> di
 
 
 def all_metrics(sums: dict[str, Tensor]) -> dict:
-    return metrics(sums, predictions=60, ce_clean=60.0, ce_zero=600.0, ce_mean=300.0)
+    return metrics(sums, predictions=60, ce_clean=60.0, ce_zero=600.0, ce_mean=300.0, alive_frequency=0.5)
 
 
 # ------------------------------------------------------------------------------------------------------- loss recovered
@@ -158,11 +167,12 @@ def test_metrics_equal_their_definitions_on_the_positions_that_count(sae: GatedS
         "gamma_rms": (x_hat.square().sum() / (rows.square().sum() - error)).sqrt().item(),
         "cosine": torch.cosine_similarity(rows, x_hat).mean().item(),
         "norm_ratio": (x_hat.norm(dim=1) / rows.norm(dim=1)).mean().item(),
-        "alive_fraction": (f > 0).any(0).double().mean().item(),
-        "dead_fraction": 1 - (f > 0).any(0).double().mean().item(),
+        "alive_fraction": ((f > 0).double().mean(0) >= 0.5).double().mean().item(),
+        "dead_fraction": ((f > 0).double().mean(0) < 0.5).double().mean().item(),
+        "fired_fraction": (f > 0).any(0).double().mean().item(),
         "evaluation_tokens": len(rows),
     }
-    assert 0 < expected["dead_fraction"] < 1
+    assert 0 < expected["alive_fraction"] < expected["fired_fraction"] < 1
     found = all_metrics(accumulate(sae, x, special, [4, 8]))
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-10)
 
@@ -231,29 +241,70 @@ def test_ratios_are_of_pooled_sums() -> None:
     sums |= {"tokens": torch.tensor([1.0, 9.0]), "l0": torch.tensor([1.0, 0.0])}
     sums |= {"x_x": torch.tensor([1.0, 9.0]), "error": torch.tensor([1.0, 0.0])}
     sums |= {"x_sum": torch.zeros(3, dtype=torch.float64), "feature_counts": torch.tensor([1, 0])}
-    found = metrics(sums, predictions=8, ce_clean=1.0, ce_zero=2.0, ce_mean=2.0)
+    found = metrics(sums, predictions=8, ce_clean=1.0, ce_zero=2.0, ce_mean=2.0, alive_frequency=0.5)
     assert found["l0"] == pytest.approx(0.1) and found["fvu"] == pytest.approx(0.1)
 
 
 # -------------------------------------------------------------------------------------------------------------- density
 
 
-def test_density_counts_each_alive_feature_once() -> None:
+def test_density_counts_each_feature_that_fired_once() -> None:
     tokens = 10_000_000
     counts = torch.tensor([0, 0, 1, 10, 15, 1_000_000, 999_999, tokens])
-    found = density(counts, tokens)
-    assert found["alive_fraction"] == 6 / 8 and found["dead_fraction"] == 2 / 8
+    found = density(counts, tokens, 0.1)
+    assert found["fired_fraction"] == 6 / 8 and found["alive_fraction"] == 2 / 8 and found["dead_fraction"] == 6 / 8
     histogram = dict(zip(found["density_log10_edges"][:-1], found["density_counts"], strict=True))
     # 1e-7 joins the lowest bin, with 1e-6 and 1.5e-6; 0.1 lies on an edge and opens its bin; 1 joins the highest.
     assert {edge: n for edge, n in histogram.items() if n} == {-6.0: 3, -1.25: 1, -1.0: 1, -0.25: 1}
     assert len(found["density_counts"]) == len(DENSITY_EDGES) - 1
 
 
+@pytest.mark.parametrize(("frequency", "enough"), [(1e-4, 100_000), (1e-5, 1_000_000), (3e-4, 33_334), (0.5, 20)])
+def test_alive_is_a_frequency_and_measured_with_enough_tokens_to_see_it(frequency: float, enough: int) -> None:
+    """Ten firings are expected of a feature at the limit; a feature just below it is dead, one token less tells not."""
+    assert tokens_needed(frequency) == enough
+    limit = math.ceil(round(frequency * enough, 6))
+    counts = torch.tensor([0, 1, limit - 1, limit, limit + 1, enough])
+    found = density(counts, enough, frequency)
+    assert found["alive_fraction"] == 3 / 6 and found["dead_fraction"] == 3 / 6 and found["fired_fraction"] == 5 / 6
+    assert alive_rule(frequency, enough) == f"fires on at least {frequency:g} of the held-out tokens"
+    fewer = density(counts.clamp(max=enough - 1), enough - 1, frequency)
+    assert math.isnan(fewer["alive_fraction"]) and math.isnan(fewer["dead_fraction"])
+    assert fewer["fired_fraction"] == 5 / 6 and fewer["effective_width"] == found["effective_width"]
+    said = alive_rule(frequency, enough - 1)
+    assert said.startswith(f"not measured: {enough - 1:,} held-out tokens, and {enough:,} are needed")
+
+
+def test_more_tokens_do_not_raise_the_dead() -> None:
+    """Of features that fire on 1e-5 of the tokens, ever more have fired; none is alive at 1e-4."""
+    generator = torch.Generator().manual_seed(0)
+    found = [
+        density(torch.poisson(torch.full((1000,), 1e-5 * tokens), generator).long(), tokens, 1e-4)
+        for tokens in (100_000, 1_000_000)
+    ]
+    assert found[0]["fired_fraction"] < 0.7 and found[1]["fired_fraction"] > 0.99
+    assert [each["alive_fraction"] for each in found] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "width"),
+    [
+        ([0, 0], 0), ([5, 0], 1), ([1] * 100, 99), ([99, 1], 1), ([98, 1, 1], 2), ([0, 98, 2, 0], 2),
+        ([10**12, 10**10, 1], 1), ([1, 99 * 10**9, 10**9], 2), ([10**9] * 7 + [1] * 1000, 7),
+    ],
+)  # fmt: skip
+def test_effective_width_is_the_fewest_features_that_do_99_percent_of_the_firing(counts: list[int], width: int) -> None:
+    shares = sorted(counts, reverse=True)
+    brute = next(n for n in range(len(counts) + 1) if 100 * sum(shares[:n]) >= 99 * sum(counts))
+    assert effective_width(torch.tensor(counts)) == brute == width
+
+
 def test_density_of_a_dead_sae_is_empty() -> None:
-    found = density(torch.zeros(5, dtype=torch.int64), 100)
+    found = density(torch.zeros(5, dtype=torch.int64), 100, 0.1)
     assert found["dead_fraction"] == 1 and sum(found["density_counts"]) == 0
+    assert found["fired_fraction"] == 0 and found["effective_width"] == 0
 
 
 def test_density_agrees_with_the_features_that_fired(sae: GatedSAE, x: Tensor, special: Tensor) -> None:
     found = all_metrics(accumulate(sae, x, special, []))
-    assert sum(found["density_counts"]) == round(found["alive_fraction"] * D_SAE) <= D_SAE - 4
+    assert sum(found["density_counts"]) == round(found["fired_fraction"] * D_SAE) <= D_SAE - 4

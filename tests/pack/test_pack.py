@@ -25,7 +25,7 @@ from pipeline.config import (
 )
 from pipeline.errors import Interrupted
 from pipeline.finished import record_folder
-from pipeline.identity import evaluation_identity, reference_identity, run_name
+from pipeline.identity import evaluation_identity, pack_identity, reference_identity, run_name
 from pipeline.pack import Pack
 from pipeline.progress import Progress
 from pipeline.reading import whole_object
@@ -204,7 +204,19 @@ def test_thresholds_are_of_an_evaluations_identity_and_not_of_its_references(tin
     pruned = replace(run, eval=replace(EVAL, prune_below=[0.1]))
     assert run_name(run) == run_name(pruned) and evaluation_identity(run) != evaluation_identity(pruned)
     assert reference_identity(run) == reference_identity(pruned) == evaluation_identity(run)
-    assert evaluation_settings(EVAL) == {"sequences": 12, "batch": 4}, "records from before thresholds stay valid"
+    assert set(evaluation_settings(EVAL)) == {"sequences", "batch", "split", "alive_frequency"}
+
+
+def test_what_a_run_is_judged_on_is_of_its_evaluations_identity_and_never_of_its_own(tiny_model, tiny_text):
+    run = make_run(tiny_model, tiny_text)
+    rarer = replace(run, eval=replace(EVAL, alive_frequency=1e-5))
+    share = replace(run, data=replace(run.data, validation_fraction=0.5))
+    validation = replace(share, eval=replace(EVAL, split="validation"))
+    assert {run_name(each) for each in (rarer, share, validation)} == {run_name(run)}
+    assert len({evaluation_identity(each) for each in (run, rarer, share, validation)}) == 4
+    assert len({pack_identity(each) for each in (run, rarer, share, validation)}) == 4
+    assert reference_identity(rarer) == reference_identity(run)
+    assert len({reference_identity(each) for each in (run, share, validation)}) == 3
 
 
 def test_versions_of_training_and_of_evaluation_name_different_things(tiny_model, tiny_text, monkeypatch):
@@ -240,6 +252,10 @@ def test_pruning_evaluates_finished_runs_again_and_trains_nothing(packed):
         first, second = load_file(of_run / record.SEQUENCES), load_file(later / record.SEQUENCES)
         assert all(torch.equal(second[name], value) for name, value in first.items())
         assert [pruned["below"] for pruned in after["pruned"]] == thresholds
+        for metrics in (after["metrics"], *after["pruned"]):  # 372 tokens cannot show what fires on 1e-4 of them
+            assert metrics["alive_fraction"] is None and metrics["dead_fraction"] is None
+            assert (metrics["effective_width"] > 0) == (metrics["fired_fraction"] > 0) == (metrics["l0"] > 0)
+        assert after["evaluation"]["alive"].startswith("not measured: 372 held-out tokens, and 100,000 are needed")
         unit = (after["training"]["d_in"] / after["training"]["mean_square_norm"]) ** 0.5
         assert [pruned["below_unscaled"] for pruned in after["pruned"]] == [below / unit for below in thresholds]
         l0 = [after["metrics"]["l0"], *(pruned["l0"] for pruned in after["pruned"])]
@@ -251,13 +267,17 @@ def test_pruning_evaluates_finished_runs_again_and_trains_nothing(packed):
 
 def test_another_evaluation_does_not_train_again(packed, monkeypatch):
     folder, runs, _ = packed
-    again = replace(runs[0], eval=EvalConfig(sequences=8, batch=4))
+    validation = replace(runs[0].data, validation_fraction=0.5)
+    again = replace(runs[0], data=validation, eval=EvalConfig(sequences=8, batch=4, split="validation"))
     assert run_name(again) == run_name(runs[0])
     of_run = record.run_folder(folder, again)
     weights = (of_run / "sae_weights.safetensors").stat().st_mtime_ns
     pack = execute([again], folder)
     assert pack.language_model is not None and pack.language_model.forwards < 60
-    assert len(list(of_run.glob("evaluation-*/metrics.json"))) == 1
+    (found_there,) = of_run.glob("evaluation-*/metrics.json")
+    (first, second) = (whole_object(path) for path in (of_run / record.METRICS, found_there))
+    assert first is not None and second is not None and second["settings"]["eval"]["split"] == "validation"
+    assert first["evaluation"]["tokens"] != second["evaluation"]["tokens"] and first["identity"] == second["identity"]
     for module in (identity, record):  # a metric is corrected
         monkeypatch.setattr(module, "EVALUATION_VERSION", 1_000)
     assert read_run(of_run.parent, {"run": of_run.name, "evaluation": evaluation_identity(again)}).record is None

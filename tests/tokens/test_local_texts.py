@@ -298,8 +298,8 @@ def test_rows_of_one_article_are_one_document_on_one_side(tmp_path: Path):
     assert (
         len(documents) == 21 and documents[3] == "paragraph 3\nparagraph 23\nparagraph 43" and documents[20] == "alone"
     )
-    sides = {side: "\n".join(map(str, text.documents(data, side))).split("\n") for side in text.SIDES}
-    assert len(sides["evaluation"]) >= 3 and sum(map(len, sides.values())) == 61
+    sides = {side: "\n".join(map(str, text.documents(data, side))).splitlines() for side in text.SIDES}
+    assert len(sides["test"]) >= 3 and sum(map(len, sides.values())) == 61
     for i in range(20):
         assert len({side for side, lines in sides.items() for j in (0, 20, 40) if f"paragraph {i + j}" in lines}) == 1
 
