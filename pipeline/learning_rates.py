@@ -20,9 +20,10 @@ HEAD = """# Learning rates
 
 Each arm of `sweep=gated_vs_baseline` has, at each site, the best of the rates tried by its own front: the non-dominated
 runs of a rate, joined linearly in (log L0, loss recovered). Compared is loss recovered, averaged over L0 of {low} to
-{high}, evenly in log L0, on the validation text: {sequences} contexts, on which no run is trained and no result reported.
-Where fronts reach less, the L0 that all of them reach are compared, as stated; but a front that another is above at every
-L0 that both reach does not narrow the range for the others. A cell is empty where a front does not reach all of it.
+{high}, evenly in log L0, on the validation text: {sequences} contexts, on which no run is trained and no result
+reported. Where fronts reach less, the L0 that all of them reach are compared, as stated; but a front that another is
+above at every L0 that both reach does not narrow the range for the others. A cell is empty where a front does not reach
+all of it.
 """
 TAIL = """
 {seeds}: how far another training would move a cell was not measured. Made by

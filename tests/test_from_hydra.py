@@ -33,8 +33,8 @@ NULL = {
 ZERO = {
     "model.layer", "model.shape.d_mlp", "layer", "sparsity_coefficient", "seed", "train.lr_warmup", "train.lr_decay",
     "train.sparsity_warmup", "train.beta1", "train.beta2", "train.data_directions", "train.resample.lr_factor",
-    "train.resample.lr_warmup", "execution.checkpoint_seconds", "hydra.launcher.retries",
-    "hydra.launcher.gpus_per_node", "hydra.launcher.signal_delay_s", "hydra.launcher.settle_seconds",
+    "train.resample.lr_warmup", "execution.checkpoint_seconds", "data.validation_fraction",
+    "hydra.launcher.retries", "hydra.launcher.gpus_per_node", "hydra.launcher.signal_delay_s", "hydra.launcher.settle_seconds",
 }  # fmt: skip
 """Numbers that may be 0. None may be negative."""
 NEVER: dict[Any, list[Any]] = {
@@ -181,6 +181,9 @@ def test_a_sweep_is_not_called_as_a_folder_next_to_it(tree):
         ("train.steps", [5000, LARGEST], [LARGEST + 1, 300]),
         ("data.evaluation_fraction", [1e-6, 0.5, 0.999], [1, 2]),
         ("eval.prune_below", [[], [0.1], [0.1, 5]], [[0], [0.2, 0.1], [0.1, 0.1]]),
+        ("data.validation_fraction", [0], [0.5, 1, 2]),  # the bundled text has validation text of its own
+        ("eval.split", ["test", "validation"], ["train", "Test", "all"]),
+        ("eval.alive_frequency", [1e-30, 1e-4, 0.999], [0, 1, 2]),
         ("eval.sequences", [16, 400], [8, 401]),
         ("execution.device", ["auto", "cpu", "cuda", "cuda:1"], ["gpu", "cuda:", "cuda:x", "cpu\n", "cuda:٣"]),
         ("execution.sweeps_dir", ["x", "/a b/ü", "x/" * 100], ["a" * 256, "x/" * 2000, "a\tb"]),
@@ -194,6 +197,19 @@ def test_limits_are_where_they_should_be(tree, key, accepted, refused):
         assert not is_refused(tree, key, value), (key, value)
     for value in refused:
         assert is_refused(tree, key, value), (key, value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"name": "mine", "source": "files", "path": "x"}, {"name": "h", "source": "hub", "dataset": "a/b", "revision": "c"}],
+)  # fmt: skip
+def test_validation_text_is_set_aside_before_it_is_judged_on(tree, data):
+    asked = with_value(tree | {"data": data}, "eval.split", "validation")
+    with pytest.raises(UserError, match=r"^eval\.split=validation, but data\.validation_fraction=0 sets no .*=0\.5$"):
+        checked_job(asked)
+    for share in (1e-6, 0.5, 0.999):
+        assert checked_job(with_value(asked, "data.validation_fraction", share)).run.data.validation_fraction == share
+    assert is_refused(asked, "data.validation_fraction", 1) and is_refused(asked, "data.validation_fraction", -0.1)
 
 
 def test_a_path_below_home_is_there(tree):

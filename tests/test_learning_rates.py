@@ -98,5 +98,5 @@ def test_the_page_says_text_range_distance_and_edge() -> None:
 def test_rates_are_chosen_on_validation_text_alone() -> None:
     on_both = pd.concat([runs("gated", "a", {1e-3: line(0.7)}), runs("gated", "b", {1e-3: line(0.7)})])
     on_both.loc[on_both["site"] == "b", "eval.split"] = "test"
-    with pytest.raises(UserError, match="eval.split=validation"):
+    with pytest.raises(UserError, match=r"eval\.split=validation"):
         document(on_both)

@@ -297,6 +297,27 @@ def test_columns_and_values_of_a_finished_run(disk: Disk) -> None:
     assert "density_counts" not in table and table.columns.is_unique
 
 
+def test_what_was_not_measured_is_a_gap_in_a_column_of_numbers(tmp_path: Path, disk: Disk) -> None:
+    """Null in the record: NaN in the table, empty in runs.csv, and a whole number beside the gap stays whole."""
+    unknown = dict.fromkeys(("alive_fraction", "dead_fraction", "gamma", "gamma_rms"))
+    disk.done("a", lam=1.0, fired_fraction=0.8, effective_width=31, **unknown)  # type: ignore[arg-type]
+    disk.done("b", lam=2.0, l0=10.0, loss_recovered=0.8)
+    disk.manifest("s")
+    table = read_sweep(disk.folder, "s")
+    for name in (*unknown, "fired_fraction"):
+        assert table[name].dtype == float, name
+    assert table.loc[0, list(unknown)].isna().all() and table.loc[1, "alive_fraction"] == 0.75
+    assert table["effective_width"].tolist()[0] == 31 and table["effective_width"].isna().tolist() == [False, True]
+    assert plot_pareto.main(folders(tmp_path)) == 0
+    line = (tmp_path / "results/s/runs.csv").read_text().splitlines()
+    first = dict(zip(line[0].split(","), line[1].split(","), strict=False))
+    assert first["gamma"] == first["dead_fraction"] == ""
+    disk.done("c", **unknown)  # type: ignore[arg-type]
+    disk.declared = disk.declared[-1:]
+    disk.manifest("all_unknown")
+    assert read_sweep(disk.folder, "all_unknown")["alive_fraction"].dtype == float
+
+
 def test_every_status_and_its_reason(disk: Disk, capsys: pytest.CaptureFixture[str]) -> None:
     now = time.time()
     disk.done("done")

@@ -75,6 +75,16 @@ def test_a_run_that_was_begun_on_the_hub_goes_on_with_the_same_contexts(hub, mod
     assert torch.equal(resumed.read(30, 20).tokens, rest.tokens)
 
 
+def test_validation_text_is_read_from_what_was_brought(hub, model):
+    data = replace(DATA, validation_fraction=0.4)
+    from_hub = [evaluation_contexts(model, data, 4, split).tokens for split in ("validation", "test")]
+    assert not torch.equal(*from_hub)
+    fetching.fetch_text(data, 1e9)
+    hub.clear()
+    brought = [evaluation_contexts(model, data, 4, split).tokens for split in ("validation", "test")]
+    assert all(torch.equal(one, other) for one, other in zip(brought, from_hub, strict=True)) and hub == []
+
+
 def test_rows_without_text_stay_rows(hub, model, monkeypatch):
     monkeypatch.setattr(prefetched, "DOCUMENTS_A_FILE", 10)
     empty = [*range(10, 20), 25]  # all of a file, and one

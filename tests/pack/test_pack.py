@@ -254,7 +254,9 @@ def test_pruning_evaluates_finished_runs_again_and_trains_nothing(packed):
         assert [pruned["below"] for pruned in after["pruned"]] == thresholds
         for metrics in (after["metrics"], *after["pruned"]):  # 372 tokens cannot show what fires on 1e-4 of them
             assert metrics["alive_fraction"] is None and metrics["dead_fraction"] is None
+            assert metrics["gamma"] is not None or not metrics["l0"]
             assert (metrics["effective_width"] > 0) == (metrics["fired_fraction"] > 0) == (metrics["l0"] > 0)
+        json.loads((later / record.METRICS).read_text(), parse_constant=pytest.fail)  # NaN is no JSON
         assert after["evaluation"]["alive"].startswith("not measured: 372 held-out tokens, and 100,000 are needed")
         unit = (after["training"]["d_in"] / after["training"]["mean_square_norm"]) ** 0.5
         assert [pruned["below_unscaled"] for pruned in after["pruned"]] == [below / unit for below in thresholds]
