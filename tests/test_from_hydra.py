@@ -34,7 +34,8 @@ ZERO = {
     "model.layer", "model.shape.d_mlp", "layer", "sparsity_coefficient", "seed", "train.lr_warmup", "train.lr_decay",
     "train.sparsity_warmup", "train.beta1", "train.beta2", "train.data_directions", "train.resample.lr_factor",
     "train.resample.lr_warmup", "execution.checkpoint_seconds", "data.validation_fraction",
-    "hydra.launcher.retries", "hydra.launcher.gpus_per_node", "hydra.launcher.signal_delay_s", "hydra.launcher.settle_seconds",
+    "hydra.launcher.retries", "hydra.launcher.gpus_per_node", "hydra.launcher.signal_delay_s",
+    "hydra.launcher.settle_seconds",
 }  # fmt: skip
 """Numbers that may be 0. None may be negative."""
 NEVER: dict[Any, list[Any]] = {
@@ -201,8 +202,11 @@ def test_limits_are_where_they_should_be(tree, key, accepted, refused):
 
 @pytest.mark.parametrize(
     "data",
-    [{"name": "mine", "source": "files", "path": "x"}, {"name": "h", "source": "hub", "dataset": "a/b", "revision": "c"}],
-)  # fmt: skip
+    [
+        {"name": "mine", "source": "files", "path": "x"},
+        {"name": "h", "source": "hub", "dataset": "a/b", "revision": "c"},
+    ],
+)
 def test_validation_text_is_set_aside_before_it_is_judged_on(tree, data):
     asked = with_value(tree | {"data": data}, "eval.split", "validation")
     with pytest.raises(UserError, match=r"^eval\.split=validation, but data\.validation_fraction=0 sets no .*=0\.5$"):
