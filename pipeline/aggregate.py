@@ -24,7 +24,8 @@ EXPECTED = (
 )  # fmt: skip
 """Further columns that are always there, for frontiers and figures to find."""
 MEASURED = {
-    *FIRST[FIRST.index("l0") :], "alive_fraction", "fired_fraction", "training_seconds", "training_flops", "dense_flops",
+    *FIRST[FIRST.index("l0") :], "alive_fraction", "fired_fraction", "training_seconds", "training_flops",
+    "dense_flops",
 }  # fmt: skip
 PRUNE_BELOW = "eval.prune_below"
 PLACE = ("host", "hardware", "device", "threads", "finished")
