@@ -1,6 +1,5 @@
 """From synthetic records with pruned evaluations to the comparison with and without pruning."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -45,21 +44,6 @@ def ratios(found: list[Pruned]) -> pd.DataFrame:
 def prune_all(sweep: Sweep, folders: list[Path], thresholds: dict[float, tuple[float, float]]) -> None:
     for folder in folders:
         sweep.prune(folder, thresholds)
-
-
-def test_a_pruned_evaluation_may_lack_what_the_run_as_it_is_has(sweep: Sweep) -> None:
-    arms = sweep.arms(noise=0.02)
-    prune_all(sweep, arms["gated"], {0.1: (1.0, 0.0), 0.4: (0.9, 0.5)})
-    for folder in arms["gated"]:
-        content = json.loads((folder / "metrics.json").read_text())
-        for pruned in content["pruned"]:
-            pruned |= {"alive_fraction": None, "gamma": None}
-        (folder / "metrics.json").write_text(json.dumps(content))
-    sweep.write("s")
-    rows = read_pruned(sweep.sweeps_dir, read_sweep(sweep.sweeps_dir, "s"))
-    assert len(rows) == 8 and rows["below"].tolist() == [0.1, 0.4] * 4
-    for name in ("alive_fraction", "gamma"):
-        assert rows[name].dtype == float and rows[name].isna().all()
 
 
 def test_a_baseline_whose_tiny_activations_are_half_of_all_catches_up(sweep: Sweep) -> None:
