@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SWEEP ?= gated_vs_baseline
+SEEDS ?= 0,1,2
 PEERS := .venv-peers
 BENCH ?=
 
@@ -30,8 +31,10 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check pipeline tests benchmarks
 	$(BIN)/mypy
 
-# train what is missing of the default sweep, draw it, and publish what git keeps
-results: demo
+# train what is missing of the default sweep with several seeds, draw it, and publish what git keeps
+results: $(VENV)/.installed
+	$(BIN)/python pipeline/run.py -m sweep=$(SWEEP) seed=$(SEEDS)
+	$(BIN)/python pipeline/plot_pareto.py sweep=$(SWEEP)
 	rm -rf results/reference/$(SWEEP)
 	mkdir -p results/reference
 	cp -r results/$(SWEEP) results/reference/$(SWEEP)
