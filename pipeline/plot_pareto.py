@@ -188,7 +188,7 @@ def write_results(options: Options, name: str, found: "Findings", pruned: "pd.Da
 
 def _write_tables(options: Options, results: Path, found: "Findings") -> None:
     """The tables that a sweep has something for; those of an earlier call go where it has nothing."""
-    from pipeline.comparison import pruning, robustness, tables, vertical
+    from pipeline.comparison import pruning, robustness, tables
     from pipeline.compute_hit import compute_hits
     from pipeline.frontier import frontier, frontiers
 
@@ -198,7 +198,7 @@ def _write_tables(options: Options, results: Path, found: "Findings") -> None:
             "frontier": frontier(found.runs), "frontiers": frontiers(found.runs),
             "verdicts": tables.verdicts(found.answers), "l0_ratio": tables.l0_ratios(found.compared),
             "l0_ratio_curve": tables.curves(found.compared), "saved": tables.savings(found.compared),
-            "ce_at_l0": vertical.ce_at_l0(found.compared), "robustness": robustness.table(found.robustness),
+            "ce_at_l0": found.at_l0, "robustness": robustness.table(found.robustness),
         }  # fmt: skip
     if found.pruned.scenarios:
         made["pruning"] = pruning.table(found.compared, found.pruned)
@@ -216,7 +216,7 @@ def _keep_faults(results: Path, found: "Findings") -> None:
     """What went wrong in a panel by our fault, for whoever mends it."""
     from pipeline.files import write_text
 
-    faults = [one.fault for one in found.compared if one.fault]
+    faults = [fault for one in found.compared for fault in one.faults]
     if faults:
         write_text(results / "faults.txt", "\n".join(faults))
     else:

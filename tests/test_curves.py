@@ -60,6 +60,20 @@ def test_a_curve_is_monotone_and_never_extended() -> None:
     assert np.array_equal(inside, (nodes[1][0, 0] <= at) & (at <= nodes[1][0, -1]))
 
 
+def test_a_curve_goes_on_straight_where_it_is_told_to() -> None:
+    """Rows: two segments; one point; none."""
+    known, wanted = (
+        np.array([[0.0, 1.0, 2.0], [1.0, 1.0, 1.0], [np.nan] * 3]),
+        np.array([[0.0, 5.0, 6.0], [7.0] * 3] * 2),
+    )
+    at = np.array([-1.0, 0.0, 0.5, 2.0, 4.0])
+    values = read_off(known, wanted[:3], at, (2.0, -3.0))
+    np.testing.assert_allclose(values[0], [-2.0, 0.0, 2.5, 6.0, 0.0])
+    np.testing.assert_allclose(values[1], [3.0, 5.0, 6.0, 4.0, -2.0])
+    assert np.isnan(values[2]).all()
+    np.testing.assert_array_equal(read_off(known, wanted[:3], at)[0], [np.nan, 0.0, 2.5, 6.0, np.nan])
+
+
 def test_no_points_no_curve() -> None:
     nodes = fronts(np.zeros((3, 0)), np.zeros((3, 0)))
     assert np.isnan(read_off(*nodes, np.array([0.0, 1.0]))).all()
@@ -71,8 +85,8 @@ def test_no_points_no_curve() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        ([0, 1], [0.5, 2], (0.5, 1.0)), ([0, 1], [1, 2], None), ([0, 1], [2, 3], None), ([0.5], [0, 1], None),
-        ([-1, 1.5], [-0.5, 1.2], (-0.5, 1.2)),
+        ([0, 1], [0.5, 2], (0.5, 1.0)), ([0, 1], [1, 2], (1.0, 1.0)), ([0, 1], [2, 3], None),
+        ([0.5], [0, 1], (0.5, 0.5)), ([-1, 1.5], [-0.5, 1.2], (-0.5, 1.2)),
     ],
 )  # fmt: skip
 def test_overlap(first: list[float], second: list[float], expected: tuple[float, float] | None) -> None:

@@ -15,11 +15,11 @@ from pipeline.comparison.student import t_quantile, two_tails
 from pipeline.curves import Floats
 
 SEED = 20240425
-DRAWS = 2000
-"""Of seeds' noise where there are no draws of documents."""
+"""Of the draws of seeds' noise."""
 POOLED = 0.5
 """Weight of the mean along the curve in the variance over seeds at a place: few seeds tell little of a single place."""
 TINY = 1e-15
+"""How near to 0 and 1 a level may come, for the sake of its logarithm."""
 SMALLEST = 1e-12
 """Standard error below which a difference is exact: runs that are copies of each other."""
 
@@ -43,27 +43,26 @@ class Band:
         return half
 
     @classmethod
-    def of(cls, by_text: Floats | None, freedom: float, without_each: Floats | None) -> "Band | None":
-        """The band, or None where neither noise was measured.
+    def of(cls, by_text: Floats, freedom: float, without_each: Floats | None) -> "Band":
+        """The band of a curve.
 
         Args:
             by_text: [replicates, places] deviations over draws of documents, widened.
             freedom: degrees of freedom of the documents.
-            without_each: [seeds, places] the curve without each seed in turn.
+            without_each: [seeds, places] the curve without each seed in turn; None where training was not measured.
         """
-        if by_text is None and without_each is None:
-            return None
-        text = np.zeros(1) if by_text is None else by_text.var(0)
-        shifts = np.zeros((1, 1)) if without_each is None else _shifts(without_each)
+        text = by_text.var(0)
+        shifts = np.zeros((1, by_text.shape[1])) if without_each is None else _shifts(without_each)
         training = (shifts**2).sum(0)
         pooled = (1 - POOLED) * training + POOLED * training.mean()
-        errors = np.sqrt(np.broadcast_to(text + pooled, np.broadcast_shapes(text.shape, pooled.shape)))
-        errors = np.maximum(errors, SMALLEST)
-        parts = [] if by_text is None else [(math.sqrt(float(text.mean())), freedom)]
-        parts += [] if without_each is None else [(math.sqrt(float(training.mean())), len(without_each) - 1.0)]
+        errors = np.maximum(np.sqrt(text + pooled), SMALLEST)
+        parts = [(math.sqrt(float(text.mean())), freedom)]
+        if without_each is not None:
+            parts.append((math.sqrt(float(training.mean())), len(without_each) - 1.0))
         whole = added(parts)[1]
-        largest = _largest(by_text, shifts, training, pooled, errors, whole)
-        multiple = float(np.quantile(largest, LEVEL))
+        # a place where the seeds agree by chance moves with all of them
+        scaled = shifts * np.sqrt(pooled / np.where(training > 0, training, 1.0))
+        multiple = float(np.quantile(_largest(by_text, scaled, errors, whole), LEVEL))
         single = min(max(two_tails(multiple, whole), TINY), 1 - TINY)
         together = max(1.0, math.log(LEVEL) / math.log1p(-single))
         return cls(errors, whole, together)
@@ -76,16 +75,10 @@ def _shifts(without_each: Floats) -> Floats:
     return shifts
 
 
-def _largest(
-    by_text: Floats | None, shifts: Floats, training: Floats, pooled: Floats, errors: Floats, freedom: float
-) -> Floats:
+def _largest(by_text: Floats, shifts: Floats, errors: Floats, freedom: float) -> Floats:
     """[draws] the largest deviation along the curve, in standard errors that are themselves estimates."""
-    rng = np.random.default_rng(SEED)
-    draws = DRAWS if by_text is None else len(by_text)
-    scaled = shifts * np.sqrt(pooled / np.where(training > 0, training, 1.0))
-    # a place where the seeds agree by chance moves with all of them
-    drawn = rng.normal(size=(draws, len(scaled))) @ scaled
-    deviations = drawn if by_text is None else by_text - by_text.mean(0) + drawn
+    rng, draws = np.random.default_rng(SEED), len(by_text)
+    deviations = by_text - by_text.mean(0) + rng.normal(size=(draws, len(shifts))) @ shifts
     scale = np.sqrt(rng.chisquare(freedom, draws) / freedom)
     largest: Floats = (np.abs(deviations) / errors).max(1) / scale
     return largest

@@ -1,6 +1,6 @@
 """Claims about two arms over a whole sweep: what its sites say together, and by which rule."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.comparison.arms import BASELINE, GATED
@@ -21,7 +21,7 @@ from pipeline.comparison.shrinkage import FEWEST_POINTS, HEALTHY
 
 MIXED = "mixed"
 PREFERRED = ("width_1.5", "equal_width", "equal_flops", "equal_seconds", "equal_dense_flops")
-"""Of the comparisons that a sweep holds, claims are judged by the first; the paper's own is 1.5 x width."""
+"""Of the comparisons that a panel holds, claims are judged by the first; the paper's own is 1.5 x width."""
 THESE = "for these SAEs"
 RULES = {
     DIRECTION: "A pair of fronts says so where its band lies above zero along all that the fronts share, and the "
@@ -34,9 +34,9 @@ RULES = {
     f"L0 ratio lies within {ABOUT_HALF[0]:g} to {ABOUT_HALF[1]:g}, the opposite where it lies outside.",
 }
 OVERALL = (
-    "Overall: supported where all that could be judged say so; contradicted where some say the opposite and none says "
-    "so; mixed where some say the one and some the other; else undecided. The levels of all these questions are "
-    "adjusted together (Holm), so that in 95 of 100 sweeps none of them is answered wrongly."
+    "Overall: supported where every pair of fronts says so and none is left out; contradicted where some say the "
+    "opposite and none says so; mixed where some say the one and some the other; else undecided. The levels of all "
+    "these questions are adjusted together (Holm), so that in 95 of 100 sweeps none of them is answered wrongly."
 )
 SCOPE = (
     f'"{THESE}": on other text of the same kind. How far another training would move it was not measured: that takes '
@@ -61,16 +61,22 @@ class Claim:
 def claims(answers: Sequence[Answer]) -> list[Claim]:
     """For every two arms that are compared: the direction and shrinkage; and for the paper's two, about half."""
     found = []
-    for reference, candidate in _two_arms(answers):
-        here = [
-            a
-            for a in answers
-            if (a.pair.reference.architecture, a.pair.candidate.architecture) == (reference, candidate)
-        ]
-        name = next((name for name in PREFERRED if any(name in a.pair.names for a in here)), PREFERRED[0])
-        chosen = [answer for answer in here if name in answer.pair.names]
-        found += [_claim(text, question, name, chosen) for question, text in _texts(reference, candidate)]
+    for arms in _two_arms(answers):
+        chosen = _preferred([answer for answer in answers if _arms(answer) == arms])
+        found += [_claim(text, question, chosen) for question, text in _texts(*arms)]
     return found
+
+
+def _preferred(answers: Sequence[Answer]) -> list[Answer]:
+    """Of every panel those about the comparison that comes first there."""
+    first: dict[int, int] = {}
+    for answer in answers:
+        first[id(answer.panel)] = min(first.get(id(answer.panel), len(PREFERRED)), _rank(answer))
+    return [answer for answer in answers if _rank(answer) == first[id(answer.panel)]]
+
+
+def _rank(answer: Answer) -> int:
+    return min(map(PREFERRED.index, answer.pair.names))
 
 
 def _two_arms(answers: Sequence[Answer]) -> list[tuple[str, str]]:
@@ -91,12 +97,12 @@ def _texts(reference: str, candidate: str) -> Iterator[tuple[str, str]]:
         yield HALF, f"{one} needs about half the active features."
 
 
-def _claim(text: str, question: str, name: str, chosen: Sequence[Answer]) -> Claim:
+def _claim(text: str, question: str, chosen: Sequence[Answer]) -> Claim:
     asked = [answer for answer in chosen if answer.question == question]
     judged = [answer for answer in asked if not answer.left_out]
-    verdict = _together([answer.supports for answer in judged])
+    verdict = _together([UNDECIDED if answer.left_out else answer.supports for answer in asked])
     scope = "" if all(answer.trainings for answer in judged) else THESE
-    because = f"{name}: {_counted(judged)}" if judged else "nothing to judge by"
+    because = _counted(judged) if judged else "nothing to judge by"
     left_out = dict.fromkeys(f"{place(answer)}: {answer.left_out}" for answer in asked if answer.left_out)
     because += f"; left out: {'; '.join(left_out)}" if left_out else ""
     return Claim(text, verdict, scope, because, RULES[question])
@@ -114,27 +120,21 @@ def _counted(judged: Sequence[Answer]) -> str:
     """How many pairs say what, and where they lie: sites of one layer are not independent findings."""
     words = [answer.word for answer in judged]
     counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
-    numbers = "; ".join(f"{place(answer)}: {answer.said}" for answer in judged)
-    return f"{counts} of {where(judged)} ({numbers})"
+    names = " + ".join(dict.fromkeys(PREFERRED[_rank(answer)] for answer in judged))
+    differ = len(set(words)) > 1
+    numbers = [f"{place(one)}: {f'{one.word}, ' if differ else ''}{one.said}" for one in judged]
+    return f"{names}: {counts} of {where(judged)} ({'; '.join(numbers)})"
 
 
 def where(answers: Sequence[Answer]) -> str:
     """What the pairs of fronts are of, as they are: 3 sites of one layer of one model, on one text."""
     keys = [answer.panel.key for answer in answers]
     sites = {(key["site"], key["layer"], key["model"], key["data.name"]) for key in keys}
-    parts = [(len(answers), "pair of fronts", "pairs of fronts"), (len({site[0] for site in sites}), "site", "sites")]
-    parts += [
-        (len({site[1] for site in sites}), "layer", "layers"),
-        (len({site[2] for site in sites}), "model", "models"),
-    ]
-    parts += [(len({site[3] for site in sites}), "text", "texts")]
-    return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in parts)
+    counts = [len(answers), *(len(set(values)) for values in zip(*sites, strict=True))]
+    words = (("pair of fronts", "pairs of fronts"), ("site", "sites"), ("layer", "layers"), ("model", "models"))
+    named = zip(counts, (*words, ("text", "texts")), strict=True)
+    return ", ".join(f"{count} {one if count == 1 else many}" for count, (one, many) in named)
 
 
 def place(answer: Answer) -> str:
     return f"{answer.panel.key['site']}, layer {answer.panel.key['layer']}"
-
-
-def lines(judged: Iterable[Claim]) -> list[str]:
-    """Claims as Markdown."""
-    return [f"- **{claim.headline}**: {claim.text} ({claim.because})\n  Rule: {claim.rule}" for claim in judged]

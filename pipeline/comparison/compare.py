@@ -27,8 +27,14 @@ class Compared:
     measured: list[Measured] = field(default_factory=list)
     shrinkages: list[Shrinkage] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)  # what is not compared, and why
-    fault: str = ""  # of this program: the traceback
+    faults: list[str] = field(default_factory=list)  # of this program: tracebacks
     scenario: str = "as trained"  # or how the runs were pruned
+
+    def with_fault(self, what: str, error: Exception) -> "Compared":
+        """With a line that says what a fault of this program has kept from being done."""
+        line = f"{what}, by a fault of this program ({type(error).__name__}: {error})"
+        fault = "".join(traceback.format_exception(error))
+        return replace(self, lines=[*self.lines, line], faults=[*self.faults, fault])
 
 
 def panels(
@@ -44,21 +50,22 @@ def panels(
     """
     done = runs[(runs["status"] == "done") & np.isfinite(as_floats(runs["l0"]))]
     for _, rows in done.groupby(numbered(done, list(PANEL))):
-        panel = _panel(rows.reset_index(drop=True), sweeps_dir, replicates)
-        compared = Compared(panel, arms or Arms())
+        table = rows.reset_index(drop=True)
+        bare = Panel({name: table[name].iloc[0] for name in PANEL}, table, None, {}, np.ones((1, 1)))
         try:
+            compared = Compared(_with_sums(bare, sweeps_dir, replicates), arms or Arms())
             compare(compared)
         except Exception as error:  # a fault of ours, in this panel: the others have their results
-            fault = f"{type(error).__name__}: {error}"
-            line = f"could not be compared, by a fault of this program ({fault})"
-            compared = Compared(panel, compared.arms, lines=[line], fault=traceback.format_exc())
+            compared = Compared(bare, arms or Arms()).with_fault("could not be compared", error)
         yield compared
 
 
-def _panel(table: pd.DataFrame, sweeps_dir: Path | None, replicates: int) -> Panel:
-    sums, reasons = (None, {}) if sweeps_dir is None or not replicates else read_documents(sweeps_dir, table)
-    drawn = bootstrap.weights(len(sums.predictions), replicates) if sums is not None else np.ones((1, 1))
-    panel = Panel({name: table[name].iloc[0] for name in PANEL}, table, sums, reasons, drawn)
+def _with_sums(panel: Panel, sweeps_dir: Path | None, replicates: int) -> Panel:
+    """With what the runs left for every document, its draws, and what is refused by them."""
+    if sweeps_dir is not None and replicates:
+        sums, reasons = read_documents(sweeps_dir, panel.runs)
+        drawn = panel.drawn if sums is None else bootstrap.weights(len(sums.predictions), replicates)
+        panel = replace(panel, sums=sums, reasons=reasons, drawn=drawn)
     return replace(panel, refused=refusals(panel))
 
 

@@ -78,9 +78,7 @@ def estimate(
     )
     notes = {name: why for name, why in (("sequences", problem), ("seeds", lacking)) if why}
     band = None if by_text is None else Band.of(by_text, freedom, without_each)
-    return Estimate(
-        kind, read.low, read.high, read.at, of_reference, of_candidate, noise, band, count, notes
-    )  # fmt: skip
+    return Estimate(kind, read.low, read.high, read.at, of_reference, of_candidate, noise, band, count, notes)
 
 
 def _medians(curves: Floats) -> Floats:

@@ -60,10 +60,6 @@ class Noise:
     text: Text | None = None
     training: Training | None = None
 
-    @property
-    def measured(self) -> bool:
-        return self.text is not None
-
     def interval(self, estimate: float, kind: Kind) -> tuple[float, float]:
         """Lower and upper end at 95 %; NaN where this kind was not measured, `both` where either was not."""
         parts = self._parts(kind)

@@ -25,7 +25,6 @@ from pipeline.frontier import PANEL
 AS_TRAINED, REFERENCE_PRUNED, BOTH_PRUNED = "as trained", "reference pruned", "both pruned"
 SCENARIOS = (AS_TRAINED, REFERENCE_PRUNED, BOTH_PRUNED)
 SAME_ARM = "same_arm"
-PRUNED = "_pruned"
 METHOD = """\
 Activations below a threshold were set to zero at inference too. A pruned arm's front is taken over its runs as they
 are and at every threshold, a choice that favours it; ratios are of L0 at the loss recovered that the first compares."""
@@ -47,22 +46,19 @@ class BothWays:
     alone: list[Alone]  # what pruning saves an arm, along all of its front
 
 
-def compare_pruned(compared: Iterable[Compared], pruned: pd.DataFrame, sweeps_dir: Path | None) -> BothWays:
-    """Every pair of fronts that is compared, again with one and with both of them pruned, and each with itself.
+def compare_pruned(one: Compared, pruned: pd.DataFrame, sweeps_dir: Path | None) -> BothWays:
+    """Every pair of fronts of a panel again, with one and with both of them pruned, and each with itself.
 
     Args:
-        pruned: as `pipeline.aggregate.read_pruned` gives them; panels without such rows are left out.
+        pruned: as `pipeline.aggregate.read_pruned` gives them; where the panel has no such rows, there is nothing.
         sweeps_dir: where the runs' sequences are.
     """
-    found = BothWays([], [])
-    for one in compared:
-        panel = one.panel
-        rows = pruned[pruned["run"].isin(panel.runs["run"]) & (pruned["evaluation.id"] == panel.key["evaluation.id"])]
-        if len(rows):
-            again = _Again(one, _with_pruned(panel, rows, sweeps_dir))
-            found.scenarios.extend(again.scenarios())
-            found.alone.extend(again.alone())
-    return found
+    panel = one.panel
+    rows = pruned[pruned["run"].isin(panel.runs["run"]) & (pruned["evaluation.id"] == panel.key["evaluation.id"])]
+    if rows.empty:
+        return BothWays([], [])
+    again = _Again(one, _with_pruned(panel, rows, sweeps_dir))
+    return BothWays(list(again.scenarios()), list(again.alone()))
 
 
 def _with_pruned(panel: Panel, rows: pd.DataFrame, sweeps_dir: Path | None) -> Panel:

@@ -87,7 +87,7 @@ def _direction(panel: Panel, pair: Pair, read: Sequence[Measured]) -> Answer:
     leaning = found.direction
     trainings = found.noise.training is not None
     left_out = "" if math.isfinite(leaning.p) else found.notes.get("sequences", "no interval")
-    return Answer(DIRECTION, panel, pair, leaning.word, leaning.p, trainings, _how(chosen), left_out)
+    return Answer(DIRECTION, panel, pair, leaning.word, leaning.p, trainings, _how(chosen), left_out=left_out)
 
 
 def _how(chosen: Measured) -> str:
@@ -135,7 +135,7 @@ def _half(panel: Panel, pair: Pair, ratio: Measured) -> Answer:
     trainings = found.noise.training is not None
     left_out = "" if math.isfinite(within) else found.notes.get("sequences", "no interval")
     word, p = (SUPPORTED, within) if within <= outside else (CONTRADICTED, outside)
-    return Answer(HALF, panel, pair, word, float(p), trainings, said, left_out)
+    return Answer(HALF, panel, pair, word, float(p), trainings, said, left_out=left_out)
 
 
 def _not_healthy(ratio: Measured) -> str:
@@ -161,4 +161,4 @@ def _shrinkage(panel: Panel, shrunk: Shrinkage) -> Answer:
     trainings = shrunk.n_seeds >= FEWEST_SEEDS
     left_out = "" if math.isfinite(holds) else "no interval of gamma"
     word, p = (SUPPORTED, holds) if not holds > fails else (CONTRADICTED, fails)
-    return Answer(SHRINKAGE, panel, shrunk.pair, word, p, trainings, said, left_out)
+    return Answer(SHRINKAGE, panel, shrunk.pair, word, p, trainings, said, left_out=left_out)

@@ -64,20 +64,17 @@ class Robustness:
         )
 
 
-def robustness(compared: Sequence[Compared], again: Sequence[Compared]) -> list[Robustness]:
-    """Of every pair's ratio by zero ablation.
+def robustness(one: Compared, again: Sequence[Compared]) -> list[Robustness]:
+    """Of every pair's ratio by zero ablation in a panel.
 
     Args:
-        again: the scenarios with pruned runs (`pipeline.comparison.pruning`).
+        again: the panel's scenarios with pruned runs (`pipeline.comparison.pruning`).
     """
-    found = []
-    for one in compared:
-        scenarios = [other for other in again if other.panel.key == one.panel.key]
-        for measured in one.measured:
-            if measured.kind == RATIO and measured.ablation == "zero" and measured.estimate is not None:
-                alternatives = list(_alternatives(one, measured, measured.estimate, scenarios))
-                found.append(Robustness(one.panel, measured, alternatives))
-    return found
+    return [
+        Robustness(one.panel, measured, list(_alternatives(one, measured, measured.estimate, again)))
+        for measured in one.measured
+        if measured.kind == RATIO and measured.ablation == "zero" and measured.estimate is not None
+    ]
 
 
 def _alternatives(

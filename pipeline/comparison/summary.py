@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.comparison import claims, pruning, tables, vertical
+from pipeline.comparison import claims, pruning, tables
 from pipeline.comparison.claims import Claim
 from pipeline.comparison.compare import Compared
 from pipeline.comparison.findings import Findings
@@ -174,8 +174,7 @@ def sensitive(found: Findings) -> list[str]:
 
 def vertical_lines(found: Findings) -> list[str]:
     """Cross-entropy added at given L0, a line a pair: nats, and share of the clean loss."""
-    rows = vertical.ce_at_l0(found.compared)
-    rows = rows[rows["ce_added"].notna()]
+    rows = found.at_l0[found.at_l0["ce_added"].notna()]
     by = [*PANEL, "reference", "candidate", "d_sae_reference", "d_sae_candidate"]
     return [_vertical(here, rows) for _, here in rows.groupby(by, dropna=False, sort=False)]
 

@@ -11,6 +11,7 @@ from pipeline.comparison import bootstrap
 from pipeline.comparison.along import RATIO, SAVED
 from pipeline.comparison.arms import Pair
 from pipeline.comparison.compare import Compared
+from pipeline.comparison.direction import NOT_COMPARED
 from pipeline.comparison.estimate import Estimate
 from pipeline.comparison.measure import Measured
 from pipeline.comparison.noise import KINDS, Kind
@@ -146,7 +147,7 @@ def verdicts(answers: Iterable[Answer]) -> pd.DataFrame:
 def _verdict(answer: Answer) -> dict[str, Any]:
     return {
         "scenario": answer.scenario, "question": answer.question,
-        "verdict": "not compared" if answer.left_out else answer.word, "leaning": answer.would_say, "p": answer.p,
+        "verdict": NOT_COMPARED if answer.left_out else answer.word, "leaning": answer.would_say, "p": answer.p,
         "p_adjusted": answer.adjusted, "questions": answer.family, "trainings_measured": answer.trainings,
         "said": answer.said, "left_out": answer.left_out,
     }  # fmt: skip

@@ -1,15 +1,13 @@
 """What is lost at equal L0: cross-entropy added at given numbers of features, and between the fronts on the average."""
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from pipeline.comparison import bootstrap, seeds
 from pipeline.comparison.along import Sampler
-from pipeline.comparison.arms import Pair
+from pipeline.comparison.arms import Front, Pair
 from pipeline.comparison.compare import Compared
 from pipeline.comparison.noise import KINDS, Noise, Text, Training
 from pipeline.comparison.panel import DELTA_CE, Panel
@@ -26,18 +24,14 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def ce_at_l0(compared: Iterable[Compared]) -> pd.DataFrame:
-    """By pair, L0 and arm (reference, candidate, and reference less candidate) the cross-entropy added, nats.
+def ce_at_l0(one: Compared) -> list[dict[str, Any]]:
+    """By pair, L0 and arm (reference, candidate, and reference less candidate) the cross-entropy added, nats: COLUMNS.
 
-    `l0` is one of AT_L0, or the range of OVER as "5 to 50" for the average along it, which is the area between the
+    `l0` is one of AT_L0, or the range of OVER as "5 to 30" for the average along it, which is the area between the
     fronts over the range's length in log L0.
     """
-    rows = [row for one in compared for pair in _pairs(one) for row in _of_pair(one.panel, pair)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _pairs(one: Compared) -> list[Pair]:
-    return list(dict.fromkeys(measured.pair for measured in one.measured))
+    pairs = dict.fromkeys(measured.pair for measured in one.measured)
+    return [row for pair in pairs for row in _of_pair(one.panel, pair)]
 
 
 def _of_pair(panel: Panel, pair: Pair) -> list[dict[str, Any]]:
@@ -56,9 +50,7 @@ def _of_pair(panel: Panel, pair: Pair) -> list[dict[str, Any]]:
 
 def _rows(panel: Panel, pair: Pair, arm: str, name: str, at: Floats, clean: float) -> list[dict[str, Any]]:
     """One row a name of the pair and kind of noise."""
-    chosen = {"reference": (pair.reference,), "candidate": (pair.candidate,), "difference": pair.fronts}[arm]
-    sample = _read([panel.sample(front, DELTA_CE) for front in chosen], at, slice(0, 1))
-    value = float(sample[0])
+    value = float(_read([panel.sample(front, DELTA_CE) for front in _fronts(pair, arm)], at, slice(0, 1))[0])
     noise, count = (Noise(), 0) if math.isnan(value) else _noise(panel, pair, arm, at, value)
     note = "" if math.isfinite(value) else _short(panel, pair, arm, name)
     common = {
@@ -76,6 +68,10 @@ def _rows(panel: Panel, pair: Pair, arm: str, name: str, at: Floats, clean: floa
     return rows
 
 
+def _fronts(pair: Pair, arm: str) -> tuple[Front, ...]:
+    return {"reference": (pair.reference,), "candidate": (pair.candidate,)}.get(arm, pair.fronts)
+
+
 def _read(arms: list[Sampler], at: Floats, rows: slice, extend: bool = False) -> Floats:
     """[rows] the cross-entropy added, averaged over the places: of one arm, or of the first less the second.
 
@@ -91,8 +87,7 @@ def _read(arms: list[Sampler], at: Floats, rows: slice, extend: bool = False) ->
 
 
 def _noise(panel: Panel, pair: Pair, arm: str, at: Floats, value: float) -> tuple[Noise, int]:
-    chosen = {"reference": (pair.reference,), "candidate": (pair.candidate,), "difference": pair.fronts}[arm]
-    text = training = None
+    chosen, text, training = _fronts(pair, arm), None, None
     if panel.unmeasured(pair.fronts) is None and panel.sums is not None and len(panel.drawn) > 1:
         drawn = _read([panel.resampled(front, DELTA_CE) for front in chosen], at, slice(None), extend=True)
         deviations = (drawn[1:] - value) * bootstrap.widening(panel.sums)
@@ -109,9 +104,8 @@ def _noise(panel: Panel, pair: Pair, arm: str, at: Floats, value: float) -> tupl
 
 def _short(panel: Panel, pair: Pair, arm: str, name: str) -> str:
     """Which front does not reach the L0 asked for."""
-    chosen = {"reference": (pair.reference,), "candidate": (pair.candidate,), "difference": pair.fronts}[arm]
     parts = []
-    for front in chosen:
+    for front in _fronts(pair, arm):
         x, _ = fronts(*panel.sample(front, DELTA_CE)(slice(0, 1)))
         if not x.size or np.isnan(x[0, 0]):
             parts.append(f"{front.architecture} has no point")

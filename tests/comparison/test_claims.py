@@ -1,95 +1,95 @@
-"""The rule for words, case by case."""
+"""The rule for words over a whole sweep, case by case."""
 
-from typing import Any
-
-import numpy as np
-import pandas as pd
 import pytest
 
-from pipeline.comparison.claims import claims, lines
-from pipeline.frontier import PANEL
-
-NAN = float("nan")
-
-
-def ratios(
-    *intervals: tuple[float, float], noise: str = "sequences", comparison: str = "width_1.5", **more: Any
-) -> pd.DataFrame:
-    """One site an interval."""
-    return pd.DataFrame([
-        {"model": "m", "site": f"site{n}", "layer": 0, "data.name": "d", "evaluation.id": "e", "d_sae_baseline": 1536,
-         "d_sae_gated": 1024, "comparison": comparison, "ablation": "zero", "noise": noise, "ratio_median": 2.0,
-         "ratio_low": low, "ratio_high": high, "alive_baseline": 0.95, "alive_gated": 0.95} | more
-        for n, (low, high) in enumerate(intervals)
-    ])  # fmt: skip
+from pipeline.comparison.claims import Claim, claims, where
+from pipeline.comparison.questions import DIRECTION, HALF, SHRINKAGE, Answer
+from tests.comparison.asked import answer, pair, panel
 
 
-def points(gated: list[float], baseline: list[float], alive: float = 1.0, site: str = "s") -> pd.DataFrame:
-    gammas = [*(("gated", g) for g in gated), *(("baseline", g) for g in baseline)]
-    return pd.DataFrame([
-        dict.fromkeys(PANEL, site) | {"architecture": arm, "gamma": gamma, "alive_fraction": alive, "on_frontier": True}
-        for arm, gamma in gammas
-    ], columns=[*PANEL, "architecture", "gamma", "alive_fraction", "on_frontier"],
-    ).astype({"on_frontier": bool})  # fmt: skip
+def claim(answers: list[Answer], question: str = DIRECTION) -> Claim:
+    """Of the paper's two arms."""
+    return claims(answers)[(DIRECTION, SHRINKAGE, HALF).index(question)]
 
 
 @pytest.mark.parametrize(
-    ("intervals", "above", "half"),
+    ("words", "expected"),
     [
-        ([(1.6, 2.4), (1.7, 2.9)], "supported", "supported"), ([(1.1, 1.4)], "supported", "contradicted"),
-        ([(0.9, 1.6)], "undecided", "undecided"), ([(0.5, 0.8)], "contradicted", "contradicted"),
-        ([(1.6, 2.4), (0.5, 0.8)], "undecided", "undecided"), ([(2.5, 3.5)], "supported", "undecided"),
-        ([(3.2, 4.0), (2.5, 3.5)], "supported", "contradicted"), ([(NAN, NAN)], "undecided", "undecided"),
-        ([], "undecided", "undecided"),
+        (["above"], "supported"), (["above", "above"], "supported"), (["above", "undecided"], "undecided"),
+        (["above", "below"], "mixed"), (["above", "crossing"], "mixed"), (["above", "below", "undecided"], "mixed"),
+        (["below"], "contradicted"), (["crossing", "undecided"], "contradicted"), (["undecided"], "undecided"),
+        ([], "undecided"),
     ],
 )  # fmt: skip
-def test_verdicts_on_ratios(intervals: list[tuple[float, float]], above: str, half: str) -> None:
-    table = ratios(*intervals) if intervals else ratios((1, 2)).iloc[:0]
-    first, _, third = claims(table, points([], []))
-    assert (first.verdict, third.verdict) == (above, half)
+def test_what_sites_say_together_of_the_direction(words: list[str], expected: str) -> None:
+    found = claim([answer(word, f"site{number}") for number, word in enumerate(words)])
+    assert found.verdict == found.headline == expected
 
 
-def test_seeds_must_agree_where_they_were_measured() -> None:
-    both = pd.concat([ratios((1.6, 2.4)), ratios((0.8, 3.0), noise="seeds")])
-    assert claims(both, points([], []))[0].verdict == "undecided"
-    agreeing = pd.concat([ratios((1.6, 2.4)), ratios((1.5, 2.9), noise="seeds")])
-    assert claims(agreeing, points([], []))[0].verdict == "supported"
-    unmeasured = pd.concat([ratios((1.6, 2.4)), ratios((NAN, NAN), noise="seeds")])
-    assert claims(unmeasured, points([], []))[0].verdict == "supported"
-    assert claims(ratios((1.6, 2.4), noise="seeds"), points([], []))[0].verdict == "undecided"
+@pytest.mark.parametrize("question", [SHRINKAGE, HALF])
+def test_what_sites_say_together_of_the_other_claims(question: str) -> None:
+    def judged(*words: str) -> str:
+        return claim([answer(word, f"s{n}", question) for n, word in enumerate(words)], question).verdict
+
+    assert judged("supported", "supported") == "supported" and judged("supported", "contradicted") == "mixed"
+    assert judged("contradicted", "undecided") == "contradicted" and judged("supported", "undecided") == "undecided"
 
 
-def test_refused_ratios_and_dead_features_do_not_count() -> None:
-    refused = pd.concat([ratios((1.6, 2.4)), ratios((NAN, NAN), ratio_median=NAN, site="other")])
-    assert claims(refused, points([], []))[0].verdict == "supported"
-    half = claims(ratios((1.6, 2.4), alive_gated=0.5), points([], []))[2]
-    assert half.verdict == "undecided" and "1 left out for dead features" in half.because
+def test_a_site_that_is_left_out_keeps_a_claim_from_being_supported() -> None:
+    left_out = answer("above", "attn_z", left_out="the fronts do not overlap")
+    found = claim([answer("above"), left_out])
+    assert found.verdict == "undecided"
+    assert found.because == (
+        "width_1.5: 1 above of 1 pair of fronts, 1 site, 1 layer, 1 model, 1 text (mlp_out, layer 0: L0 ratio 2); "
+        "left out: attn_z, layer 0: the fronts do not overlap"
+    )
+    assert claim([answer("below"), left_out]).verdict == "contradicted"
+    assert claim([left_out]).because == "nothing to judge by; left out: attn_z, layer 0: the fronts do not overlap"
 
 
-def test_the_papers_width_comes_first() -> None:
-    table = pd.concat([ratios((1.6, 2.4)), ratios((0.5, 0.8), comparison="equal_width")])
-    assert claims(table, points([], []))[0].verdict == "supported"
-    assert claims(table[table["comparison"] == "equal_width"], points([], []))[0].verdict == "contradicted"
+def test_no_verdict_reaches_further_than_the_trainings_that_were_measured() -> None:
+    one_short = [answer("above", trainings=True), answer("above", "attn_z", trainings=False)]
+    assert claim(one_short).headline == "supported for these SAEs"
+    assert claim(one_short[:1]).headline == "supported"
+    assert claim([answer("undecided", trainings=False)]).headline == "undecided"
+    assert claim([answer("below", trainings=False)]).headline == "contradicted for these SAEs"
 
 
-@pytest.mark.parametrize(
-    ("gated", "baseline", "expected"),
-    [
-        ([1.0, 1.01, 0.99], [0.8, 0.9, 0.9], "supported"), ([0.9, 0.95, 0.9], [0.8, 0.9, 0.9], "contradicted"),
-        ([1.0, 1.1, 0.99], [0.8, 0.9, 0.9], "undecided"), ([1.0] * 3, [0.99] * 3, "undecided"),
-        ([1.0] * 3, [0.8] * 2, "undecided"), ([1.0] * 3, [], "undecided"),
-    ],
-)  # fmt: skip
-def test_verdicts_on_shrinkage(gated: list[float], baseline: list[float], expected: str) -> None:
-    assert claims(ratios((1, 2)), points(gated, baseline))[1].verdict == expected
-    assert claims(ratios((1, 2)), points(gated, baseline, alive=0.5))[1].verdict == "undecided"
+def test_where_sites_differ_each_word_stands_at_its_site() -> None:
+    because = claim([answer("above"), answer("below", "attn_z"), answer("above", "resid_post")]).because
+    assert because == (
+        "width_1.5: 2 above, 1 below of 3 pairs of fronts, 3 sites, 1 layer, 1 model, 1 text (mlp_out, layer 0: above, "
+        "L0 ratio 2; attn_z, layer 0: below, L0 ratio 0.5; resid_post, layer 0: above, L0 ratio 2)"
+    )
 
 
-def test_points_of_sites_without_the_other_arm_do_not_count() -> None:
-    apart = pd.concat([points([1.0] * 3, []), points([], [0.8] * 3, site="other")])
-    assert claims(ratios((1, 2)), apart)[1].verdict == "undecided"
+def test_each_panel_is_judged_by_the_comparison_that_comes_first_there() -> None:
+    here, there = panel(), panel("attn_z")
+    paper, equal = pair(), pair(names=("equal_width", "equal_flops"))
+    both = [answer("above", of=paper, at=here), answer("below", of=equal, at=here)]
+    assert claim(both).verdict == "supported"
+    found = claim([*both, answer("below", of=pair(names=("equal_seconds", "equal_width")), at=there)])
+    assert found.verdict == "mixed" and found.because.startswith("width_1.5 + equal_width: 1 above, 1 below of 2 pairs")
 
 
-def test_the_rule_stands_beside_the_word() -> None:
-    for line in lines(claims(ratios((1.6, 2.4)), points([1.0], [np.nan]))):
-        assert line.startswith("- **") and "\n  Rule: " in line
+def test_any_two_arms_have_claims_and_the_papers_come_first() -> None:
+    third = pair("baseline", "topk", ("equal_width",))
+    found = claims([answer("above", of=third), answer("above"), answer("below", of=pair("gated", "topk"))])
+    assert [one.text for one in found] == [
+        "Gated is above the baseline: as faithful with fewer active features.",
+        "Gated has no shrinkage, the baseline has.", "Gated needs about half the active features.",
+        "Topk is above the baseline: as faithful with fewer active features.",
+        "Topk has no shrinkage, the baseline has.",
+        "Topk is above gated: as faithful with fewer active features.", "Topk has no shrinkage, gated has.",
+    ]  # fmt: skip
+    assert [one.verdict for one in found if "above" in one.text] == ["supported", "supported", "contradicted"]
+
+
+def test_what_the_pairs_are_of() -> None:
+    keys = [panel("a"), panel("b"), panel("b", layer=2), panel("b", model="other")]
+    assert where([answer("above", at=at) for at in keys]) == "4 pairs of fronts, 2 sites, 2 layers, 2 models, 1 text"
+
+
+def test_every_claim_says_its_rule() -> None:
+    assert all(one.rule and one.because for one in claims([]))
+    assert len({one.rule for one in claims([])}) == 3

@@ -8,15 +8,17 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pipeline.aggregate import read_sweep
+from pipeline.aggregate import read_pruned, read_sweep
 from pipeline.comparison import bootstrap, tables
-from pipeline.comparison.compare import Panel, panels
-from pipeline.comparison.ratio import GRID
+from pipeline.comparison.along import GRID
+from pipeline.comparison.arms import Arms
+from pipeline.comparison.compare import Compared, panels
+from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.student import t_quantile
 from pipeline.comparison.summary import not_compared, ratio_lines
 from tests.comparison.records import Sweep, Text
-from tests.comparison.test_ratio import by_brute_force
-from tests.test_curves import at_by_definition, front_by_definition
+from tests.comparison.test_along import ratio_by_definition
+from tests.test_curves import Point, at_by_definition, front_by_definition
 
 REPLICATES = 60
 
@@ -26,25 +28,31 @@ def sweep(tmp_path: Path) -> Sweep:
     return Sweep(tmp_path / "sweeps")
 
 
-def compared(sweep: Sweep, replicates: int = REPLICATES) -> tuple[pd.DataFrame, list[Panel]]:
+def compared(sweep: Sweep, replicates: int = REPLICATES) -> tuple[pd.DataFrame, list[Compared]]:
     sweep.write("s")
     runs = read_sweep(sweep.sweeps_dir, "s")
     return runs, list(panels(runs, sweep.sweeps_dir, replicates))
 
 
-def ratio_row(found: list[Panel], noise: str = "sequences", ablation: str = "zero") -> pd.Series:
+def found_in(sweep: Sweep, arms: Arms | None = None) -> Findings:
+    sweep.write("s")
+    runs = read_sweep(sweep.sweeps_dir, "s")
+    return findings(runs, sweep.sweeps_dir, REPLICATES, read_pruned(sweep.sweeps_dir, runs), arms)
+
+
+def ratio_row(found: list[Compared], noise: str = "sequences", ablation: str = "zero") -> pd.Series:
     rows = tables.l0_ratios(found)
     (row,) = [r for _, r in rows[(rows["noise"] == noise) & (rows["ablation"] == ablation)].iterrows()
               if r["comparison"] == "width_1.5"]  # fmt: skip
     return row
 
 
-def points_by_hand(sweep: Sweep, runs: pd.DataFrame, chosen: np.ndarray) -> list[list[tuple[float, float]]]:
+def points_by_hand(sweep: Sweep, runs: pd.DataFrame, chosen: np.ndarray) -> list[list[Point]]:
     """Log L0 and loss recovered of each arm's runs over the sequences chosen (with repeats), from the files."""
     reference = load_file(sweep.sweeps_dir / "shared" / "clean0.safetensors")
     ablated = load_file(sweep.sweeps_dir / "shared" / "ablated0.safetensors")
     clean, zero = reference["ce_clean"][chosen].sum(), ablated["ce_zero"][chosen].sum()
-    arms: dict[str, list[tuple[float, float]]] = {"baseline": [], "gated": []}
+    arms: dict[str, list[Point]] = {"baseline": [], "gated": []}
     for run, architecture in zip(runs["run"], runs["architecture"], strict=True):
         sums = load_file(sweep.sweeps_dir / "runs" / run / "sequences.safetensors")
         l0 = sums["l0"][chosen].sum() / sums["tokens"][chosen].sum()
@@ -57,47 +65,55 @@ def test_interval_equals_a_bootstrap_by_hand(sweep: Sweep) -> None:
     runs, found = compared(sweep)
     everything = np.arange(60)
     sample = points_by_hand(sweep, runs, everything)
-    whole = by_brute_force(sample)
+    whole = ratio_by_definition(sample)
     assert whole is not None
     estimate, low, high = whole
     row = ratio_row(found)
     assert row["ratio_median"] == pytest.approx(math.exp(estimate))
     assert (row["fidelity_low"], row["fidelity_high"]) == pytest.approx((low, high))
-    assert row["n_seeds"] == 1 and row["alive_gated"] == pytest.approx(0.95)
+    assert row["n_seeds"] == 1 and row["alive_candidate"] == pytest.approx(0.95)
 
     document = load_file(sweep.sweeps_dir / "shared" / "clean0.safetensors")["document"]
     names = np.unique(document)
     places = low + (high - low) * (np.arange(GRID) + 0.5) / GRID
+    own = [front_by_definition(arm) for arm in sample]
 
-    def along(points: list[list[tuple[float, float]]]) -> np.ndarray:
-        fronts = [front_by_definition(arm) for arm in points]
-        return np.array([at_by_definition(fronts[0], y) - at_by_definition(fronts[1], y) for y in places])
+    def along(points: list[list[Point]]) -> np.ndarray:
+        """The log ratio, where a front that ends goes on with the slope of the sample's own."""
+        lines = [front_by_definition(arm) for arm in points]
+        first, second = ([on_from(line, front, y) for y in places] for line, front in zip(lines, own, strict=True))
+        return np.subtract(first, second)
 
-    reference, deviations = along(sample), []
+    curve, deviations = along(sample), []
     for times in bootstrap.weights(len(names), REPLICATES)[1:]:
         drawn = np.concatenate(
             [np.repeat(np.flatnonzero(document == n), int(k)) for n, k in zip(names, times, strict=True)]
         )
-        replicate = along(points_by_hand(sweep, runs, drawn))
-        kept = np.isfinite(replicate)
-        if kept.mean() < 0.5:
-            continue
-        deviations.append(np.median(replicate[kept]) - np.median(reference[kept]))
-    factor = t_quantile(0.975, 12 - 1) / 1.959964 * math.sqrt(12 / 11)  # 12 documents of 5 sequences
-    assert len(deviations) > 0.95 * REPLICATES
+        wider = math.sqrt(12 / 11) * (along(points_by_hand(sweep, runs, drawn)) - curve)  # 12 documents
+        deviations.append(np.median(curve + wider) - estimate)
+    factor = t_quantile(0.975, 12 - 1) / 1.959964  # of as many sequences each
     expected = np.exp(estimate + factor * np.quantile(deviations, [0.025, 0.975]))
     assert (row["ratio_low"], row["ratio_high"]) == pytest.approx(tuple(expected), rel=1e-6)
 
 
+def on_from(line: list[Point], sample: list[Point], y: float) -> float:
+    """Log L0 at a fidelity on a front; beyond its ends straight on, with the slope of the sample's front there."""
+    if line[0][1] <= y <= line[-1][1]:
+        return at_by_definition(line, y)
+    (x, end), (first, second) = (line[0], sample[:2]) if y < line[0][1] else (line[-1], sample[-2:])
+    return x + (second[0] - first[0]) / (second[1] - first[1]) * (y - end)
+
+
 def test_noise_that_runs_share_cancels(sweep: Sweep) -> None:
-    """The same sums at both arms: a ratio of exactly 1 with no width, however noisy the text."""
+    """The same sums at both arms: a ratio of exactly 1 with no width, however noisy the text, and no verdict."""
     for lam in range(1, 8):
         same = {"l0": 100 / lam**2, "recovered": 1 - 0.1 * lam, "noise": 0.2, "draw": lam}
         for arm in ("gated", "baseline"):
             sweep.run(arm, lam, **same)
-    _, found = compared(sweep)
-    row = ratio_row(found)
+    found = found_in(sweep)
+    row = ratio_row(list(found.compared))
     assert (row["ratio_median"], row["ratio_low"], row["ratio_high"]) == pytest.approx((1, 1, 1), abs=1e-12)
+    assert {answer.word for answer in found.answers if answer.question == "direction"} == {"undecided"}
 
 
 def test_loss_recovered_carries_its_interval(sweep: Sweep) -> None:
@@ -125,22 +141,23 @@ def test_values_outside_0_and_1_survive(sweep: Sweep) -> None:
 def test_paired_cross_entropy_at_equal_l0(sweep: Sweep) -> None:
     sweep.arms(noise=0.05)
     _, found = compared(sweep)
-    rows = tables.delta_ces(found)
+    rows = tables.savings(found)
     row = rows[(rows["noise"] == "sequences") & (rows["comparison"] == "width_1.5")].iloc[0]
-    assert 0 < row["delta_ce_low"] < row["delta_ce_median"] < row["delta_ce_high"] < 0.5
+    assert 0 < row["saved_low"] < row["saved_median"] < row["saved_high"] < 0.5
     assert row["l0_low"] == pytest.approx(10, rel=0.1) and row["l0_high"] == pytest.approx(40, rel=0.1)
     assert row["ce_zero_minus_clean"] == pytest.approx(0.5, rel=0.2)
 
 
-def test_curve_has_an_interval_where_replicates_reach(sweep: Sweep) -> None:
+def test_the_band_of_the_curve_reaches_as_far_as_its_line_and_is_wider_than_the_interval(sweep: Sweep) -> None:
     sweep.arms(noise=0.3)
-    _, found = compared(sweep)
+    _, found = compared(sweep, 400)
     rows = tables.curves(found)
     one = rows[(rows["comparison"] == "width_1.5") & (rows["ablation"] == "zero")]
-    assert len(one) == GRID and np.allclose(one["ratio"], one["l0_baseline"] / one["l0_gated"])
-    known = one.dropna(subset=["ratio_low"])
-    assert 0 < len(known) < GRID and (known["ratio_low"] <= known["ratio_high"]).all()
-    assert one["ratio_low"].isna().to_numpy()[[0, -1]].any()
+    assert len(one) == GRID and np.allclose(one["ratio"], one["l0_reference"] / one["l0_candidate"])
+    assert ((one["ratio_low"] < one["ratio"]) & (one["ratio"] < one["ratio_high"])).all()
+    np.testing.assert_allclose(one["ratio"] / one["ratio_low"], one["ratio_high"] / one["ratio"])
+    row = ratio_row(found)
+    assert (one["ratio_high"] / one["ratio_low"]).mean() > row["ratio_high"] / row["ratio_low"]
 
 
 # --------------------------------------------------------------------------------------------------------------- seeds
@@ -155,7 +172,9 @@ def test_seeds_are_averaged_and_have_their_interval(sweep: Sweep) -> None:
     means = runs.groupby(["architecture", "sparsity_coefficient"])[["x", "loss_recovered"]].mean()
 
     def estimate(of: pd.DataFrame) -> float:
-        found = by_brute_force([list(of.loc[arm].itertuples(index=False, name=None)) for arm in ("baseline", "gated")])
+        found = ratio_by_definition(
+            [list(of.loc[arm].itertuples(index=False, name=None)) for arm in ("baseline", "gated")]
+        )
         assert found is not None
         return found[0]
 
@@ -167,19 +186,31 @@ def test_seeds_are_averaged_and_have_their_interval(sweep: Sweep) -> None:
     ]
     by_hand = t_quantile(0.975, 4) * math.sqrt(0.8 * ((np.array(left_out) - np.mean(left_out)) ** 2).sum())
     assert width == pytest.approx(by_hand, rel=0.1)  # by hand each overlap is its own, here it stays fixed
-    sequences = ratio_row(found, "sequences")
-    assert sequences["ratio_low"] > 0 and sequences["ratio_low"] != row["ratio_low"]
+    repeat = math.log(row["ratio_repeat_high"] / row["ratio_repeat_low"]) / 2
+    assert repeat == pytest.approx(math.sqrt(2) * width)
+    text, both = ratio_row(found, "sequences"), ratio_row(found, "both")
+    assert both["ratio_low"] < min(text["ratio_low"], row["ratio_low"])
+    assert both["ratio_high"] > max(text["ratio_high"], row["ratio_high"])
+    assert pd.isna(text["ratio_repeat_low"]) and pd.isna(both["ratio_repeat_low"])
 
 
-@pytest.mark.parametrize("lacking", [None, 3])
-def test_too_few_seeds_are_not_measured(sweep: Sweep, lacking: int | None) -> None:
-    sweep.arms(seeds=4 if lacking is None else 5)
-    if lacking is not None:  # one seed is missing at one point
+@pytest.mark.parametrize("lacking", [False, True])
+def test_too_few_seeds_are_not_measured(sweep: Sweep, lacking: bool) -> None:
+    sweep.arms(seeds=3 if lacking else 2)
+    if lacking:  # one seed at one point
         sweep.declared.pop()
     _, found = compared(sweep)
     row = ratio_row(found, "seeds")
-    assert row["n_seeds"] == 4 and pd.isna(row["ratio_low"]) and "seed noise not measured" in row["note"]
-    assert row["ratio_median"] > 1
+    assert row["n_seeds"] == 2 and pd.isna(row["ratio_low"]) and row["note"] == "seed noise not measured (2 of 3 seeds)"
+    both = ratio_row(found, "both")
+    assert pd.isna(both["ratio_low"]) and both["note"] == row["note"] and row["ratio_median"] > 1
+    assert np.isfinite(ratio_row(found)["ratio_low"])
+
+
+def test_a_seed_at_some_points_alone_is_in_their_means_and_not_left_out(sweep: Sweep) -> None:
+    sweep.arms(seeds=4)
+    sweep.declared.pop()
+    assert ratio_row(compared(sweep)[1], "seeds")["n_seeds"] == 3
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals
@@ -189,28 +220,51 @@ def test_fronts_that_do_not_overlap_are_refused(sweep: Sweep) -> None:
     for lam, l0, recovered in ((1, 20, 0.9), (2, 10, 0.8)):
         sweep.run("gated", lam, l0, recovered, noise=0.01)
         sweep.run("baseline", lam, l0, recovered - 0.3, noise=0.01)
-    runs, found = compared(sweep)
-    row = ratio_row(found)
+    found = found_in(sweep)
+    row = ratio_row(list(found.compared))
     assert pd.isna(row["ratio_median"]) and "do not overlap in loss recovered: baseline 0.4" in row["note"]
-    (line,) = ratio_lines(tables.l0_ratios(found))
-    assert "no ratio" in line and not not_compared(found, runs)
+    (line,) = ratio_lines(found)
+    assert "above for these SAEs; no ratio: the fronts do not overlap" in line
+    (line,) = not_compared(found)
+    assert line.startswith("mlp_out, layer 1: baseline (48) / gated (32) has no ratio: the fronts do not overlap")
 
 
 def test_single_points_and_an_empty_arm(sweep: Sweep) -> None:
     sweep.run("gated", 1, 10, 0.8)
-    runs, found = compared(sweep)
-    assert tables.l0_ratios(found).empty and tables.curves(found).empty
-    assert not_compared(found, runs) == ["mlp_out, layer 1: no finished baseline run to compare with"]
-    sweep.run("baseline", 1, 20, 0.8)
-    _, found = compared(sweep)
-    assert "one point at" in ratio_row(found)["note"]
+    found = found_in(sweep)
+    assert tables.l0_ratios(found.compared).empty and tables.curves(found.compared).empty and not found.answers
+    assert not_compared(found) == ["mlp_out, layer 1: no finished baseline run to compare with: gated finished"]
+    sweep.run("baseline", 1, 20, 0.9)
+    found = found_in(sweep)
+    assert "baseline one point at 0.8898, gated one point at 0.8003" in ratio_row(list(found.compared))["note"]
+
+
+@pytest.mark.parametrize(
+    ("arms", "line"),
+    [
+        (Arms("gated"), "no finished other run to compare with gated"),
+        (Arms("gated", ("topk", "baseline")), "no finished topk or baseline run to compare with gated"),
+        (Arms("topk"), "no finished topk run to compare with: gated finished"),
+    ],
+)  # fmt: skip
+def test_arms_that_are_not_there_are_named(sweep: Sweep, arms: Arms, line: str) -> None:
+    sweep.run("gated", 1, 10, 0.8)
+    assert not_compared(found_in(sweep, arms)) == [f"mlp_out, layer 1: {line}"]
+
+
+def test_one_of_two_candidates_that_is_not_there_is_named(sweep: Sweep) -> None:
+    sweep.arms()
+    found = found_in(sweep, Arms(candidates=("gated", "topk")))
+    assert not_compared(found) == ["mlp_out, layer 1: no finished topk run to compare"]
+    assert len(ratio_lines(found)) == 1
 
 
 def test_nothing_finished_is_an_empty_table(sweep: Sweep) -> None:
     sweep.absent("gated", 1.0)
-    runs, found = compared(sweep)
-    assert found == [] and list(tables.l0_ratios(found).columns[:14]) == list(tables.RATIO)
-    assert tables.delta_ces(found).empty and len(tables.with_intervals(runs, found)) == 1
+    found = found_in(sweep)
+    assert not found.compared and list(tables.l0_ratios([]).columns) == list(tables.RATIOS)
+    assert tables.savings([]).empty and tables.verdicts([]).empty and found.at_l0.empty
+    assert len(tables.with_intervals(found.runs, [])) == 1
 
 
 def test_a_run_in_which_nothing_fires_has_no_place_on_the_curve(sweep: Sweep) -> None:
@@ -245,13 +299,15 @@ def damage(folder: Path, how: str) -> None:
 def test_sequences_that_do_not_fit_are_not_mixed_in(sweep: Sweep, how: str, reason: str) -> None:
     sweep.arms()
     damage(sweep.run("gated", 0.5, 60, 0.95), how)
-    runs, found = compared(sweep)
-    row = ratio_row(found)
+    found = found_in(sweep)
+    row = ratio_row(list(found.compared))
     assert row["ratio_median"] > 1 and pd.isna(row["ratio_low"])
     assert row["note"].startswith("no interval over sequences: 1 run") and reason in row["note"]
-    (line,) = not_compared(found, runs)
+    (line,) = not_compared(found)
     assert "no sequences of 1 run:" in line and reason in line
-    table = tables.with_intervals(runs, found)
+    directions = [answer for answer in found.answers if answer.question == "direction"]
+    assert all(answer.word == "undecided" and reason in answer.left_out for answer in directions)
+    table = tables.with_intervals(found.runs, found.compared)
     assert table["loss_recovered_low"].isna().sum() == 1
 
 
@@ -286,13 +342,15 @@ def test_mixed_sweeps_are_compared_within_what_is_comparable(sweep: Sweep) -> No
     sweep.arms(model="toy@2", site="attn_z")
     sweep.run("gated", 1.0, 10, 0.8, site="attn_z", model="toy@3")
     sweep.absent("gated", 7.0, failure="loss is nan")
-    runs, found = compared(sweep)
-    assert len(found) == 4
-    rows = tables.l0_ratios(found)
-    assert len(rows) == 3 * 3 * 4  # panels, names, ablation x noise
-    assert rows.groupby("evaluation.id")["ratio_median"].count().to_dict() == {"evaluation0": 24, "evaluation1": 12}
-    assert sorted(not_compared(found, runs)) == [
-        "attn_z, layer 1, toy@3, evaluation0: no finished baseline run to compare with",
+    found = found_in(sweep)
+    assert len(found.compared) == 4
+    rows = tables.l0_ratios(found.compared)
+    names = rows["comparison"].nunique()
+    assert len(rows) == 3 * names * 6  # panels, names, ablation x noise
+    counts = rows.groupby("evaluation.id")["ratio_median"].count().to_dict()
+    assert counts == {"evaluation0": 2 * names * 6, "evaluation1": names * 6}
+    assert sorted(not_compared(found)) == [
+        "attn_z, layer 1, toy@3, evaluation0: no finished baseline run to compare with: gated finished",
         "attn_z, layer 1: 2 models or revisions, each compared within itself only",
         "mlp_out, layer 1: 2 evaluations, each compared within itself only",
     ]
@@ -302,25 +360,39 @@ def test_widths_that_match_no_rule_are_named_and_not_compared(sweep: Sweep) -> N
     for lam in (1.0, 2.0):
         sweep.run("gated", lam, 10, 0.8, seconds=10)
         sweep.run("baseline", lam, 20, 0.8, expansion=2, seconds=50)
-    runs, found = compared(sweep)
-    assert tables.l0_ratios(found).empty
-    (line,) = not_compared(found, runs)
-    assert "baseline 16 wide, gated 32" in line
+    found = found_in(sweep)
+    assert tables.l0_ratios(found.compared).empty
+    assert not_compared(found) == [
+        "mlp_out, layer 1: baseline (16 wide) and gated (32 wide) match neither in width nor in training cost, so they "
+        "are not compared"
+    ]
+
+
+def names(sweep: Sweep) -> dict[int, list[str]]:
+    """By width of the baseline the names under which it is compared."""
+    rows = tables.l0_ratios(compared(sweep)[1])
+    return rows.groupby("d_sae_reference")["comparison"].unique().map(sorted).to_dict()
 
 
 def test_names_of_a_comparison(sweep: Sweep) -> None:
+    """Cost as spent: operations from the records, seconds; products that no step formed under their own name."""
     for lam, l0, recovered in ((1.0, 20, 0.9), (2.0, 10, 0.8)):
-        sweep.run("gated", lam, l0, recovered, seconds=10)
-        sweep.run("baseline", lam, 2 * l0, recovered, expansion=6, seconds=20)
-        sweep.run("baseline", lam, 2 * l0, recovered, expansion=4, seconds=10.5)
-    _, found = compared(sweep)
-    names = tables.l0_ratios(found).groupby("d_sae_baseline")["comparison"].unique().map(sorted).to_dict()
-    assert names == {32: ["equal_seconds", "equal_width"], 48: ["equal_flops", "width_1.5"]}
+        sweep.run("gated", lam, l0, recovered, seconds=10, training_flops=1e9)
+        sweep.run("baseline", lam, 2 * l0, recovered, expansion=6, seconds=20, training_flops=1.2e9)
+        sweep.run("baseline", lam, 2 * l0, recovered, expansion=4, seconds=10.5, training_flops=1.05e9)
+    found = {width: set(under) - {"equal_dense_flops"} for width, under in names(sweep).items()}
+    assert found == {32: {"equal_flops", "equal_seconds", "equal_width"}, 48: {"width_1.5"}}
+
+
+@pytest.mark.parametrize(("seconds", "named"), [(10.9, True), (11.1, False), (9.2, True), (9.0, False)])
+def test_costs_within_a_tenth_are_equal(sweep: Sweep, seconds: float, named: bool) -> None:
+    sweep.run("gated", 1.0, 10, 0.8, seconds=10)
+    sweep.run("baseline", 1.0, 20, 0.8, seconds=seconds)
+    assert ("equal_seconds" in names(sweep)[48]) == named
 
 
 def test_seconds_on_other_machines_are_not_equal(sweep: Sweep) -> None:
     for lam, l0, recovered in ((1.0, 20, 0.9), (2.0, 10, 0.8)):
         sweep.run("gated", lam, l0, recovered, threads=2)
         sweep.run("baseline", lam, 2 * l0, recovered, threads=8)
-    _, found = compared(sweep)
-    assert set(tables.l0_ratios(found)["comparison"]) == {"equal_flops", "width_1.5"}
+    assert "equal_seconds" not in names(sweep)[48] and "width_1.5" in names(sweep)[48]

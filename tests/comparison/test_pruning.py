@@ -10,15 +10,12 @@ from safetensors.numpy import load_file, save_file
 from pipeline import plot_pareto
 from pipeline.aggregate import read_pruned, read_sweep
 from pipeline.comparison import pruning, tables
-from pipeline.comparison.compare import panels
-from pipeline.comparison.pruning import Pruned, compare_pruned
+from pipeline.comparison.findings import Findings, findings
+from pipeline.comparison.summary import claim_lines, summary
 from tests.comparison.records import Sweep
 
 REPLICATES = 60
-PAIRS = [
-    ("baseline", "gated"), ("baseline_pruned", "gated"), ("baseline_pruned", "gated_pruned"),
-    ("baseline", "baseline_pruned"), ("gated", "gated_pruned"),
-]  # fmt: skip
+SCENARIOS = ("as trained", "reference pruned", "both pruned")
 
 
 @pytest.fixture
@@ -26,19 +23,19 @@ def sweep(tmp_path: Path) -> Sweep:
     return Sweep(tmp_path / "sweeps")
 
 
-def compared(sweep: Sweep, replicates: int = REPLICATES) -> list[Pruned]:
+def found_in(sweep: Sweep, replicates: int = REPLICATES) -> Findings:
     sweep.write("s")
     runs = read_sweep(sweep.sweeps_dir, "s")
-    found = panels(runs, sweep.sweeps_dir, replicates)
-    return compare_pruned(found, read_pruned(sweep.sweeps_dir, runs), sweep.sweeps_dir)
+    return findings(runs, sweep.sweeps_dir, replicates, read_pruned(sweep.sweeps_dir, runs))
 
 
-def ratios(found: list[Pruned]) -> pd.DataFrame:
-    """One row a pair of fronts, by zero ablation and over sequences."""
-    rows = pruning.table(found)
+def ratios(found: Findings) -> pd.DataFrame:
+    """One row a scenario, and what pruning saves each arm under its own name; by zero ablation, over sequences."""
+    rows = pruning.table(found.compared, found.pruned)
     rows = rows[(rows["ablation"] == "zero") & (rows["noise"] == "sequences")]
     rows = rows[rows["comparison"].isin(["width_1.5", "same_arm"])]
-    return rows.set_index(["over", "under"])
+    alone = rows["comparison"] == "same_arm"
+    return rows.assign(scenario=rows["scenario"].where(~alone, rows["reference"])).set_index("scenario")
 
 
 def prune_all(sweep: Sweep, folders: list[Path], thresholds: dict[float, tuple[float, float]]) -> None:
@@ -50,36 +47,42 @@ def test_a_baseline_whose_tiny_activations_are_half_of_all_catches_up(sweep: Swe
     arms = sweep.arms(noise=0.02)
     prune_all(sweep, arms["baseline"], {0.1: (0.5, 0.0), 0.4: (0.45, 0.5)})  # the second is far below the front
     prune_all(sweep, arms["gated"], {0.1: (1.0, 0.0), 0.4: (0.9, 0.5)})
-    found = compared(sweep)
+    found = found_in(sweep)
     rows = ratios(found)
-    assert list(rows.index) == PAIRS
-    before = rows.loc[("baseline", "gated"), "ratio_median"]
-    assert before == pytest.approx(2.0, rel=0.02)
-    for pair in PAIRS[1:3]:
-        row = rows.loc[pair]
-        assert row["ratio_median"] == pytest.approx(before / 2)
+    assert sorted(rows.index) == sorted([*SCENARIOS, "baseline", "gated"])
+    before = rows.loc["as trained"]
+    assert before["ratio_median"] == pytest.approx(2.0, rel=0.02)
+    for scenario in SCENARIOS[1:]:
+        row = rows.loc[scenario]
+        assert row["ratio_median"] == pytest.approx(before["ratio_median"] / 2)
         assert row["ratio_low"] < row["ratio_median"] < row["ratio_high"]
-        within = rows.loc[PAIRS[0]]
-        assert (row["fidelity_low"], row["fidelity_high"]) == (within["fidelity_low"], within["fidelity_high"])
-    assert rows.loc[("baseline", "baseline_pruned"), "ratio_median"] == pytest.approx(2)
-    assert rows.loc[("gated", "gated_pruned"), "ratio_median"] == pytest.approx(1)
-    above, half, line = pruning.lines(found)
-    assert above == (
-        "Gated is above the baseline: as faithful with fewer active features. supported as they are, "
-        "undecided with the baseline pruned, undecided with both pruned: pruning changes this"
-    )
-    assert half.endswith(
-        "supported as they are, contradicted with the baseline pruned, contradicted with both pruned: "
-        "pruning changes this"
-    )
-    assert line.endswith("L0 that pruning alone saves: baseline 50.0%, gated 0.0%")
+        assert (row["fidelity_low"], row["fidelity_high"]) == (before["fidelity_low"], before["fidelity_high"])
+    assert rows.loc["baseline", "ratio_median"] == pytest.approx(2)
+    assert rows.loc["gated", "ratio_median"] == pytest.approx(1)
+    above, _, half = claim_lines(found)
+    for line, first, then in ((above, "supported", "undecided"), (half, "supported", "contradicted")):
+        assert line.startswith(f"- **{first} for these SAEs**: Gated ")
+        assert f"  - reference pruned: **{then}" in line and f"  - both pruned: **{then}" in line
+    assert set(pruning.saved_alone(found.pruned)) == {
+        "mlp_out, layer 1: pruning alone saves baseline (48) 50.0% of its L0",
+        "mlp_out, layer 1: pruning alone saves gated (32) 0.0% of its L0",
+    }
+
+
+def test_verdicts_as_trained_and_pruned_are_one_family(sweep: Sweep) -> None:
+    arms = sweep.arms()
+    prune_all(sweep, arms["baseline"] + arms["gated"], {0.1: (0.9, 0.0)})
+    found = found_in(sweep)
+    asked = [answer for answer in found.answers if np.isfinite(answer.p)]
+    assert {answer.scenario for answer in asked} == set(SCENARIOS)
+    assert {answer.family for answer in asked} == {len(asked)}
 
 
 def test_the_interval_of_a_pruned_arm_is_that_of_its_points(sweep: Sweep) -> None:
     """Where one threshold is best for every run, it is as though these were the runs."""
     arms = sweep.arms(noise=0.3)
     prune_all(sweep, arms["baseline"], {0.1: (0.8, 0.0)})
-    found = ratios(compared(sweep)).loc[("baseline_pruned", "gated")]
+    found = ratios(found_in(sweep)).loc["reference pruned"]
     other = Sweep(sweep.sweeps_dir.parent / "other")
     for folder in other.arms(noise=0.3)["baseline"]:
         sums = load_file(folder / "sequences.safetensors")
@@ -89,7 +92,7 @@ def test_the_interval_of_a_pruned_arm_is_that_of_its_points(sweep: Sweep) -> Non
         assert text.count(f'"l0": {l0}') == 1
         (folder / "metrics.json").write_text(text.replace(f'"l0": {l0}', f'"l0": {0.8 * l0}'))
     other.write("s")
-    alone = tables.l0_ratios(list(panels(read_sweep(other.sweeps_dir, "s"), other.sweeps_dir, REPLICATES)))
+    alone = tables.l0_ratios(found_in(other).compared)
     (row,) = alone[alone.ablation.eq("zero") & alone.noise.eq("sequences") & alone.comparison.eq("width_1.5")].to_dict(
         "records"
     )
@@ -101,14 +104,14 @@ def test_the_interval_of_a_pruned_arm_is_that_of_its_points(sweep: Sweep) -> Non
 def test_thresholds_that_only_hurt_change_nothing(sweep: Sweep) -> None:
     arms = sweep.arms()
     prune_all(sweep, arms["baseline"] + arms["gated"], {0.1: (1.0, 0.05), 0.2: (1.0, 0.6)})
-    found = compared(sweep)
+    found = found_in(sweep)
     rows = ratios(found)
-    before = rows.loc[PAIRS[0]]
-    for pair in PAIRS[1:3]:
+    for scenario in SCENARIOS[1:]:
         for name in ("ratio_median", "ratio_low", "ratio_high"):
-            assert rows.loc[pair, name] == pytest.approx(before[name])
-    assert (rows.loc[PAIRS[3:], ["ratio_median", "ratio_low", "ratio_high"]] == 1).all(axis=None)
-    assert all(line.endswith("pruning does not change this") for line in pruning.lines(found)[:2])
+            assert rows.loc[scenario, name] == pytest.approx(rows.loc["as trained", name])
+    assert (rows.loc[["baseline", "gated"], ["ratio_median", "ratio_low", "ratio_high"]] == 1).all(axis=None)
+    directions = [answer for answer in found.answers if answer.question == "direction"]
+    assert len({answer.word for answer in directions}) == 1 and len(directions) == 3
 
 
 def test_pruning_never_makes_a_front_worse(sweep: Sweep) -> None:
@@ -116,37 +119,41 @@ def test_pruning_never_makes_a_front_worse(sweep: Sweep) -> None:
     arms = sweep.arms(noise=0.2)
     for folder in arms["baseline"] + arms["gated"]:
         sweep.prune(folder, {0.1 * (1 + n): (rng.uniform(0.6, 1.0), rng.uniform(0, 0.05)) for n in range(3)})
-    rows = ratios(compared(sweep))
-    gains = rows.loc[PAIRS[3:], "ratio_median"]
+    rows = ratios(found_in(sweep))
+    gains = rows.loc[["baseline", "gated"], "ratio_median"]
     assert (gains >= 1).all() and (gains > 1).any()
-    one, two, both = rows.loc[PAIRS[:3], "ratio_median"]
+    one, two, both = (rows.loc[scenario, "ratio_median"] for scenario in SCENARIOS)
     assert two < one and two <= both
 
 
 def test_one_arm_pruned_is_compared_with_what_there_is(sweep: Sweep) -> None:
     arms = sweep.arms()
     prune_all(sweep, arms["baseline"], {0.1: (0.9, 0.0)})
-    rows = ratios(compared(sweep))
-    assert list(rows.index) == [PAIRS[0], PAIRS[1], PAIRS[3]]
+    rows = ratios(found_in(sweep))
+    assert set(rows.index) == {"as trained", "reference pruned", "baseline"}
 
 
 def test_without_sequences_there_are_ratios_and_no_intervals(sweep: Sweep) -> None:
     arms = sweep.arms()
     prune_all(sweep, arms["baseline"], {0.1: (0.9, 0.0)})
-    rows = ratios(compared(sweep, replicates=0))
+    found = found_in(sweep, replicates=0)
+    rows = ratios(found)
+    assert {answer.word for answer in found.answers} == {"undecided"}
+    assert all(answer.left_out for answer in found.answers)
     assert rows["ratio_median"].notna().all() and rows["ratio_low"].isna().all()
 
 
 def test_seeds_are_averaged_at_each_threshold(sweep: Sweep) -> None:
     arms = sweep.arms(seeds=5, noise=0.02)
     prune_all(sweep, arms["baseline"], {0.1: (0.5, 0.0)})
-    rows = pruning.table(compared(sweep))
-    row = rows[rows.over.eq("baseline_pruned") & rows.noise.eq("seeds") & rows.ablation.eq("zero")].iloc[0]
+    found = found_in(sweep)
+    rows = pruning.table(found.compared, found.pruned)
+    row = rows[rows.scenario.eq("reference pruned") & rows.noise.eq("seeds") & rows.ablation.eq("zero")].iloc[0]
     assert row["n_seeds"] == 5 and row["ratio_median"] == pytest.approx(1, rel=0.03)
     assert row["ratio_low"] < row["ratio_median"] < row["ratio_high"]
 
 
-def test_the_command_writes_both_ways_and_says_so(sweep: Sweep, tmp_path: Path, capsys) -> None:
+def test_the_command_writes_both_ways_and_says_so(sweep: Sweep, tmp_path: Path) -> None:
     arms = sweep.arms()
     prune_all(sweep, arms["baseline"], {0.1: (0.5, 0.0), 0.2: (0.4, 0.5)})
     sweep.write("s")
@@ -156,9 +163,9 @@ def test_the_command_writes_both_ways_and_says_so(sweep: Sweep, tmp_path: Path, 
     assert {p.name for p in results.glob("*pruning*")} == {"pruning.csv"} | {
         f"figure_pruning.{kind}" for kind in ("csv", "png", "svg", "pdf")
     }
-    said = capsys.readouterr().out
-    summary = (results / "summary.md").read_text()
-    assert "pruning changes this" in said and "## Pruned at inference" in summary
+    words = (results / "summary.md").read_text()
+    assert "## Pruned at inference" in words and "  - reference pruned: **" in words
+    assert set(pd.read_csv(results / "verdicts.csv")["scenario"]) == {"as trained", "reference pruned"}
     points = pd.read_csv(results / "figure_pruning.csv")
     assert points["architecture"].value_counts().to_dict() == {"baseline": 4, "baseline, pruned": 12}
     pruned = points[points["architecture"] == "baseline, pruned"]
@@ -168,7 +175,8 @@ def test_the_command_writes_both_ways_and_says_so(sweep: Sweep, tmp_path: Path, 
 
 def test_without_thresholds_there_is_nothing_of_it(sweep: Sweep, tmp_path: Path) -> None:
     sweep.arms()
-    assert compared(sweep) == []
+    found = found_in(sweep)
+    assert not found.pruned.scenarios and not found.pruned.alone and "runed" not in summary("s", found)
     folders = [f"sweeps_dir={sweep.sweeps_dir}", f"results_dir={tmp_path / 'results'}", "replicates=0"]
     assert plot_pareto.main(folders) == 0
     assert not list((tmp_path / "results" / "s").glob("*pruning*"))
