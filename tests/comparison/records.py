@@ -20,6 +20,7 @@ class Text:
     seed: int = 0
     gap: float = 0.5  # nats a prediction between clean and zero-ablated
     noise: float = 1.0
+    spread: float = 0.0  # of the gap from sequence to sequence, nats a prediction
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)
@@ -27,6 +28,7 @@ class Text:
         self.predictions = np.full(self.sequences, int(PREDICTIONS))
         self.ce_clean = PREDICTIONS * (3 + 0.3 * self.noise * rng.normal(size=self.sequences))
         self.gaps = PREDICTIONS * self.gap * np.exp(0.3 * self.noise * rng.normal(size=self.sequences))
+        self.gaps += PREDICTIONS * self.spread * rng.normal(size=self.sequences)
         self.id = f"evaluation{self.seed}"
 
     def store(self, shared: Path) -> None:
@@ -61,7 +63,9 @@ class Sweep:
             "l0": (PREDICTIONS + 1) * l0 * np.exp(noise * rng.normal(size=text.sequences)),
             "ce_sae": text.ce_clean + text.gaps * (1 - recovered + noise * rng.normal(size=text.sequences)),
         }
-        save_file(sums | {"feature_counts": np.ones(4, dtype=np.int64)}, folder / "sequences.safetensors")
+        sums |= energies(text.sequences, extra.get("gamma", 1.0), noise, rng)
+        counts = feature_counts(8 * settings["architecture"]["expansion"], sums["l0"].sum())
+        save_file(sums | {"feature_counts": counts}, folder / "sequences.safetensors")
         put(folder / "metrics.json", self._record(name, settings, text, model, sums, extra))
         put(
             folder / "execution.json",
@@ -147,6 +151,19 @@ class Sweep:
             "settings": settings, "training": facts, "evaluation": evaluation,
             "metrics": metrics | extra, "provenance": {},
         }  # fmt: skip
+
+
+def energies(sequences: int, gamma: float, noise: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Sums of ||x_hat||^2 and of x . x_hat that scatter from sequence to sequence and give gamma over all of them."""
+    x_xhat = (PREDICTIONS + 1) * np.exp(0.3 * rng.normal(size=sequences))
+    xhat_xhat = x_xhat * np.exp(noise * rng.normal(size=sequences))
+    return {"x_xhat": x_xhat, "xhat_xhat": xhat_xhat * (gamma * x_xhat.sum() / xhat_xhat.sum())}
+
+
+def feature_counts(d_sae: int, firings: float) -> np.ndarray:
+    """How often each feature fires: one in twenty never, the others in equal steps from rarely to often."""
+    weights = np.arange(d_sae, dtype=float) * (np.arange(d_sae) >= d_sae // 20)
+    return np.round(weights / weights.sum() * firings).astype(np.int64)
 
 
 def put(path: Path, content: dict[str, Any]) -> None:

@@ -1,0 +1,210 @@
+"""How sure the comparison is, a second time: documents redrawn, seeds left out, both together. From docs/statistics.md.
+
+Deviations and standard errors are those of the headline, or of the difference at one place.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from pipeline.comparison.student import t_quantile
+from tests.comparison import brute_force as by_definition
+from tests.comparison.brute_force import Point
+from tests.comparison.brute_records import Run
+
+LEVEL = 0.95
+NORMAL = statistics.NormalDist().inv_cdf(0.5 + LEVEL / 2)
+LOSS_RECOVERED = {"zero": "loss_recovered", "mean": "loss_recovered_mean_ablation"}
+Arm = Sequence[Sequence[Run]]
+
+
+# ---------------------------------------------------------------------------------------------------- runs to numbers
+
+
+def recorded(run: Run, fidelity: str) -> Point:
+    """Log L0 and fidelity as the record states them.
+
+    Args:
+        fidelity: zero or mean, for loss recovered by that ablation; or delta_ce, for minus the cross-entropy added.
+    """
+    metrics = run.metrics
+    if fidelity == "delta_ce":
+        return math.log(metrics["l0"]), -(metrics["ce_sae"] - metrics["ce_clean"])
+    return math.log(metrics["l0"]), metrics[LOSS_RECOVERED[fidelity]]
+
+
+def redrawn(run: Run, fidelity: str, times: Sequence[float]) -> Point:
+    """The same over documents, each counted so many times."""
+    assert run.sums is not None
+    total = {
+        name: sum(count * value for count, value in zip(times, values, strict=True))
+        for name, values in run.sums.items()
+    }
+    l0 = total["l0"] / total["tokens"]
+    log_l0 = math.log(l0) if l0 > 0 else -math.inf
+    if fidelity == "delta_ce":
+        return log_l0, -(total["ce_sae"] - total["ce_clean"]) / total["predictions"]
+    return log_l0, recovered(total[f"ce_{fidelity}"], total["ce_sae"], total["ce_clean"])
+
+
+def recovered(ablated: float, sae: float, clean: float) -> float:
+    return (ablated - sae) / (ablated - clean) if ablated != clean else math.nan
+
+
+# ------------------------------------------------------------------------------------------------------ the estimate
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Two fronts and their difference along what they share."""
+
+    fronts: tuple[list[Point], list[Point]]  # reference, candidate
+    along: int
+    at: list[float]
+    difference: list[float]
+
+    @property
+    def headline(self) -> float:
+        return by_definition.headline(self.difference)
+
+    def again(self, reference: Sequence[Point], candidate: Sequence[Point]) -> list[float]:
+        """The difference at the same places between two other fronts, which go straight on where they end."""
+        goes_on = [
+            lambda line, along, place, sample=sample: by_definition.read_on(line, sample, along, place)
+            for sample in self.fronts
+        ]
+        return by_definition.differences(reference, candidate, self.along, self.at, (goes_on[0], goes_on[1]))
+
+
+def estimate(reference: Arm, candidate: Arm, along: int, fidelity: str) -> Estimate | None:
+    """None where the fronts share nothing."""
+    measured = partial(recorded, fidelity=fidelity)
+    first, second = (by_definition.front(by_definition.points(arm, measured)) for arm in (reference, candidate))
+    interval = by_definition.shared(first, second, along)
+    if interval is None:
+        return None
+    at = by_definition.places(*interval)
+    return Estimate((first, second), along, at, by_definition.differences(first, second, along, at))
+
+
+# ---------------------------------------------------------------------------------------------------------- the text
+
+
+def text_replicates(
+    found: Estimate, reference: Arm, candidate: Arm, fidelity: str, weights: np.ndarray
+) -> list[list[float]]:
+    """The difference at every place, for every draw of documents (weights without the sample itself)."""
+    replicates = []
+    for times in weights.tolist():
+        measured = partial(redrawn, fidelity=fidelity, times=times)
+        first, second = (by_definition.front(by_definition.points(arm, measured)) for arm in (reference, candidate))
+        replicates.append(found.again(first, second))
+    return replicates
+
+
+def deviations(estimated: float, replicates: Sequence[float], documents: int) -> list[float]:
+    """Of replicates from the estimate, made larger for what redrawing G documents loses."""
+    return [(value - estimated) * math.sqrt(documents / (documents - 1)) for value in replicates]
+
+
+def effective_documents(sizes: Sequence[float]) -> float:
+    """How many equally large documents would average as well."""
+    return sum(sizes) ** 2 / sum(size**2 for size in sizes)
+
+
+def text_ends(deviated: Sequence[float], freedom: float) -> tuple[float, float]:
+    """Lower and upper end of the text's part, about 0: percentiles with Student's t in place of the normal."""
+    low, high = np.quantile(deviated, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    factor = t_quantile(0.5 + LEVEL / 2, freedom) / NORMAL
+    return float(low) * factor, float(high) * factor
+
+
+# ------------------------------------------------------------------------------------------------------- the training
+
+
+def seeds_throughout(found: Estimate, reference: Arm, candidate: Arm, fidelity: str) -> list[int]:
+    """The seeds with a run at every point of both fronts."""
+    measured, common = partial(recorded, fidelity=fidelity), None
+    for arm, line in zip((reference, candidate), found.fronts, strict=True):
+        for runs in arm:
+            if by_definition.points([runs], measured)[0] in line:
+                here = {run.seed for run in runs}
+                common = here if common is None else common & here
+    return sorted(common or ())
+
+
+def seed_replicates(
+    found: Estimate, reference: Arm, candidate: Arm, fidelity: str, seeds: Sequence[int]
+) -> list[list[float]]:
+    """The difference at every place without each seed in turn."""
+    measured, replicates = partial(recorded, fidelity=fidelity), []
+    for seed in seeds:
+        first, second = (
+            by_definition.front(
+                by_definition.points([[run for run in runs if run.seed != seed] for runs in arm], measured)
+            )
+            for arm in (reference, candidate)
+        )
+        replicates.append(found.again(first, second))
+    return replicates
+
+
+def contributions(left_out: Sequence[float]) -> list[float]:
+    """Of each seed to the jackknife's variance: their squares add up to it."""
+    count, mean = len(left_out), statistics.fmean(left_out)
+    return [math.sqrt((count - 1) / count) * (value - mean) for value in left_out]
+
+
+def jackknife_error(left_out: Sequence[float]) -> float:
+    return math.sqrt(sum(value**2 for value in contributions(left_out)))
+
+
+# ------------------------------------------------------------------------------------------------------------- both
+
+
+def satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of variances, each with its own.
+
+    Args:
+        parts: variances and their degrees of freedom.
+    """
+    total = sum(variance for variance, _ in parts)
+    return total**2 / sum(variance**2 / freedom for variance, freedom in parts)
+
+
+def combined_half(text_half: float, text_freedom: float, seed_error: float, seed_freedom: float) -> float:
+    """Half the interval for both kinds of noise at one end, from the text's half there."""
+    text_error = text_half / t_quantile(0.5 + LEVEL / 2, text_freedom)
+    parts = [(text_error**2, text_freedom), (seed_error**2, seed_freedom)]
+    if sum(variance for variance, _ in parts) == 0:
+        return 0.0
+    return t_quantile(0.5 + LEVEL / 2, satterthwaite(parts)) * math.hypot(text_error, seed_error)
+
+
+def repeat_half(seed_error: float, seeds: int) -> float:
+    """Half the interval for the estimate of another sweep with as many other seeds, on the same text."""
+    return t_quantile(0.5 + LEVEL / 2, seeds - 1) * math.sqrt(2) * seed_error
+
+
+# --------------------------------------------------------------------------------------------------- along the interval
+
+
+def pooled_errors(errors: Sequence[float]) -> list[float]:
+    """Standard errors over seeds at each place, half and half with their mean square along the interval."""
+    mean_square = statistics.fmean(error**2 for error in errors)
+    return [math.sqrt((error**2 + mean_square) / 2) for error in errors]
+
+
+def holm(p_values: Sequence[float], level: float) -> list[bool]:
+    """Which questions are answered, so that any false answer has this chance at most: Holm's procedure."""
+    order = sorted(range(len(p_values)), key=lambda number: p_values[number])
+    answered = [False] * len(p_values)
+    for rank, number in enumerate(order):
+        if p_values[number] > level / (len(p_values) - rank):
+            break
+        answered[number] = True
+    return answered
