@@ -70,7 +70,8 @@ class Pair:
 def fronts_of(panel: pd.DataFrame) -> list[Front]:
     """One for each architecture and width among the finished runs of a panel; rows are numbered from 0."""
     table = panel.reset_index(drop=True)
-    usable = as_floats(table["l0"]) > 0
+    measured = np.isfinite(as_floats(table["loss_recovered"])) | np.isfinite(as_floats(table["ce_sae"]))
+    usable = (as_floats(table["l0"]) > 0) & measured
     points = point_numbers(table)
     found = []
     for (architecture, _), rows in table[usable].groupby(list(ARM)):

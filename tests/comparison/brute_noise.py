@@ -97,18 +97,21 @@ def estimate(reference: Arm, candidate: Arm, along: int, fidelity: str) -> Estim
 def text_replicates(
     found: Estimate, reference: Arm, candidate: Arm, fidelity: str, weights: np.ndarray
 ) -> list[list[float]]:
-    """The difference at every place, for every draw of documents (weights without the sample itself)."""
+    """The difference at every place, for every draw of documents (weights without the sample itself).
+
+    Its deviations from the estimate are made larger, at every place, for what redrawing G documents loses.
+    """
+    count = weights.shape[1]
+    wider = math.sqrt(count / (count - 1))
     replicates = []
     for times in weights.tolist():
         measured = partial(redrawn, fidelity=fidelity, times=times)
         first, second = (by_definition.front(by_definition.points(arm, measured)) for arm in (reference, candidate))
-        replicates.append(found.again(first, second))
+        again = found.again(first, second)
+        replicates.append(
+            [value + wider * (other - value) for value, other in zip(found.difference, again, strict=True)]
+        )
     return replicates
-
-
-def deviations(estimated: float, replicates: Sequence[float], documents: int) -> list[float]:
-    """Of replicates from the estimate, made larger for what redrawing G documents loses."""
-    return [(value - estimated) * math.sqrt(documents / (documents - 1)) for value in replicates]
 
 
 def effective_documents(sizes: Sequence[float]) -> float:
@@ -116,11 +119,28 @@ def effective_documents(sizes: Sequence[float]) -> float:
     return sum(sizes) ** 2 / sum(size**2 for size in sizes)
 
 
-def text_ends(deviated: Sequence[float], freedom: float) -> tuple[float, float]:
-    """Lower and upper end of the text's part, about 0: percentiles with Student's t in place of the normal."""
+def text_errors(deviated: Sequence[float]) -> tuple[float, float]:
+    """Standard errors towards the lower and the upper end, each by its own percentile."""
     low, high = np.quantile(deviated, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    return max(-float(low) / NORMAL, 0.0), max(float(high) / NORMAL, 0.0)
+
+
+def text_interval(values: Sequence[float], documents: int, freedom: float) -> tuple[float, float]:
+    """Of a pooled sum: the first value is the sample's, the others are redrawn."""
+    estimate, wider = values[0], math.sqrt(documents / (documents - 1))
+    low, high = np.quantile([wider * (value - estimate) for value in values[1:]], [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     factor = t_quantile(0.5 + LEVEL / 2, freedom) / NORMAL
-    return float(low) * factor, float(high) * factor
+    return estimate + factor * float(low), estimate + factor * float(high)
+
+
+def gap_interval(run: Run, ablation: str, weights: np.ndarray) -> tuple[float, float]:
+    """Of what ablating the site costs, nats a prediction; the first weights are the sample's."""
+    assert run.sums is not None
+    sums, gaps = run.sums, []
+    for times in weights.tolist():
+        cost = sum(t * (a - c) for t, a, c in zip(times, sums[f"ce_{ablation}"], sums["ce_clean"], strict=True))
+        gaps.append(cost / sum(t * n for t, n in zip(times, sums["predictions"], strict=True)))
+    return text_interval(gaps, weights.shape[1], effective_documents(sums["predictions"]) - 1)
 
 
 # ------------------------------------------------------------------------------------------------------- the training
@@ -176,13 +196,17 @@ def satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
     return total**2 / sum(variance**2 / freedom for variance, freedom in parts)
 
 
-def combined_half(text_half: float, text_freedom: float, seed_error: float, seed_freedom: float) -> float:
-    """Half the interval for both kinds of noise at one end, from the text's half there."""
-    text_error = text_half / t_quantile(0.5 + LEVEL / 2, text_freedom)
-    parts = [(text_error**2, text_freedom), (seed_error**2, seed_freedom)]
+def half(errors: Sequence[tuple[float, float]]) -> float:
+    """Half an interval at one end, for one kind of noise or for both.
+
+    Args:
+        errors: standard error of each part, and its degrees of freedom.
+    """
+    parts = [(error**2, freedom) for error, freedom in errors]
     if sum(variance for variance, _ in parts) == 0:
         return 0.0
-    return t_quantile(0.5 + LEVEL / 2, satterthwaite(parts)) * math.hypot(text_error, seed_error)
+    error = math.sqrt(sum(variance for variance, _ in parts))
+    return t_quantile(0.5 + LEVEL / 2, satterthwaite(parts)) * error
 
 
 def repeat_half(seed_error: float, seeds: int) -> float:
@@ -197,6 +221,18 @@ def pooled_errors(errors: Sequence[float]) -> list[float]:
     """Standard errors over seeds at each place, half and half with their mean square along the interval."""
     mean_square = statistics.fmean(error**2 for error in errors)
     return [math.sqrt((error**2 + mean_square) / 2) for error in errors]
+
+
+def errors_along(by_text: Sequence[Sequence[float]], by_seed: Sequence[Sequence[float]]) -> list[float]:
+    """The standard error at every place for both kinds of noise.
+
+    Args:
+        by_text: by draw of documents, then place.
+        by_seed: without each seed, then place; empty where the noise of training was not measured.
+    """
+    places = range(len(by_text[0]))
+    training = pooled_errors([jackknife_error([curve[n] for curve in by_seed]) if by_seed else 0.0 for n in places])
+    return [math.hypot(statistics.pstdev(curve[n] for curve in by_text), training[n]) for n in places]
 
 
 def holm(p_values: Sequence[float], level: float) -> list[bool]:

@@ -73,8 +73,8 @@ def test_degrees_of_freedom() -> None:
 
 
 def test_one_part_that_is_nothing_leaves_the_other() -> None:
-    assert brute_noise.combined_half(0.3, 6.0, 0.0, 4.0) == pytest.approx(0.3)
-    assert brute_noise.combined_half(0.0, 6.0, 0.1, 4.0) == pytest.approx(0.1 * 2.7764451, rel=1e-6)
+    assert brute_noise.half([(0.0, 6.0), (0.1, 4.0)]) == pytest.approx(0.1 * 2.7764451, rel=1e-6)
+    assert brute_noise.half([(0.1, 4.0)]) == brute_noise.half([(0.1, 4.0), (0.0, 6.0)])
     assert brute_noise.repeat_half(0.1, 5) == pytest.approx(0.1 * math.sqrt(2) * 2.7764451, rel=1e-6)
 
 
