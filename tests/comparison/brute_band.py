@@ -14,7 +14,8 @@ def largest_deviations(
 
     Args:
         text: by draw of documents the deviations at every place, of which each draw here takes one.
-        seeds: by seed its jackknife contributions at every place; each is multiplied by a normal number.
+        seeds: by seed its contributions at every place, whose squares add to the variance over seeds that `errors`
+            holds; each is multiplied by a normal number.
         errors: the standard error at every place.
         freedom: degrees of freedom of the standard errors, whose own noise is chi-squared.
     """
@@ -23,12 +24,8 @@ def largest_deviations(
         documents = text[rng.integers(len(text))]
         normal = rng.normal(size=len(seeds))
         scale = math.sqrt(rng.chisquare(freedom) / freedom)
-        largest = 0.0
-        for place, error in enumerate(errors):
-            moved = documents[place] + sum(z * seed[place] for z, seed in zip(normal, seeds, strict=True))
-            if error > 0:
-                largest = max(largest, abs(moved) / error)
-        found.append(largest / scale)
+        moved = np.asarray(documents) + sum(z * np.asarray(seed) for z, seed in zip(normal, seeds, strict=True))
+        found.append(float(np.max(np.abs(moved) / np.asarray(errors))) / scale)
     return found
 
 

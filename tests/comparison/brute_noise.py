@@ -143,6 +143,34 @@ def gap_interval(run: Run, ablation: str, weights: np.ndarray) -> tuple[float, f
     return text_interval(gaps, weights.shape[1], effective_documents(sums["predictions"]) - 1)
 
 
+def healthy(arm: Arm) -> list[Sequence[Run]]:
+    """The points on the front that have 90 % of their features alive, and a gamma."""
+    measured = partial(recorded, fidelity="delta_ce")
+    line = by_definition.front(by_definition.points(arm, measured))
+    return [
+        runs
+        for runs in arm
+        if by_definition.points([runs], measured)[0] in line
+        and statistics.fmean(run.metrics["alive_fraction"] for run in runs) >= 0.9
+        and all(math.isfinite(run.metrics["gamma"]) for run in runs)
+    ]
+
+
+def mean_gamma(points: Sequence[Sequence[Run]], times: Sequence[float] | None) -> float:
+    """Over points, each the mean over its runs; from the records, or over documents counted so many times."""
+    return statistics.fmean(statistics.fmean(gamma(run, times) for run in runs) for runs in points)
+
+
+def gamma(run: Run, times: Sequence[float] | None) -> float:
+    if times is None:
+        return run.metrics["gamma"]
+    assert run.sums is not None
+    x_xhat, xhat_xhat = (
+        sum(t * v for t, v in zip(times, run.sums[name], strict=True)) for name in ("x_xhat", "xhat_xhat")
+    )
+    return xhat_xhat / x_xhat
+
+
 # ------------------------------------------------------------------------------------------------------- the training
 
 
@@ -196,8 +224,8 @@ def satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
     return total**2 / sum(variance**2 / freedom for variance, freedom in parts)
 
 
-def half(errors: Sequence[tuple[float, float]]) -> float:
-    """Half an interval at one end, for one kind of noise or for both.
+def half(errors: Sequence[tuple[float, float]], level: float = LEVEL) -> float:
+    """Half an interval of this level at one end, for one kind of noise or for both.
 
     Args:
         errors: standard error of each part, and its degrees of freedom.
@@ -206,7 +234,7 @@ def half(errors: Sequence[tuple[float, float]]) -> float:
     if sum(variance for variance, _ in parts) == 0:
         return 0.0
     error = math.sqrt(sum(variance for variance, _ in parts))
-    return t_quantile(0.5 + LEVEL / 2, satterthwaite(parts)) * error
+    return t_quantile(0.5 + level / 2, satterthwaite(parts)) * error
 
 
 def repeat_half(seed_error: float, seeds: int) -> float:
@@ -221,6 +249,23 @@ def pooled_errors(errors: Sequence[float]) -> list[float]:
     """Standard errors over seeds at each place, half and half with their mean square along the interval."""
     mean_square = statistics.fmean(error**2 for error in errors)
     return [math.sqrt((error**2 + mean_square) / 2) for error in errors]
+
+
+def pooled_contributions(by_seed: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Of each seed at every place, made as large as the pooled standard error there.
+
+    Args:
+        by_seed: without each seed, then place.
+    """
+    if not by_seed:
+        return []
+    places = [contributions(place) for place in zip(*by_seed, strict=True)]
+    errors = [math.sqrt(sum(value**2 for value in place)) for place in places]
+    scaled = [
+        [value * pooled / error if error else 0.0 for value in place]
+        for place, error, pooled in zip(places, errors, pooled_errors(errors), strict=True)
+    ]
+    return [list(seed) for seed in zip(*scaled, strict=True)]
 
 
 def errors_along(by_text: Sequence[Sequence[float]], by_seed: Sequence[Sequence[float]]) -> list[float]:

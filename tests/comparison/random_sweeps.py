@@ -32,7 +32,10 @@ def _text(rng: np.random.Generator) -> Text:
     """Of one to twelve documents, and now and then one in which ablation helps or hardly matters."""
     documents = int(rng.choice([1, 3, 6, 8, 12]))
     gap, spread = [(0.5, 0.0), (0.5, 0.1), (-0.3, 0.0), (0.02, 0.3)][int(rng.choice(4, p=[0.4, 0.3, 0.15, 0.15]))]
-    return Text(documents * int(rng.integers(1, 4)) + int(rng.integers(0, 3)), documents, gap=gap, spread=spread)
+    text = Text(documents * int(rng.integers(1, 4)) + int(rng.integers(0, 3)), documents, gap=gap, spread=spread)
+    if _happens(rng, 0.2):  # most of it one document
+        text.document[: text.sequences // 2] = text.document[0]
+    return text
 
 
 def _write_site(rng: np.random.Generator, sweep: Sweep, text: Text, shape: str, site: str) -> None:
@@ -56,6 +59,7 @@ def _write_site(rng: np.random.Generator, sweep: Sweep, text: Text, shape: str, 
                     architecture, lam + 1.0, l0 * math.exp(moved[0]), recovered + moved[1] / 3, text, seed, site,
                     expansion=expansion, noise=0.1, draw=seed if single else int(rng.integers(1 << 31)),
                     gamma=float(rng.choice([1.0, 0.9])), seconds=float(rng.choice([10.0, 10.5, 20.0])),
+                    alive_fraction=float(rng.choice([0.95, 0.95, 0.95, 0.5])),
                 )  # fmt: skip
         _spoil(rng, sweep, text, site, (architecture, expansion), seeds)
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.aggregate import read_pruned, read_sweep
 from pipeline.comparison import bootstrap, robustness, summary, tables, vertical
-from pipeline.comparison.along import OUTRIGHT, RATIO
+from pipeline.comparison.along import OUTRIGHT, RATIO, SAVED
 from pipeline.comparison.compare import Compared
 from pipeline.comparison.direction import UNDECIDED
 from pipeline.comparison.estimate import Estimate
@@ -17,9 +17,10 @@ from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.measure import Measured
 from pipeline.comparison.noise import KINDS
 from pipeline.comparison.panel import Panel
+from pipeline.comparison.questions import judged_by
 from tests.comparison import brute_noise as noise
 from tests.comparison.brute_band import needed
-from tests.comparison.brute_force import FIDELITY, LOG_L0, front, outright, points
+from tests.comparison.brute_force import FIDELITY, LOG_L0, front, outright, points, read
 from tests.comparison.brute_records import ArmKey, by_panel, read_runs
 from tests.comparison.random_sweeps import write_random_sweep
 
@@ -39,6 +40,9 @@ def test_equals_the_brute_force(number: int, tmp_path: Path) -> None:
         check_refusals(compared, arms)
         for measured in compared.measured:
             check(compared.panel, measured, arms)
+        check_chosen(compared)
+        check_gamma(compared, arms)
+        check_at_l0(compared, arms)
     check_family(found)
 
 
@@ -120,7 +124,9 @@ def check_noise(
         assert found.noise.repeat(0.0) == pytest.approx((-wide, wide), abs=ABSOLUTE)
         if by_text:
             same(found, "both", (lower + own, upper + own))
+            lower, upper = lower + own, upper + own
     if by_text:
+        check_level(found, (lower, upper))
         errors = noise.errors_along(by_text, by_seed)
         assert found.band is not None
         np.testing.assert_allclose(found.band.errors, errors, atol=ABSOLUTE)
@@ -135,6 +141,66 @@ def same(found: Estimate, kind: str, parts: tuple[list[tuple[float, float]], lis
     (name,) = (name for name in KINDS if name == kind)
     ends = found.median - noise.half(parts[0]), found.median + noise.half(parts[1])
     assert found.noise.interval(found.median, name) == pytest.approx(ends, rel=ABSOLUTE, abs=ABSOLUTE)
+
+
+def check_level(found: Estimate, parts: tuple[list[tuple[float, float]], list[tuple[float, float]]]) -> None:
+    """At the level of its p-value an interval ends at the limit."""
+    low, high = found.noise.p_above(found.median, 0.0), found.noise.p_below(found.median, 0.0)
+    if 1e-9 < low < 1:
+        assert found.median - noise.half(parts[0], 1 - low) == pytest.approx(0, abs=1e-6)
+    if 1e-9 < high < 1:
+        assert found.median + noise.half(parts[1], 1 - high) == pytest.approx(0, abs=1e-6)
+    assert max(low, high) == 1.0
+
+
+def check_chosen(compared: Compared) -> None:
+    """The ratio judges, unless L0 of neither arm changes by 1.25 along it and there is something saved."""
+    for pair in dict.fromkeys(measured.pair for measured in compared.measured):
+        read = {m.kind: m.estimate for m in compared.measured if m.pair is pair and m.ablation != "mean"}
+        ratio, chosen = read[RATIO], judged_by([m for m in compared.measured if m.pair is pair])
+        if ratio is not None and read[SAVED] is not None:
+            spans = [max(line) - min(line) for line in (ratio.reference.tolist(), ratio.candidate.tolist())]
+            expected = SAVED if max(spans) < math.log(1.25) else RATIO
+        else:
+            expected = next((kind for kind in (RATIO, SAVED, OUTRIGHT) if read.get(kind) is not None), None)
+        assert (chosen and chosen.kind) == expected
+        if chosen is not None and chosen.kind == RATIO:
+            assert chosen.ablation == "zero"
+
+
+def check_gamma(compared: Compared, arms: Arms) -> None:
+    """Mean gamma over the points on the front with live features, and its intervals."""
+    for shrunk in compared.shrinkages:
+        both = [arms[one.architecture, one.d_sae] for one in shrunk.pair.fronts]
+        kept = [noise.healthy(arm) for arm in both]
+        assert shrunk.points == tuple(map(len, kept))
+        assert (shrunk.reference is None) == (min(map(len, kept)) < 3)
+        if shrunk.reference is None or shrunk.candidate is None:
+            continue
+        for measured, arm, healthy in zip((shrunk.reference, shrunk.candidate), both, kept, strict=True):
+            assert measured.value == pytest.approx(noise.mean_gamma(healthy, None), abs=ABSOLUTE)
+            runs = [run for point in arm for run in point]
+            if any(run.sums is None for run in runs) or compared.panel.drawn.shape[1] < bootstrap.FEWEST_DOCUMENTS:
+                assert measured.noise.text is None
+                continue
+            sample, *redrawn = [noise.mean_gamma(healthy, times) for times in compared.panel.drawn.tolist()]
+            count = compared.panel.drawn.shape[1]
+            low, high = noise.text_errors([(value - sample) * math.sqrt(count / (count - 1)) for value in redrawn])
+            assert measured.noise.text is not None
+            assert (measured.noise.text.low, measured.noise.text.high) == pytest.approx((low, high), abs=ABSOLUTE)
+
+
+def check_at_l0(compared: Compared, arms: Arms) -> None:
+    """The cross-entropy that both arms add at an L0 that both fronts reach."""
+    table = vertical.ce_at_l0([compared])
+    for row in table[(table["noise"] == "both") & (table["l0"].isin(["10", "20", "50", "100"]))].to_dict("records"):
+        keys = [(row[name], row[f"d_sae_{name}"]) for name in ("reference", "candidate")]
+        added = []
+        for key in keys:
+            line = front(points(arms[key], lambda run: noise.recorded(run, "delta_ce")))
+            added.append(-read(line, LOG_L0, math.log(float(row["l0"]))))
+        values = {"reference": added[0], "candidate": added[1], "difference": added[0] - added[1]}
+        assert row["ce_added"] == pytest.approx(values[row["arm"]], abs=ABSOLUTE, nan_ok=True)
 
 
 def check_family(found: Findings) -> None:
