@@ -113,9 +113,16 @@ def outright(reference: Sequence[Point], candidate: Sequence[Point]) -> Point | 
         return None
     if shared(reference, candidate, LOG_L0) or shared(reference, candidate, FIDELITY):
         return None
-    for sign, better, worse in ((1, candidate, reference), (-1, reference, candidate)):
-        sparser = min(x for x, _ in worse) - max(x for x, _ in better)
-        more_faithful = min(y for _, y in better) - max(y for _, y in worse)
-        if sparser > 0 and more_faithful > 0:
-            return sign * sparser, sign * more_faithful
+    for sign in (1, -1):
+        gaps = facing(reference, candidate, sign)
+        if sign * gaps[LOG_L0] > 0 and sign * gaps[FIDELITY] > 0:
+            return gaps
     return None
+
+
+def facing(reference: Sequence[Point], candidate: Sequence[Point], sign: int) -> Point:
+    """The gaps between the ends that face each other where the candidate (1) or the reference (-1) is better."""
+    better, worse = (candidate, reference) if sign > 0 else (reference, candidate)
+    sparser = min(x for x, _ in worse) - max(x for x, _ in better)
+    more_faithful = min(y for _, y in better) - max(y for _, y in worse)
+    return sign * sparser, sign * more_faithful

@@ -91,11 +91,31 @@ def estimate(reference: Arm, candidate: Arm, along: int, fidelity: str) -> Estim
     return Estimate((first, second), along, at, by_definition.differences(first, second, along, at))
 
 
+@dataclass(frozen=True)
+class Outright:
+    """Two fronts of which one is better throughout, and the two gaps between them."""
+
+    fronts: tuple[list[Point], list[Point]]  # reference, candidate
+    difference: list[float]
+
+    def again(self, reference: Sequence[Point], candidate: Sequence[Point]) -> list[float]:
+        """The gaps between the same ends of two other fronts."""
+        return list(by_definition.facing(reference, candidate, 1 if self.difference[0] > 0 else -1))
+
+
+def outright(reference: Arm, candidate: Arm, fidelity: str) -> Outright | None:
+    """None where neither front is better in both throughout."""
+    measured = partial(recorded, fidelity=fidelity)
+    first, second = (by_definition.front(by_definition.points(arm, measured)) for arm in (reference, candidate))
+    gaps = by_definition.outright(first, second)
+    return None if gaps is None else Outright((first, second), list(gaps))
+
+
 # ---------------------------------------------------------------------------------------------------------- the text
 
 
 def text_replicates(
-    found: Estimate, reference: Arm, candidate: Arm, fidelity: str, weights: np.ndarray
+    found: Estimate | Outright, reference: Arm, candidate: Arm, fidelity: str, weights: np.ndarray
 ) -> list[list[float]]:
     """The difference at every place, for every draw of documents (weights without the sample itself).
 
@@ -174,7 +194,7 @@ def gamma(run: Run, times: Sequence[float] | None) -> float:
 # ------------------------------------------------------------------------------------------------------- the training
 
 
-def seeds_throughout(found: Estimate, reference: Arm, candidate: Arm, fidelity: str) -> list[int]:
+def seeds_throughout(found: Estimate | Outright, reference: Arm, candidate: Arm, fidelity: str) -> list[int]:
     """The seeds with a run at every point of both fronts."""
     measured, common = partial(recorded, fidelity=fidelity), None
     for arm, line in zip((reference, candidate), found.fronts, strict=True):
@@ -186,7 +206,7 @@ def seeds_throughout(found: Estimate, reference: Arm, candidate: Arm, fidelity: 
 
 
 def seed_replicates(
-    found: Estimate, reference: Arm, candidate: Arm, fidelity: str, seeds: Sequence[int]
+    found: Estimate | Outright, reference: Arm, candidate: Arm, fidelity: str, seeds: Sequence[int]
 ) -> list[list[float]]:
     """The difference at every place without each seed in turn."""
     measured, replicates = partial(recorded, fidelity=fidelity), []
@@ -278,6 +298,13 @@ def errors_along(by_text: Sequence[Sequence[float]], by_seed: Sequence[Sequence[
     places = range(len(by_text[0]))
     training = pooled_errors([jackknife_error([curve[n] for curve in by_seed]) if by_seed else 0.0 for n in places])
     return [math.hypot(statistics.pstdev(curve[n] for curve in by_text), training[n]) for n in places]
+
+
+def errors_of_gaps(by_text: Sequence[Sequence[float]], by_seed: Sequence[Sequence[float]]) -> list[float]:
+    """As `errors_along`, for gaps of different units: nothing is pooled."""
+    gaps = range(len(by_text[0]))
+    training = [jackknife_error([curve[n] for curve in by_seed]) if by_seed else 0.0 for n in gaps]
+    return [math.hypot(statistics.pstdev(curve[n] for curve in by_text), training[n]) for n in gaps]
 
 
 def holm(p_values: Sequence[float], level: float) -> list[bool]:

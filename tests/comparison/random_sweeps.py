@@ -50,6 +50,7 @@ def _write_site(rng: np.random.Generator, sweep: Sweep, text: Text, shape: str, 
         if _happens(rng, 0.05):
             sweep.absent(architecture, 90.0 + place + 10 * len(sweep.declared), text=text)
             continue
+        alive = float(rng.choice([0.95, 0.95, 0.95, 0.5]))
         for lam, (l0, recovered) in enumerate(shapes[place % 2] if place < 2 else _points(rng, shape)[place % 2]):
             for seed in range(seeds):
                 if _happens(rng, missing):
@@ -59,7 +60,7 @@ def _write_site(rng: np.random.Generator, sweep: Sweep, text: Text, shape: str, 
                     architecture, lam + 1.0, l0 * math.exp(moved[0]), recovered + moved[1] / 3, text, seed, site,
                     expansion=expansion, noise=0.1, draw=seed if single else int(rng.integers(1 << 31)),
                     gamma=float(rng.choice([1.0, 0.9])), seconds=float(rng.choice([10.0, 10.5, 20.0])),
-                    alive_fraction=float(rng.choice([0.95, 0.95, 0.95, 0.5])),
+                    alive_fraction=alive,
                 )  # fmt: skip
         _spoil(rng, sweep, text, site, (architecture, expansion), seeds)
 
@@ -95,7 +96,7 @@ def _points(rng: np.random.Generator, shape: str) -> tuple[Points, Points]:
 
 
 def _falling(rng: np.random.Generator, factor: float) -> Points:
-    count = int(rng.integers(2, 6))
+    count = int(rng.integers(2, 7))
     return [
         (factor * 5 * 2**n * math.exp(0.2 * rng.normal()), 0.6 + 0.1 * n + 0.03 * rng.normal()) for n in range(count)
     ]
@@ -109,7 +110,7 @@ def _grid(rng: np.random.Generator) -> Points:
 
 
 def _wild(rng: np.random.Generator) -> Points:
-    return [(math.exp(rng.uniform(0, 6)), rng.uniform(-0.6, 1.6)) for _ in range(int(rng.integers(1, 6)))]
+    return [(math.exp(rng.uniform(0, 6)), rng.uniform(-0.6, 1.6)) for _ in range(int(rng.integers(1, 9)))]
 
 
 def _take_away(rng: np.random.Generator, sweep: Sweep) -> None:

@@ -18,10 +18,12 @@ from pipeline.comparison.measure import Measured
 from pipeline.comparison.noise import KINDS
 from pipeline.comparison.panel import Panel
 from pipeline.comparison.questions import judged_by
+from pipeline.frontier import frontier
 from tests.comparison import brute_noise as noise
 from tests.comparison.brute_band import needed
-from tests.comparison.brute_force import FIDELITY, LOG_L0, front, outright, points, read
+from tests.comparison.brute_force import FIDELITY, LOG_L0, front, points, read
 from tests.comparison.brute_records import ArmKey, by_panel, read_runs
+from tests.comparison.brute_records import Panel as PanelKey
 from tests.comparison.random_sweeps import write_random_sweep
 
 REPLICATES = 8
@@ -43,6 +45,7 @@ def test_equals_the_brute_force(number: int, tmp_path: Path) -> None:
         check_chosen(compared)
         check_gamma(compared, arms)
         check_at_l0(compared, arms)
+    check_frontier(found, brute)
     check_family(found)
 
 
@@ -56,6 +59,20 @@ def all_found(sweeps_dir: Path) -> Findings:
     robustness.table(found.robustness)
     summary.summary("s", found)
     return found
+
+
+def check_frontier(found: Findings, brute: dict[PanelKey, Arms]) -> None:
+    """frontier.csv has the points that no other dominates, equal ones each, by the cross-entropy added."""
+    table = frontier(found.runs)
+    expected = []
+    for arms in brute.values():
+        for arm in arms.values():
+            every = points(arm, lambda run: noise.recorded(run, "delta_ce"))
+            line = front(every)
+            expected += [point for point in every if point in line]
+    rows = zip(np.log(table["l0"]), table["ce_clean"] - table["ce_sae"], strict=True)
+    np.testing.assert_allclose(sorted(rows), sorted(expected), atol=ABSOLUTE) if expected else None
+    assert len(table) == len(expected)
 
 
 def check_refusals(compared: Compared, arms: Arms) -> None:
@@ -78,11 +95,11 @@ def check(panel: Panel, measured: Measured, arms: Arms) -> None:
     fidelity = measured.ablation if measured.ablation and measured.ablation not in panel.refused else "delta_ce"
     assert measured.fidelity == fidelity
     if measured.kind == OUTRIGHT:
-        lines = [front(points(arm, lambda run: noise.recorded(run, fidelity))) for arm in (reference, candidate)]
-        gaps = outright(*lines)
+        gaps = noise.outright(reference, candidate, fidelity)
         assert (measured.estimate is None) == (gaps is None)
         if measured.estimate is not None and gaps is not None:
-            np.testing.assert_allclose(measured.estimate.difference, gaps, atol=ABSOLUTE)
+            np.testing.assert_allclose(measured.estimate.difference, gaps.difference, atol=ABSOLUTE)
+            check_gaps(panel, measured.estimate, gaps, (reference, candidate), fidelity)
         return
     along = FIDELITY if measured.kind == RATIO else LOG_L0
     expected, found = noise.estimate(reference, candidate, along, fidelity), measured.estimate
@@ -100,19 +117,10 @@ def check_noise(
 ) -> None:
     """Intervals of the headline, and standard errors along the interval."""
     seeds = noise.seeds_throughout(expected, *arms, fidelity)
-    assert found.n_seeds == len(seeds)
-    by_seed = noise.seed_replicates(expected, *arms, fidelity, seeds) if len(seeds) >= 3 else []
-    if not all(math.isfinite(value) for curve in by_seed for value in curve):
-        by_seed = []
-    runs = [run for arm in arms for point in arm for run in point]
-    by_text: list[list[float]] = []
-    if all(run.sums is not None for run in runs) and len(runs[0].sums["tokens"]) >= bootstrap.FEWEST_DOCUMENTS:
-        by_text = noise.text_replicates(expected, *arms, fidelity, panel.drawn[1:])
-    assert (found.noise.training is None) == (not by_seed)
-    assert (found.noise.text is None) == (not by_text)
+    by_text, by_seed = replicates(panel, found, expected, arms, fidelity)
     lower, upper = [], []
     if by_text:
-        freedom = noise.effective_documents(runs[0].sums["predictions"]) - 1
+        freedom = noise.effective_documents(arms[0][0][0].sums["predictions"]) - 1
         low, high = noise.text_errors([statistics.median(curve) - expected.headline for curve in by_text])
         lower, upper = [(low, freedom)], [(high, freedom)]
         same(found, "sequences", (lower, upper))
@@ -135,6 +143,35 @@ def check_noise(
             assert found.direction.word == max(sizes, key=lambda word: sizes[word])
     else:
         assert found.band is None
+
+
+def replicates(
+    panel: Panel, found: Estimate, expected: noise.Estimate | noise.Outright, arms: tuple[noise.Arm, noise.Arm],
+    fidelity: str,
+) -> tuple[list[list[float]], list[list[float]]]:  # fmt: skip
+    """The difference over redrawn documents, and without each seed; empty where that was not to be measured."""
+    seeds = noise.seeds_throughout(expected, *arms, fidelity)
+    assert found.n_seeds == len(seeds)
+    by_seed = noise.seed_replicates(expected, *arms, fidelity, seeds) if len(seeds) >= 3 else []
+    if not all(math.isfinite(value) for curve in by_seed for value in curve):
+        by_seed = []
+    runs = [run for arm in arms for point in arm for run in point]
+    by_text: list[list[float]] = []
+    if all(run.sums is not None for run in runs) and len(runs[0].sums["tokens"]) >= bootstrap.FEWEST_DOCUMENTS:
+        by_text = noise.text_replicates(expected, *arms, fidelity, panel.drawn[1:])
+    assert (found.noise.training is None) == (not by_seed)
+    assert (found.noise.text is None) == (not by_text)
+    return by_text, by_seed
+
+
+def check_gaps(
+    panel: Panel, found: Estimate, expected: noise.Outright, arms: tuple[noise.Arm, noise.Arm], fidelity: str
+) -> None:
+    """Standard errors of the two gaps."""
+    by_text, by_seed = replicates(panel, found, expected, arms, fidelity)
+    assert (found.band is None) == (not by_text)
+    if found.band is not None:
+        np.testing.assert_allclose(found.band.errors, noise.errors_of_gaps(by_text, by_seed), atol=ABSOLUTE)
 
 
 def same(found: Estimate, kind: str, parts: tuple[list[tuple[float, float]], list[tuple[float, float]]]) -> None:
