@@ -67,6 +67,13 @@ def read_off(known: Floats, wanted: Floats, at: Floats, slopes: tuple[float, flo
     return np.where(at > last, wanted[:, -1:] + after * (at - last), values)
 
 
+def as_ratio(logs: npt.ArrayLike) -> Floats:
+    """From logarithms; infinite where the end of a wide interval is too large for a number."""
+    with np.errstate(over="ignore"):
+        ratios: Floats = np.exp(np.asarray(logs, dtype=float))
+    return ratios
+
+
 def overlap(first: Floats, second: Floats) -> tuple[float, float] | None:
     """The interval on which both fronts (single rows of one coordinate) have values, or one value; None without any."""
     if not first.size or not second.size or np.isnan(first[0, 0]) or np.isnan(second[0, 0]):

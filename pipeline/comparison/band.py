@@ -5,7 +5,7 @@ by the root of chi-squared over its degrees of freedom, so that at a single plac
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,18 +43,27 @@ class Band:
         return half
 
     @classmethod
-    def of(cls, by_text: Floats, freedom: float, without_each: Floats | None) -> "Band":
+    def of_gaps(cls, by_text: Floats, freedom: float, without_each: Floats | None) -> "Band":
+        """As `of`, for numbers of different units: each is measured by its own standard deviation, none is pooled."""
+        variance = by_text.var(0) + (0.0 if without_each is None else (_shifts(without_each) ** 2).sum(0))
+        units = np.sqrt(np.where(variance > 0, variance, 1.0))
+        found = cls.of(by_text / units, freedom, None if without_each is None else without_each / units, 0.0)
+        return replace(found, errors=found.errors * units)
+
+    @classmethod
+    def of(cls, by_text: Floats, freedom: float, without_each: Floats | None, weight: float = POOLED) -> "Band":
         """The band of a curve.
 
         Args:
             by_text: [replicates, places] deviations over draws of documents, widened.
             freedom: degrees of freedom of the documents.
             without_each: [seeds, places] the curve without each seed in turn; None where training was not measured.
+            weight: of the mean along the curve in the variance over seeds at a place.
         """
         text = by_text.var(0)
         shifts = np.zeros((1, by_text.shape[1])) if without_each is None else _shifts(without_each)
         training = (shifts**2).sum(0)
-        pooled = (1 - POOLED) * training + POOLED * training.mean()
+        pooled = (1 - weight) * training + weight * training.mean()
         errors = np.maximum(np.sqrt(text + pooled), SMALLEST)
         parts = [(math.sqrt(float(text.mean())), freedom)]
         if without_each is not None:

@@ -77,7 +77,8 @@ def estimate(
         None if without_each is None else Training.of(_medians(without_each)),
     )
     notes = {name: why for name, why in (("sequences", problem), ("seeds", lacking)) if why}
-    band = None if by_text is None else Band.of(by_text, freedom, without_each)
+    band_of = Band.of_gaps if kind == OUTRIGHT else Band.of
+    band = None if by_text is None else band_of(by_text, freedom, without_each)
     return Estimate(kind, read.low, read.high, read.at, of_reference, of_candidate, noise, band, count, notes)
 
 

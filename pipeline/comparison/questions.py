@@ -15,6 +15,7 @@ from pipeline.comparison.measure import Measured
 from pipeline.comparison.panel import DELTA_CE, Panel
 from pipeline.comparison.seeds import FEWEST_SEEDS
 from pipeline.comparison.shrinkage import HEALTHY, Shrinkage
+from pipeline.curves import as_ratio
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 DIRECTION, HALF, SHRINKAGE = "direction", "half", "shrinkage"
@@ -110,7 +111,7 @@ def quantity(chosen: Measured) -> str:
     found = chosen.estimate
     assert found is not None
     ends = found.noise.interval(found.median, "both" if found.noise.training else "sequences")
-    low, middle, high = (math.exp(v) if chosen.kind == RATIO else v for v in (ends[0], found.median, ends[1]))
+    low, middle, high = (float(as_ratio(v)) if chosen.kind == RATIO else v for v in (ends[0], found.median, ends[1]))
     if chosen.kind == RATIO:
         return f"L0 ratio {middle:.2f}" + (f" ({low:.2f} to {high:.2f})" if math.isfinite(low) else "")
     unit = "nats" if chosen.fidelity == DELTA_CE else "of loss recovered"

@@ -18,7 +18,7 @@ from pipeline.comparison.estimate import Estimate
 from pipeline.comparison.measure import Measured, measure
 from pipeline.comparison.panel import Panel
 from pipeline.comparison.tables import WHICH, of_pair
-from pipeline.curves import Floats, fronts
+from pipeline.curves import Floats, as_ratio, fronts
 from pipeline.frontier import axes_of
 
 SETTINGS = ("train.steps", "train.data_directions")
@@ -52,7 +52,7 @@ class Robustness:
         if found is None or not known:
             return None
         ends = found.noise.interval(found.median, "both" if found.noise.training else "sequences")
-        low, high = np.exp(ends)
+        low, high = as_ratio(ends)
         outside = [other for other in known if not low <= other.ratio <= high]
         if not np.isfinite(low) or not outside:
             return None

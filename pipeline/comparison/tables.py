@@ -17,7 +17,7 @@ from pipeline.comparison.measure import Measured
 from pipeline.comparison.noise import KINDS, Kind
 from pipeline.comparison.panel import DELTA_CE, LOSS_RECOVERED, Panel
 from pipeline.comparison.questions import Answer
-from pipeline.curves import Floats
+from pipeline.curves import Floats, as_ratio
 from pipeline.frontier import PANEL
 
 WHICH = ("model", "site", "layer", "reference", "candidate", "comparison")
@@ -55,7 +55,7 @@ def l0_ratios(compared: Iterable[Compared]) -> pd.DataFrame:
             "fidelity_low": ends[0], "fidelity_high": ends[1], "narrow": found.narrow if found else False,
         }  # fmt: skip
         for kind in KINDS:
-            rows += _rows(panel, measured, kind, common | _numbers(found, kind, "ratio", np.exp))
+            rows += _rows(panel, measured, kind, common | _numbers(found, kind, "ratio", as_ratio))
     return _sorted(rows, RATIOS)
 
 
@@ -132,8 +132,8 @@ def curves(compared: Iterable[Compared]) -> pd.DataFrame:
                 **named, "ablation": measured.ablation,
                 "fidelity": fidelity_of(measured), "at": found.at,
                 "l0_reference": np.exp(found.reference), "l0_candidate": np.exp(found.candidate),
-                "ratio": np.exp(found.difference), "ratio_low": np.exp(found.difference - half),
-                "ratio_high": np.exp(found.difference + half),
+                "ratio": np.exp(found.difference), "ratio_low": as_ratio(found.difference - half),
+                "ratio_high": as_ratio(found.difference + half),
             })[list(CURVE)])  # fmt: skip
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(CURVE))
 

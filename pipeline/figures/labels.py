@@ -90,7 +90,8 @@ def _drawn(axes: Axes, corner: Floats, scale: float) -> Floats:
     ]
     segments = [(segment, False) for bars in axes.collections for segment in getattr(bars, "get_segments", list)()]
     for data, marked in [*paths, *segments]:
-        places = (axes.transData.transform(np.asarray(data, dtype=float)) - corner) / scale
+        points = np.asarray(data, dtype=float).reshape(-1, 2)  # the segment of an unknown interval is empty
+        places = (axes.transData.transform(points) - corner) / scale
         places = places[np.isfinite(places).all(1)]
         half = MARKER / 2 if marked else 0.5
         between = places if marked else _along(places)

@@ -126,6 +126,8 @@ def test_intervals_are_bars_where_there_are_any() -> None:
     ends = {tuple(segment[:, 1]) for bar in bars for segment in bar.get_segments()}
     assert ends == {(one["loss_recovered_low"], one["loss_recovered_high"]) for one in GRID}
     assert "95 % interval" in [text.get_text() for text in figure.legends[0].get_texts()]
+    lacking = of([GRID[0] | {"loss_recovered_low": np.nan, "loss_recovered_high": np.nan}, *GRID[1:]])
+    assert figure_1.draw(figure_1.data(lacking), lacking.looks).axes
     without = of([one | {"loss_recovered_low": np.nan, "loss_recovered_high": np.nan} for one in GRID])
     figure = figure_1.draw(figure_1.data(without), without.looks)
     assert not any(axes.collections for axes in figure.axes)
