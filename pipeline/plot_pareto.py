@@ -216,7 +216,7 @@ def _keep_faults(results: Path, found: "Findings") -> None:
     """What went wrong in a panel by our fault, for whoever mends it."""
     from pipeline.files import write_text
 
-    faults = [fault for one in found.compared for fault in one.faults]
+    faults = [one.fault for one in found.compared if one.fault]
     if faults:
         write_text(results / "faults.txt", "\n".join(faults))
     else:
