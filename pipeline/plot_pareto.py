@@ -72,6 +72,8 @@ TABLES = (
 )  # fmt: skip
 REPLICATES = 2000
 """Draws of the bootstrap unless others are asked for."""
+FEWEST_REPLICATES = 100
+"""Of fewer, the quantiles that an interval ends at are hardly those of the noise: equal arms would get a verdict."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ def parse(arguments: Sequence[str]) -> Options:
     given = key_values(arguments, KEYS)
     sweeps_dir, results_dir = records_folder(given, SWEEPS), Path(given.get("results_dir", RESULTS))
     replicates = whole_number("replicates", given.get("replicates", str(REPLICATES)))
+    if 0 < replicates < FEWEST_REPLICATES:
+        raise UserError(f"replicates={replicates}: expected 0 (no intervals), or at least {FEWEST_REPLICATES}")
     if {"sweep", "source"} <= set(given):
         raise UserError("sweep= and source= exclude each other: records or a table")
     if "percent" in given and "source" not in given:
@@ -216,7 +220,7 @@ def _keep_faults(results: Path, found: "Findings") -> None:
     """What went wrong in a panel by our fault, for whoever mends it."""
     from pipeline.files import write_text
 
-    faults = [fault for one in found.compared for fault in one.faults]
+    faults = [one.fault for one in found.compared if one.fault]
     if faults:
         write_text(results / "faults.txt", "\n".join(faults))
     else:

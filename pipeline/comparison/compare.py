@@ -27,14 +27,14 @@ class Compared:
     measured: list[Measured] = field(default_factory=list)
     shrinkages: list[Shrinkage] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)  # what is not compared, and why
-    faults: list[str] = field(default_factory=list)  # of this program: tracebacks
+    fault: str = ""  # of this program: the traceback
     scenario: str = "as trained"  # or how the runs were pruned
 
     def with_fault(self, what: str, error: Exception) -> "Compared":
         """With a line that says what a fault of this program has kept from being done."""
         line = f"{what}, by a fault of this program ({type(error).__name__}: {error})"
-        fault = "".join(traceback.format_exception(error))
-        return replace(self, lines=[*self.lines, line], faults=[*self.faults, fault])
+        fault = self.fault + "".join(traceback.format_exception(error))
+        return replace(self, lines=[*self.lines, line], fault=fault)
 
 
 def panels(

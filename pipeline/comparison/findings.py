@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -14,7 +13,7 @@ from pipeline.comparison.pruning import SCENARIOS, BothWays, compare_pruned
 from pipeline.comparison.questions import Answer, answers
 from pipeline.comparison.refusal import blanked
 from pipeline.comparison.robustness import Robustness, robustness
-from pipeline.comparison.vertical import COLUMNS, ce_at_l0
+from pipeline.comparison.vertical import ce_at_l0
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Findings:
     pruned: BothWays
     answers: Sequence[Answer]  # as trained and pruned: one family
     robustness: Sequence[Robustness]
-    at_l0: pd.DataFrame  # rows of `pipeline.comparison.vertical.ce_at_l0`
+    at_l0: pd.DataFrame  # as `pipeline.comparison.vertical.ce_at_l0` gives it
 
     def claims(self) -> dict[str, list[Claim]]:
         """By scenario, the first as trained."""
@@ -47,11 +46,11 @@ def findings(
         arms: the reference and its candidates.
     """
     compared: list[Compared] = []
-    both_ways, others, at_l0 = BothWays([], []), list[Robustness](), list[dict[str, Any]]()
+    both_ways, others, at_l0 = BothWays([], []), list[Robustness](), list[pd.DataFrame]()
     for one in panels(runs, sweeps_dir, replicates, arms):
         try:
             again = compare_pruned(one, pruned, sweeps_dir)
-            choices, rows = robustness(one, again.scenarios), ce_at_l0(one)
+            choices, rows = robustness(one, again.scenarios), ce_at_l0([one])
         except Exception as error:  # a fault of ours, in this panel, which keeps its ratios and verdicts as trained
             compared.append(one.with_fault("could not be compared pruned, with other choices, and at equal L0", error))
             continue
@@ -59,7 +58,8 @@ def findings(
         both_ways.scenarios.extend(again.scenarios)
         both_ways.alone.extend(again.alone)
         others += choices
-        at_l0 += rows
+        at_l0 += [rows] if len(rows) else []
     asked = answers([*compared, *both_ways.scenarios])
     shown = blanked(runs, [one.panel for one in compared])
-    return Findings(shown, compared, both_ways, asked, others, pd.DataFrame(at_l0, columns=list(COLUMNS)))
+    table = pd.concat(at_l0, ignore_index=True) if at_l0 else ce_at_l0([])
+    return Findings(shown, compared, both_ways, asked, others, table)

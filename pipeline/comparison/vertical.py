@@ -1,9 +1,11 @@
 """What is lost at equal L0: cross-entropy added at given numbers of features, and between the fronts on the average."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pipeline.comparison import bootstrap, seeds
 from pipeline.comparison.along import Sampler
@@ -24,14 +26,18 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def ce_at_l0(one: Compared) -> list[dict[str, Any]]:
-    """By pair, L0 and arm (reference, candidate, and reference less candidate) the cross-entropy added, nats: COLUMNS.
+def ce_at_l0(compared: Iterable[Compared]) -> pd.DataFrame:
+    """By pair, L0 and arm (reference, candidate, and reference less candidate) the cross-entropy added, nats.
 
     `l0` is one of AT_L0, or the range of OVER as "5 to 30" for the average along it, which is the area between the
     fronts over the range's length in log L0.
     """
-    pairs = dict.fromkeys(measured.pair for measured in one.measured)
-    return [row for pair in pairs for row in _of_pair(one.panel, pair)]
+    rows = [row for one in compared for pair in _pairs(one) for row in _of_pair(one.panel, pair)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _pairs(one: Compared) -> list[Pair]:
+    return list(dict.fromkeys(measured.pair for measured in one.measured))
 
 
 def _of_pair(panel: Panel, pair: Pair) -> list[dict[str, Any]]:

@@ -405,7 +405,7 @@ def test_a_panel_that_fails_takes_no_other_with_it(sweep: Sweep, monkeypatch: py
 
 
 def plotted(sweep: Sweep, results: Path) -> int:
-    return plot_pareto.main([f"sweeps_dir={sweep.sweeps_dir}", f"results_dir={results}", "replicates=20"])
+    return plot_pareto.main([f"sweeps_dir={sweep.sweeps_dir}", f"results_dir={results}", "replicates=100"])
 
 
 def test_the_command_keeps_the_traceback_of_a_panel_that_failed(
@@ -454,3 +454,12 @@ def test_a_sweep_that_fails_takes_no_other_with_it(
     assert line.startswith("error: first: a fault of this program (ZeroDivisionError: deep down)")
     assert "Traceback" in (results / "first" / "faults.txt").read_text() and "Traceback" not in said.err
     assert (results / "second" / "report.html").is_file() and not (results / "second" / "faults.txt").exists()
+
+
+@pytest.mark.parametrize("replicates", [1, 20, 99])
+def test_too_few_draws_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], replicates: int) -> None:
+    """A single draw has no spread: equal arms would get a verdict."""
+    given = [f"sweeps_dir={tmp_path}", f"results_dir={tmp_path / 'results'}", f"replicates={replicates}"]
+    assert plot_pareto.main(given) == 2
+    said = f"error: replicates={replicates}: expected 0 (no intervals), or at least 100\n"
+    assert capsys.readouterr().err == said and not (tmp_path / "results").exists()

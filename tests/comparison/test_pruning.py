@@ -157,7 +157,7 @@ def test_the_command_writes_both_ways_and_says_so(sweep: Sweep, tmp_path: Path) 
     arms = sweep.arms()
     prune_all(sweep, arms["baseline"], {0.1: (0.5, 0.0), 0.2: (0.4, 0.5)})
     sweep.write("s")
-    folders = [f"sweeps_dir={sweep.sweeps_dir}", f"results_dir={tmp_path / 'results'}", "replicates=60"]
+    folders = [f"sweeps_dir={sweep.sweeps_dir}", f"results_dir={tmp_path / 'results'}", "replicates=100"]
     assert plot_pareto.main(folders) == 0
     results = tmp_path / "results" / "s"
     assert {p.name for p in results.glob("*pruning*")} == {"pruning.csv"} | {
