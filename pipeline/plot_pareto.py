@@ -169,7 +169,7 @@ def write_results(options: Options, name: str, found: "Findings", pruned: "pd.Da
     from pipeline.figures.every import draw_figures
     from pipeline.figures.material import material
     from pipeline.files import csv_text, write_text
-    from pipeline.frontier import on_frontier
+    from pipeline.frontier import died_lines, on_frontier
     from pipeline.published import paper_points
     from pipeline.report.page import Results, page
     from pipeline.screen import print_ratios
@@ -185,7 +185,7 @@ def write_results(options: Options, name: str, found: "Findings", pruned: "pd.Da
     drawn = material(with_intervals, tables.curves(found.compared), records, pruned, beside)
     pictures = draw_figures(drawn, results)
     write_text(results / "report.html", page(Results(name, found, with_intervals, records, typed, pictures), results))
-    print_ratios([*summary.sensitive(found), *summary.ratio_lines(found)], summary.not_compared(found))
+    print_ratios(summary.ratio_lines(found), [*died_lines(runs), *summary.not_compared(found)])
     _keep_faults(results, found)
     return [*pictures, results / "summary.md", results / "report.html"]
 

@@ -20,23 +20,32 @@ from pipeline.comparison.seeds import FEWEST_SEEDS
 from pipeline.comparison.shrinkage import FEWEST_POINTS, HEALTHY
 
 MIXED = "mixed"
+PLACES = {"site": "site", "layer": "layer", "model": "model", "text": "data.name"}
+"""What pairs of fronts are counted by: the column of each."""
 PREFERRED = ("width_1.5", "equal_width", "equal_flops", "equal_seconds", "equal_dense_flops")
 """Of the comparisons that a panel holds, claims are judged by the first; the paper's own is 1.5 x width."""
 THESE = "for these SAEs"
 RULES = {
-    DIRECTION: "A pair of fronts says so where its band lies above zero along all that the fronts share, and the "
-    "opposite where it lies below, or above in one place and below in another (crossing).",
-    SHRINKAGE: f"At a site where both arms have {FEWEST_POINTS} points on the front with {HEALTHY:.0%} of their "
-    f"features alive: it says so where the mean of |gamma - 1| of the one lies below {UNBIASED:g} and the mean gamma "
-    f"of the other below {SHRUNK:g}; the opposite where the one's mean gamma lies below {SHRUNK:g}, or the other's "
-    "above.",
-    HALF: f"At a site where both arms have {HEALTHY:.0%} of their features alive: it says so where the interval of the "
-    f"L0 ratio lies within {ABOUT_HALF[0]:g} to {ABOUT_HALF[1]:g}, the opposite where it lies outside.",
+    DIRECTION: "Above, at a site: the 95 % band of the L0 ratio lies above 1 along all that the fronts share. Below: "
+    "it lies below 1. Crossing: above 1 in one place and below in another. Below and crossing count against the claim. "
+    "Where there is no ratio, or hardly more than one point of it, the same is asked of what the candidate saves at "
+    "equal L0; and where there is none of that either, whether all points of one front are better in both.",
+    SHRINKAGE: f"No shrinkage, at a site where both arms have {FEWEST_POINTS} points on the front with {HEALTHY:.0%} "
+    "of their features alive. Supported: the interval of the candidate's mean of |gamma - 1| lies below "
+    f"{UNBIASED:g}, and that of the reference's mean gamma below {SHRUNK:g}. Contradicted: that of the candidate's "
+    f"mean gamma lies below {SHRUNK:g}, or that of the reference's above.",
+    HALF: f"About half, at a site where both arms have {HEALTHY:.0%} of their features alive. Supported: the interval "
+    f"of the L0 ratio lies within {ABOUT_HALF[0]:g} to {ABOUT_HALF[1]:g}. Contradicted: it lies outside.",
 }
 OVERALL = (
-    "Overall: supported where every pair of fronts says so and none is left out; contradicted where some say the "
-    "opposite and none says so; mixed where some say the one and some the other; else undecided. The levels of all "
-    "these questions are adjusted together (Holm), so that in 95 of 100 sweeps none of them is answered wrongly."
+    "Over all sites: supported where every pair of fronts says so; contradicted where some say the opposite and none "
+    "says so; mixed where some say the one and some the other; else undecided. A pair that is not judged leaves a "
+    "claim undecided that the others support."
+)
+LEVELS = (
+    "All verdicts of a sweep are one family (Holm's procedure): in 95 of 100 sweeps none of them is wrong. So a "
+    "verdict may be undecided where a 95 % interval alone would say more. verdicts.csv has every p-value, "
+    "docs/statistics.md the method."
 )
 SCOPE = (
     f'"{THESE}": on other text of the same kind. How far another training would move it was not measured: that takes '
@@ -46,16 +55,29 @@ SCOPE = (
 
 @dataclass(frozen=True)
 class Claim:
+    """One sentence on two arms, and what the pairs of fronts say to it together."""
+
     text: str
     verdict: str  # SUPPORTED, CONTRADICTED, MIXED or UNDECIDED
     scope: str  # THESE or ""
-    because: str  # what was counted
-    rule: str
+    question: str
+    name: str  # of the comparison that it is judged by
+    asked: tuple[Answer, ...]  # pair by pair
 
     @property
     def headline(self) -> str:
         """The verdict, with how far it reaches."""
         return f"{self.verdict} {self.scope}" if self.scope and self.verdict != UNDECIDED else self.verdict
+
+    @property
+    def judged(self) -> list[Answer]:
+        return [answer for answer in self.asked if not answer.left_out]
+
+    @property
+    def counted(self) -> str:
+        """How many pairs of fronts say what."""
+        words = [answer.word for answer in self.judged] + ["not judged" for answer in self.asked if answer.left_out]
+        return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)) or "nothing to judge by"
 
 
 def claims(answers: Sequence[Answer]) -> list[Claim]:
@@ -97,44 +119,25 @@ def _texts(reference: str, candidate: str) -> Iterator[tuple[str, str]]:
         yield HALF, f"{one} needs about half the active features."
 
 
-def _claim(text: str, question: str, chosen: Sequence[Answer]) -> Claim:
-    asked = [answer for answer in chosen if answer.question == question]
+def _claim(text: str, question: str, name: str, chosen: Sequence[Answer]) -> Claim:
+    asked = tuple(answer for answer in chosen if answer.question == question)
     judged = [answer for answer in asked if not answer.left_out]
-    verdict = _together([UNDECIDED if answer.left_out else answer.supports for answer in asked])
+    verdict = _together([answer.supports for answer in judged], len(judged) == len(asked))
     scope = "" if all(answer.trainings for answer in judged) else THESE
-    because = _counted(judged) if judged else "nothing to judge by"
-    left_out = dict.fromkeys(f"{place(answer)}: {answer.left_out}" for answer in asked if answer.left_out)
-    because += f"; left out: {'; '.join(left_out)}" if left_out else ""
-    return Claim(text, verdict, scope, because, RULES[question])
+    return Claim(text, verdict, scope, question, name, asked)
 
 
-def _together(words: Sequence[str]) -> str:
-    if words and all(word == SUPPORTED for word in words):
+def _together(words: Sequence[str], complete: bool) -> str:
+    if words and complete and all(word == SUPPORTED for word in words):
         return SUPPORTED
     if SUPPORTED in words and CONTRADICTED in words:
         return MIXED
     return CONTRADICTED if CONTRADICTED in words else UNDECIDED
 
 
-def _counted(judged: Sequence[Answer]) -> str:
-    """How many pairs say what, and where they lie: sites of one layer are not independent findings."""
-    words = [answer.word for answer in judged]
-    counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
-    names = " + ".join(dict.fromkeys(PREFERRED[_rank(answer)] for answer in judged))
-    differ = len(set(words)) > 1
-    numbers = [f"{place(one)}: {f'{one.word}, ' if differ else ''}{one.said}" for one in judged]
-    return f"{names}: {counts} of {where(judged)} ({'; '.join(numbers)})"
-
-
 def where(answers: Sequence[Answer]) -> str:
-    """What the pairs of fronts are of, as they are: 3 sites of one layer of one model, on one text."""
+    """What the pairs of fronts are of, as they are: sites of one layer are no independent findings."""
     keys = [answer.panel.key for answer in answers]
-    sites = {(key["site"], key["layer"], key["model"], key["data.name"]) for key in keys}
-    counts = [len(answers), *(len(set(values)) for values in zip(*sites, strict=True))]
-    words = (("pair of fronts", "pairs of fronts"), ("site", "sites"), ("layer", "layers"), ("model", "models"))
-    named = zip(counts, (*words, ("text", "texts")), strict=True)
-    return ", ".join(f"{count} {one if count == 1 else many}" for count, (one, many) in named)
-
-
-def place(answer: Answer) -> str:
-    return f"{answer.panel.key['site']}, layer {answer.panel.key['layer']}"
+    counts = {what: len({key[name] for key in keys}) for what, name in PLACES.items()}
+    said = ", ".join(f"{count} {what}{'s' if count > 1 else ''}" for what, count in counts.items())
+    return f"{len(answers)} pair{'s' if len(answers) > 1 else ''} of fronts, {said}"

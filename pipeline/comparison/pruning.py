@@ -4,7 +4,7 @@ An arm that is pruned may use each of its runs as it is or at any of its thresho
 them. That choice is made on the text that judges it, in every resample anew, and favours the pruned arm, if anything.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -142,8 +142,3 @@ def saved_alone(again: BothWays) -> list[str]:
             where = f"{one.panel.key['site']}, layer {one.panel.key['layer']}"
             lines.append(f"{where}: pruning alone saves {front.architecture} ({front.d_sae}) {share:.1%} of its L0")
     return lines
-
-
-def paragraphs(said: Sequence[str]) -> list[str]:
-    """What summary.md says of it; nothing where nothing was pruned."""
-    return ["## Pruned at inference", METHOD, "\n".join(f"- {line}" for line in said)] if said else []

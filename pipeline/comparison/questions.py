@@ -14,8 +14,7 @@ from pipeline.comparison.family import answered, holm
 from pipeline.comparison.measure import Measured
 from pipeline.comparison.panel import DELTA_CE, Panel
 from pipeline.comparison.seeds import FEWEST_SEEDS
-from pipeline.comparison.shrinkage import HEALTHY, Shrinkage
-from pipeline.curves import as_ratio
+from pipeline.comparison.shrinkage import HEALTHY, Measurement, Shrinkage
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 DIRECTION, HALF, SHRINKAGE = "direction", "half", "shrinkage"
@@ -158,8 +157,16 @@ def _shrinkage(panel: Panel, shrunk: Shrinkage) -> Answer:
     too = candidate.noise.p_below(candidate.value, SHRUNK)
     neither = reference.noise.p_above(reference.value, SHRUNK)
     holds, fails = float(np.maximum(none, some)), min(1.0, 2 * float(np.fmin(too, neither)))
-    said = f"mean gamma {candidate.value:.3f} and {reference.value:.3f}, mean of |gamma - 1| {bias.value:.3f}"
+    arms = [(front.architecture, one) for front, one in zip(shrunk.pair.fronts, (reference, candidate), strict=True)]
+    gammas = ", ".join(f"{name} {_number(one)}" for name, one in reversed(arms))
+    said = f"mean gamma {gammas}; {arms[1][0]} is {_number(bias)} from 1 on the average"
     trainings = shrunk.n_seeds >= FEWEST_SEEDS
     left_out = "" if math.isfinite(holds) else "no interval of gamma"
     word, p = (SUPPORTED, holds) if not holds > fails else (CONTRADICTED, fails)
-    return Answer(SHRINKAGE, panel, shrunk.pair, word, p, trainings, said, left_out=left_out)
+    return Answer(SHRINKAGE, panel, shrunk.pair, word, p, trainings, said, left_out)
+
+
+def _number(one: Measurement) -> str:
+    """With the widest interval that was measured."""
+    low, high = one.noise.interval(one.value, "both" if one.noise.training else "sequences")
+    return f"{one.value:.3f}" + (f" ({low:.3f} to {high:.3f})" if math.isfinite(low) else "")

@@ -45,23 +45,25 @@ class Robustness:
     headline: Measured
     alternatives: list[Alternative]
 
-    def line(self) -> str | None:
-        """Said first where the alternatives lie outside the headline's interval; None where they do not."""
+    @property
+    def ratio(self) -> float:
+        """The headline's."""
+        assert self.headline.estimate is not None
+        return float(np.exp(self.headline.estimate.median))
+
+    def interval(self) -> tuple[float, float] | None:
+        """The headline's widest interval that was measured."""
         found = self.headline.estimate
-        known = [other for other in self.alternatives if np.isfinite(other.ratio)]
-        if found is None or not known:
-            return None
-        ends = found.noise.interval(found.median, "both" if found.noise.training else "sequences")
-        low, high = as_ratio(ends)
-        outside = [other for other in known if not low <= other.ratio <= high]
-        if not np.isfinite(low) or not outside:
-            return None
-        others = ", ".join(f"{other.ratio:.2f} {other.name}" for other in outside)
-        pair = self.headline.pair
-        return (
-            f"{self.panel.key['site']}, layer {self.panel.key['layer']}, {pair.candidate.architecture}: other choices "
-            f"move the ratio of {np.exp(found.median):.2f} out of its interval ({low:.2f} to {high:.2f}): {others}"
-        )
+        assert found is not None
+        low, high = np.exp(found.noise.interval(found.median, "both" if found.noise.training else "sequences"))
+        return (float(low), float(high)) if np.isfinite(low) else None
+
+    def outside(self) -> list[Alternative]:
+        """The choices whose ratio lies outside that interval."""
+        ends = self.interval()
+        if ends is None:
+            return []
+        return [other for other in self.alternatives if other.ratio < ends[0] or other.ratio > ends[1]]
 
 
 def robustness(one: Compared, again: Sequence[Compared]) -> list[Robustness]:

@@ -70,14 +70,3 @@ def _measured(pairs: pd.DataFrame, median: str, heading: str, form: str) -> list
 def _range(pairs: pd.DataFrame, name: str, heading: str, form: str) -> list[Column]:
     return [Column(f"{heading} {word}", texts(pairs[f"{name}_{end}"], form))
             for word, end in (("from", "low"), ("to", "high"))]  # fmt: skip
-
-
-def robustness_table(rows: pd.DataFrame) -> Table:
-    """robustness.csv, each pair of fronts under the first of its names."""
-    by = [*PANEL, "reference", "candidate", "d_sae_reference", "d_sae_candidate"]
-    first = rows.groupby(by, dropna=False)["comparison"].transform("first") if len(rows) else rows["comparison"]
-    shown = rows[rows["comparison"] == first].assign(names=rows["comparison"])
-    return capped("robustness", [
-        *_which(shown), Column("choice", texts(shown["alternative"]), "words"),
-        Column("ratio", texts(shown["ratio_median"], "{:.2f}")), Column("note", texts(shown["note"]), "words"),
-    ])  # fmt: skip

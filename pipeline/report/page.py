@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.comparison import claims, pruning, robustness, summary, tables
+from pipeline.comparison import pruning, shown_claims, shown_numbers, summary, tables
 from pipeline.comparison.findings import Findings
 from pipeline.comparison.words import explained
 from pipeline.figures.material import material
@@ -72,25 +72,28 @@ def _hash(content: str) -> str:
 
 def _words(found: Findings) -> dict[str, object]:
     """What summary.md says too, by the same functions."""
-    by_scenario = found.claims()
+    headlines = shown_numbers.ratios(found)
     return {
-        "status": summary.status_line(found.runs), "method": summary.METHOD, "levels": summary.LEVELS,
-        "sensitive": summary.sensitive(found), "headlines": summary.headlines(found),
-        "explained": explained(summary.ratio_lines(found)), "overall": claims.OVERALL,
-        "scope": claims.SCOPE if summary.scoped(found) else "", "claims": by_scenario[pruning.AS_TRAINED],
-        "pruned_claims": {name: judged for name, judged in by_scenario.items() if name != pruning.AS_TRAINED},
-        "pruned": pruning.saved_alone(found.pruned), "pruning_method": pruning.METHOD,
-        "vertical": summary.vertical_lines(found), "died": died_lines(found.runs),
-        "not_compared": summary.not_compared(found),
+        "status": summary.status_line(found.runs), "compared": summary.compared(found),
+        "turned": shown_claims.turned(found), "moved_note": summary.MOVED, "judged_on": shown_claims.judged_on(found),
+        "rules": summary.rules(found), "explained": explained([str(headlines)]), "method": summary.METHOD,
+        "added_note": summary.ADDED, "choices_note": summary.CHOICES, "pruned": pruning.saved_alone(found.pruned),
+        "pruning_method": pruning.METHOD, "died": died_lines(found.runs), "not_compared": summary.not_compared(found),
     }  # fmt: skip
 
 
 def _tables(results: Results) -> dict[str, object]:
     found = results.found
+    by_site = shown_claims.by_site(found)
     return {
+        "moved": table.of_words("moved", shown_numbers.moved(found)),
+        "verdicts": table.of_words("verdicts", shown_claims.verdicts(found)),
+        "by_site": [(text, table.of_words(f"claim{n}", shown)) for n, (text, shown) in enumerate(by_site)],
+        "headlines": table.of_words("headlines", shown_numbers.ratios(found)),
+        "added": table.of_words("added", shown_numbers.ce_at_l0(found)),
+        "robustness": table.of_words("robustness", shown_numbers.robustness(found)),
         "ratios": comparisons.ratio_table(tables.l0_ratios(found.compared)),
         "savings": comparisons.saved_table(tables.savings(found.compared)),
-        "robustness": comparisons.robustness_table(robustness.table(found.robustness)),
         "cost": table.cost_table(results.runs), "absent": table.absent_table(summary.absent(found.runs)),
         "provenance": provenance.provenance(results.runs), "settings": provenance.shared_settings(results.runs),
     }  # fmt: skip

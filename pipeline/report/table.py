@@ -1,6 +1,7 @@
 """Tables of the page: every run, what training cost, what is failed or missing."""
 
 import os.path
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.columns import FORMS, heading
+from pipeline.comparison.shown import Shown
 from pipeline.frontier import ARM, KEY, SETTING_PREFIXES, as_floats, axes_of
 from pipeline.report import cells
 
@@ -170,6 +172,16 @@ def several(table: pd.DataFrame) -> list[str]:
 def absent_table(absent: pd.DataFrame) -> Table:
     kinds = {"status": "", "run": "words", "reason": "words"}
     return capped("absent", [Column(name, texts(absent[name]), kind) for name, kind in kinds.items()])
+
+
+def of_words(name: str, shown: Shown) -> Table:
+    """A table that summary.md has too."""
+    columns = [Column(heading, list(cells), _kind(cells)) for heading, cells in shown.columns.items()]
+    return capped(name, columns or [Column("", [])])
+
+
+def _kind(cells: Sequence[str]) -> str:
+    return "number" if all(re.fullmatch(r"[\d.]+|\N{EN DASH}", cell) for cell in cells) else "words"
 
 
 def capped(name: str, columns: Sequence[Column]) -> Table:
