@@ -162,7 +162,7 @@ def write_results(options: Options, name: str, found: "Findings", pruned: "pd.Da
     """Tables, figures, words and page of one sweep or source; the ratios go to the screen too.
 
     Returns:
-        The paths of the pictures, then of the words, and the page's last.
+        The paths of the pictures (of one kind: the others lie beside), then of the words, and the page's last.
     """
     from pipeline.columns import guide
     from pipeline.comparison import summary, tables
@@ -187,7 +187,7 @@ def write_results(options: Options, name: str, found: "Findings", pruned: "pd.Da
     write_text(results / "report.html", page(Results(name, found, with_intervals, records, typed, pictures), results))
     print_ratios(summary.ratio_lines(found), [*died_lines(runs), *summary.not_compared(found)])
     _keep_faults(results, found)
-    return [*pictures, results / "summary.md", results / "report.html"]
+    return [*(path for path in pictures if path.suffix == ".png"), results / "summary.md", results / "report.html"]
 
 
 def _write_tables(options: Options, results: Path, found: "Findings") -> None:

@@ -7,12 +7,12 @@ import pandas as pd
 
 from pipeline.columns import FORMS, heading
 from pipeline.comparison.summary import absent_lines
-from pipeline.frontier import axes_of, on_frontier
+from pipeline.frontier import axes_of, on_frontier, points
 from pipeline.places import door
 
 BEFORE, AFTER = ("site", "layer", "architecture", "d_sae"), ("l0", "loss_recovered", "gamma", "alive_fraction")
 """Columns before those that the fronts are swept along, and after them."""
-FRONT = "on_frontier"
+FRONT, SEEDS = "on_frontier", "seeds"
 STATES = ("done", "running", "waiting", "failed", "missing")
 CELL = 28
 """Characters of a cell that are printed at most."""
@@ -45,17 +45,20 @@ def _counts(runs: pd.DataFrame) -> str:
 
 def _print_table(done: pd.DataFrame) -> None:
     axes = axes_of(done)
-    order = ["model", "site", "layer", "architecture", *axes, "seed"]
-    ordered = done.assign(**{FRONT: on_frontier(done).map({True: "*", False: ""})}).sort_values(order, kind="stable")
+    several = done["seed"].nunique() > 1
+    rows = points(done).rename(columns={"n_seeds": SEEDS}) if several else done.assign(**{FRONT: on_frontier(done)})
+    order = ["model", "site", "layer", "architecture", *axes]
+    ordered = rows.assign(**{FRONT: rows[FRONT].map({True: "*", False: ""})}).sort_values(order, kind="stable")
     shown = ordered if len(ordered) <= LINES_SHOWN else ordered[ordered[FRONT] == "*"].head(LINES_SHOWN)
-    varying = [name for name in ("model", "data.name", "seed") if done[name].nunique() > 1]
+    varying = [name for name in ("model", "data.name") if done[name].nunique() > 1] + [SEEDS] * several
     names = [name for name in (*varying, *BEFORE, *axes, *AFTER, FRONT) if shown[name].notna().any()]
     cells = [[_cell(name, value) for value in shown[name]] for name in names]
     lines = [[heading(name) for name in names], *map(list, zip(*cells, strict=True))]
     for line in _aligned(lines, [pd.api.types.is_numeric_dtype(shown[name]) for name in names]):
         print(f"  {line}".rstrip())
     if len(shown) < len(ordered):
-        print(f"  {len(shown)} of {len(ordered)} finished runs, of the frontiers, are shown; all are in runs.csv")
+        what = "points, means over seeds," if several else "finished runs,"
+        print(f"  {len(shown)} of {len(ordered)} {what} of the frontiers, are shown; all runs are in runs.csv")
 
 
 def _cell(name: str, value: Any) -> str:
@@ -79,9 +82,9 @@ def _aligned(lines: list[list[str]], numbers: list[bool]) -> list[str]:
 
 
 def print_ratios(ratios: Sequence[str], not_compared: Sequence[str]) -> None:
-    """The headline, a line a comparison, and what has none."""
+    """The headline, a line a comparison; what has none, is refused or died."""
     if ratios:
-        print("  L0 of the reference / L0 of the candidate at equal loss recovered, 95 % intervals:")
+        print("  verdicts, by L0 of the reference / L0 of the candidate at equal loss recovered (95 % intervals):")
     for line in [*ratios, *not_compared][:LINES_SHOWN]:
         print(f"  {line}")
     if len(ratios) + len(not_compared) > LINES_SHOWN:

@@ -114,8 +114,11 @@ def quantity(chosen: Measured) -> str:
     if chosen.kind == RATIO:
         return f"L0 ratio {middle:.2f}" + (f" ({low:.2f} to {high:.2f})" if math.isfinite(low) else "")
     unit = "nats" if chosen.fidelity == DELTA_CE else "of loss recovered"
+    saved = "saves"
+    if middle < 0:  # a negative saving must be read twice
+        saved, low, middle, high = "costs", -high, -middle, -low
     interval = f" ({low:.4f} to {high:.4f})" if math.isfinite(low) else ""
-    return f"saves {middle:.4f}{interval} {unit} at equal L0"
+    return f"{chosen.pair.candidate.architecture} {saved} {middle:.4f}{interval} {unit} at equal L0"
 
 
 def _fidelity(chosen: Measured) -> str:
@@ -163,7 +166,7 @@ def _shrinkage(panel: Panel, shrunk: Shrinkage) -> Answer:
     trainings = shrunk.n_seeds >= FEWEST_SEEDS
     left_out = "" if math.isfinite(holds) else "no interval of gamma"
     word, p = (SUPPORTED, holds) if not holds > fails else (CONTRADICTED, fails)
-    return Answer(SHRINKAGE, panel, shrunk.pair, word, p, trainings, said, left_out)
+    return Answer(SHRINKAGE, panel, shrunk.pair, word, p, trainings, said, left_out=left_out)
 
 
 def _number(one: Measurement) -> str:

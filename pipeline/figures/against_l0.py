@@ -39,6 +39,7 @@ class Measure:
     band: tuple[float, float] | None = None  # a range to compare with
     reach: tuple[float, ...] = ()  # values that the axis reaches whatever the points are
     meaning: str = ""  # of the levels and the band, for the legend
+    by: str = ""  # how it is measured, for the heading
     log: bool = False  # where all values are above 0
 
 
@@ -51,8 +52,12 @@ class Scale:
     common: bool
 
 
-def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure]) -> Figure:
-    """One panel per site and layer, in it one axis per measure, above each other; without measures that no run has."""
+def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure], said: Sequence[str] = ()) -> Figure:
+    """One panel per site and layer, in it one axis per measure, above each other; without measures that no run has.
+
+    Args:
+        said: further lines of the heading.
+    """
     shown = [measure for measure in measures if np.isfinite(as_floats(points[measure.column])).any()]
     layout = grid(points)
     scales = {measure.column: _scale(layout.panels, measure) for measure in shown}
@@ -76,9 +81,30 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure]) -> Fig
             _finish_x(stack, rows, layout.panel_width, number + layout.columns >= len(layout.panels))
             labels += _axis_values(stack[0], rows, looks, shown[0].column)
         differing = [" ".join(m.label.split()).lower() for m in shown if not scales[m.column].common]
-        said = f"\nthe y range differs between panels: {', '.join(differing)}" if differing else ""
-        finish(figure, heading(points) + said, _handles(points, looks, shown, bool(labels)), labels)
+        lines = [heading(points), basis(points, shown), *said]
+        lines += [f"the y range differs between panels: {', '.join(differing)}"] if differing else []
+        finish(figure, "\n".join(filter(None, lines)), _handles(points, looks, shown, bool(labels)), labels)
     return figure
+
+
+def basis(points: pd.DataFrame, shown: Sequence[Measure]) -> str:
+    """What the points rest on: ablation, seeds, held-out tokens, and what the bars are; as far as it is known."""
+    ours = points[~points["architecture"].astype(str).str.endswith(PAPER)]
+    parts = [measure.by for measure in shown if measure.by]
+    parts += _counted(ours.groupby("point")["seed"].nunique(), "seed")
+    parts += _counted(ours["evaluation_tokens"], "held-out token")
+    if any(has_interval(ours, measure.column) for measure in shown):
+        parts.append("bars: 95 % over held-out documents, not over seeds")
+    return ", ".join(parts)
+
+
+def _counted(counts: "pd.Series[Any]", what: str) -> list[str]:
+    known = as_floats(counts)
+    known = known[known > 0]
+    if not known.size:
+        return []
+    low, high = int(known.min()), int(known.max())
+    return [f"{low:,} {what}{'s' if low > 1 else ''}" if low == high else f"{low:,} to {high:,} {what}s"]
 
 
 def _fill(axes: Axes, rows: pd.DataFrame, looks: Looks, measure: Measure, scale: Scale, title: str) -> None:
@@ -192,7 +218,15 @@ def _handles(points: pd.DataFrame, looks: Looks, shown: Sequence[Measure], label
         handles.append(hollow)
     if any(has_interval(points, measure.column) for measure in shown):
         handles.append(
-            Line2D([], [], marker="|", markersize=8, linestyle="none", label="95 % interval", color="#555555")
+            Line2D(
+                [],
+                [],
+                marker="|",
+                markersize=8,
+                linestyle="none",
+                label="95 % interval over documents",
+                color="#555555",
+            )
         )
     if labelled:
         words = f"numbers at points: {columns.heading(axes_of(points)[0])}"

@@ -1,19 +1,38 @@
 """Loss recovered against L0, one panel per site and layer, as the paper's figures 1, 5, 12 and 13."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.figures import against_l0
 from pipeline.figures.material import Looks, Material, drawn
 from pipeline.figures.measures import LOSS_RECOVERED
+from pipeline.frontier import PANEL, as_floats, numbered
 
 MEASURES = (LOSS_RECOVERED,)
 
 
 def data(source: Material) -> pd.DataFrame:
-    """The points of the figure, one row a finished run; loss recovered as a fraction, not clipped."""
-    return drawn(source, ["loss_recovered"])
+    """The points of the figure, one row a finished run; loss recovered as a fraction, not clipped.
+
+    It is blank in panels where it is refused, which are not drawn; their cross-entropies stand beside.
+    """
+    found = drawn(source, ["loss_recovered", "delta_ce"])
+    return found if np.isfinite(as_floats(found["loss_recovered"])).any() else found.iloc[:0]
 
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
-    return against_l0.draw(points, looks, MEASURES)
+    known = pd.Series(np.isfinite(as_floats(points["loss_recovered"])), points.index)
+    shown = known.groupby(numbered(points, list(PANEL))).transform("any")
+    return against_l0.draw(points[shown].reset_index(drop=True), looks, MEASURES, refused(points[~shown]))
+
+
+def refused(points: pd.DataFrame) -> list[str]:
+    """A line on the panels that are not drawn, and what stands instead."""
+    if points.empty:
+        return []
+    several = points["model"].nunique() > 1
+    places = [f"{site}, layer {layer}" + (f", {model}" if several else "")
+              for model, site, layer in points[["model", "site", "layer"]].drop_duplicates().to_numpy()]  # fmt: skip
+    return [f"loss recovered is refused, ablation costing hardly more than nothing: {'; '.join(places)}; their "
+            "cross-entropy is in figure_diagnostics"]  # fmt: skip

@@ -8,9 +8,7 @@ from matplotlib.figure import Figure
 
 from pipeline.figures import against_l0
 from pipeline.figures.material import Looks, Material, drawn
-from pipeline.figures.measures import ALIVE, GAMMA
-
-MEASURES = (GAMMA, ALIVE)
+from pipeline.figures.measures import GAMMA, alive
 
 
 def data(source: Material) -> pd.DataFrame:
@@ -19,4 +17,4 @@ def data(source: Material) -> pd.DataFrame:
 
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
-    return against_l0.draw(points, looks, MEASURES)
+    return against_l0.draw(points, looks, (GAMMA, alive(points)))

@@ -5,15 +5,13 @@ from matplotlib.figure import Figure
 
 from pipeline.figures import against_l0
 from pipeline.figures.material import Looks, Material, drawn
-from pipeline.figures.measures import ALIVE, CE_ADDED, GAMMA
-
-MEASURES = (GAMMA, ALIVE, CE_ADDED)
+from pipeline.figures.measures import ALIVE, CE_ADDED, GAMMA, alive
 
 
 def data(source: Material) -> pd.DataFrame:
     """One row a finished run: alive_fraction on held-out tokens, delta_ce in nats a prediction with its interval."""
-    return drawn(source, [measure.column for measure in MEASURES])
+    return drawn(source, [measure.column for measure in (GAMMA, ALIVE, CE_ADDED)])
 
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
-    return against_l0.draw(points, looks, MEASURES)
+    return against_l0.draw(points, looks, (GAMMA, alive(points), CE_ADDED))

@@ -1,4 +1,7 @@
-"""L0 of the reference over L0 of the candidate along loss recovered, with a band that holds all of it at once."""
+"""L0 of the reference over L0 of the candidate along loss recovered, with a band that holds all of it at once.
+
+Where loss recovered is refused the ratio is read along the cross-entropy added, and the axis says so.
+"""
 
 from typing import Any
 
@@ -28,6 +31,7 @@ LABELS = {
     "width_1.5": "reference 1.5 times as wide", "equal_width": "equal width", "equal_flops": "equal training FLOPs",
     "equal_seconds": "equal training seconds", "equal_dense_flops": "equal dense FLOPs",
 }  # fmt: skip
+ALONG = {"loss_recovered": "Loss recovered, by zero ablation", "delta_ce": "Cross-entropy added, nats"}
 HEIGHT = 2.1
 BAND_LABEL = "95 % band, simultaneous along the line"
 PAIR = ("reference", "candidate", "d_sae_reference", "d_sae_candidate")
@@ -38,9 +42,7 @@ def data(source: Material) -> pd.DataFrame:
     curve = source.curve
     if not len(curve):
         return curve
-    curve = curve[(curve["ablation"] == "zero") & (curve["fidelity"] == "loss_recovered")]
-    if not len(curve):
-        return curve
+    curve = curve[curve["ablation"] == "zero"]
     order = {name: place for place, name in enumerate(LINES)}
     curve = curve.assign(sweep=source.runs["sweep"].iloc[0], place=curve["comparison"].map(order))
     by = [*PANEL, *PAIR]
@@ -53,6 +55,7 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
     layout = grid(points)
     ranges = [_y_range(rows) for _, rows in layout.panels]
     common = common_range(ranges)
+    differing = points["fidelity"].nunique() > 1
     with rc_context(RC):
         height = HEIGHT * layout.rows * layout.shrunk(HEIGHT)
         figure = Figure(figsize=(layout.panel_width * layout.columns, height + 0.3))
@@ -60,8 +63,8 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
             axes = figure.add_subplot(layout.rows, layout.columns, number + 1)
             axes.set_title(title)
             _panel(axes, rows, *(common or ranges[number]))
-            if number + layout.columns >= len(layout.panels):
-                axes.set_xlabel("Loss recovered")
+            if differing or number + layout.columns >= len(layout.panels):
+                axes.set_xlabel(ALONG[rows["fidelity"].iloc[0]])
             if number % layout.columns == 0:
                 axes.set_ylabel(_y_label(points))
         said = "" if common else "\nthe y range differs between panels"
@@ -74,9 +77,10 @@ def _panel(axes: Axes, rows: pd.DataFrame, low: float, high: float) -> None:
     axes.axhspan(*ABOUT_HALF, **BAND)
     for _, pair in rows.groupby(["comparison", *PAIR]):
         line = LINES[pair["comparison"].iloc[0]]
-        axes.plot(pair["at"], pair["ratio"], zorder=3, **line)
+        at = pair["at"] if pair["fidelity"].iloc[0] == "loss_recovered" else -pair["at"]
+        axes.plot(at, pair["ratio"], zorder=3, **line)
         ends = (pair["ratio_low"], pair["ratio_high"])
-        axes.fill_between(pair["at"], *ends, color=line["color"], alpha=0.18, linewidth=0)
+        axes.fill_between(at, *ends, color=line["color"], alpha=0.18, linewidth=0)
     axes.set_yscale("log")
     axes.set_ylim(10**low, 10**high)
     log_axis(axes.yaxis, 10**low, 10**high, 6)

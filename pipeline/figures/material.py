@@ -11,6 +11,8 @@ import pandas as pd
 from pipeline.figures.style import PAPER, Look, looks
 from pipeline.frontier import KEY, as_floats, axes_of, on_frontier, point_numbers
 
+ALIVE_FREQUENCY = "eval.alive_frequency"
+"""Column of the share of tokens on which a feature must fire to be alive."""
 Looks = dict[str, Look]
 """By an arm's label, in the legend's order."""
 
@@ -76,7 +78,10 @@ def _widths(runs: pd.DataFrame) -> list[tuple[float, str]]:
     ]
 
 
-DRAWN = ("sweep", *KEY, "arm", "architecture.expansion", "sparsity_coefficient", "seed", "point", "run", "l0")
+DRAWN = (
+    "sweep", *KEY, "arm", "architecture.expansion", "sparsity_coefficient", "seed", "point", "run", "evaluation_tokens",
+    "l0",
+)  # fmt: skip
 """Columns of every figure's points."""
 
 
@@ -87,5 +92,6 @@ def drawn(source: Material, columns: Iterable[str]) -> pd.DataFrame:
     known = np.isfinite(as_floats(runs["l0"])) & np.any([np.isfinite(as_floats(runs[name])) for name in names], axis=0)
     wanted = [part for name in names for part in (name, f"{name}_low", f"{name}_high") if part in runs]
     axes = [name for name in axes_of(source.runs) if name not in DRAWN]
+    axes += [ALIVE_FREQUENCY] if "alive_fraction" in names and ALIVE_FREQUENCY in runs else []
     found: pd.DataFrame = runs.loc[known, [*DRAWN, *axes, *wanted, "on_frontier"]]
     return found.sort_values([*KEY, "l0", "run"], ignore_index=True)

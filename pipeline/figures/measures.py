@@ -1,10 +1,16 @@
 """What figures show against L0, with the limits that the paper's claims are judged by."""
 
+from dataclasses import replace
+
+import pandas as pd
+
 from pipeline.comparison.questions import SHRUNK, UNBIASED
 from pipeline.comparison.shrinkage import HEALTHY
 from pipeline.figures.against_l0 import Measure
+from pipeline.figures.material import ALIVE_FREQUENCY
+from pipeline.frontier import as_floats
 
-LOSS_RECOVERED = Measure("loss_recovered", "Loss recovered", 1.9, levels=(0.0, 1.0))
+LOSS_RECOVERED = Measure("loss_recovered", "Loss recovered", 1.9, levels=(0.0, 1.0), by="by zero ablation")
 """The lines: zero ablation, and splicing that costs nothing."""
 GAMMA = Measure(
     "gamma", "Relative reconstruction\nbias gamma", 1.7, levels=(1.0, SHRUNK), band=(1 - UNBIASED, 1 + UNBIASED),
@@ -16,3 +22,11 @@ ALIVE = Measure(
     meaning=f"claims: {HEALTHY:g} alive",
 )  # fmt: skip
 CE_ADDED = Measure("delta_ce", "CE added\n(nats per prediction)", 1.5, levels=(0.0,), log=True)
+
+
+def alive(points: pd.DataFrame) -> Measure:
+    """ALIVE, its label saying at which frequency, where the records know it."""
+    known = sorted(set(as_floats(points[ALIVE_FREQUENCY].dropna()))) if ALIVE_FREQUENCY in points else []
+    if not known:
+        return ALIVE
+    return replace(ALIVE, label=f"{ALIVE.label} (on {' or '.join(f'{share:g}' for share in known)} of tokens)")
