@@ -89,7 +89,7 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure], said: 
 
 def basis(points: pd.DataFrame, shown: Sequence[Measure]) -> str:
     """What the points rest on: ablation, seeds, held-out tokens, and what the bars are; as far as it is known."""
-    ours = points[~points["architecture"].astype(str).str.endswith(PAPER)]
+    ours = points[~points["architecture"].astype(str).str.endswith(PAPER) & (points["l0"] > 0)]
     parts = [measure.by for measure in shown if measure.by]
     parts += _counted(ours.groupby("point")["seed"].nunique(), "seed")
     parts += _counted(ours["evaluation_tokens"], "held-out token")

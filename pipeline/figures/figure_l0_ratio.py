@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from pipeline.comparison.questions import ABOUT_HALF
 from pipeline.figures.material import Looks, Material
-from pipeline.figures.panels import common_range, finish, grid, heading, log_axis
+from pipeline.figures.panels import common_range, finish, grid, heading, log_axis, shown
 from pipeline.figures.style import BAND, RC, REFERENCE
 from pipeline.frontier import PANEL, as_floats
 
@@ -33,7 +33,8 @@ LABELS = {
 }  # fmt: skip
 ALONG = {"loss_recovered": "Loss recovered, by zero ablation", "delta_ce": "Cross-entropy added, nats"}
 HEIGHT = 2.1
-BAND_LABEL = "95 % band, simultaneous along the line"
+BAND_LABEL = "95 % band, simultaneous along the line, over "
+OVER = {"sequences": "documents", "both": "documents and seeds"}
 PAIR = ("reference", "candidate", "d_sae_reference", "d_sae_candidate")
 
 
@@ -62,21 +63,32 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
         for number, (title, rows) in enumerate(layout.panels):
             axes = figure.add_subplot(layout.rows, layout.columns, number + 1)
             axes.set_title(title)
-            _panel(axes, rows, *(common or ranges[number]))
+            _panel(axes, rows, _colours(points, looks), *(common or ranges[number]))
             if differing or number + layout.columns >= len(layout.panels):
                 axes.set_xlabel(ALONG[rows["fidelity"].iloc[0]])
             if number % layout.columns == 0:
                 axes.set_ylabel(_y_label(points))
         said = "" if common else "\nthe y range differs between panels"
-        finish(figure, heading(points) + said, _handles(points))
+        finish(figure, heading(points) + said, _handles(points, _colours(points, looks)))
     return figure
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, low: float, high: float) -> None:
+def _colours(points: pd.DataFrame, looks: Looks) -> dict[str, str]:
+    """By candidate where there are several: then lines differ in colour by it, and in dashes by the comparison."""
+    candidates = [str(name) for name in points["candidate"].unique()]
+    if len(candidates) < 2:
+        return {}
+    return {
+        name: next(look.colour for label, look in looks.items() if label.split(" (")[0] == name) for name in candidates
+    }
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, colours: dict[str, str], low: float, high: float) -> None:
     """A line per pair of fronts, with the band of its interval as far as the panel reaches; and the claims' limits."""
     axes.axhspan(*ABOUT_HALF, **BAND)
     for _, pair in rows.groupby(["comparison", *PAIR]):
-        line = LINES[pair["comparison"].iloc[0]]
+        line = dict(LINES[pair["comparison"].iloc[0]])
+        line["color"] = colours.get(pair["candidate"].iloc[0], line["color"])
         at = pair["at"] if pair["fidelity"].iloc[0] == "loss_recovered" else -pair["at"]
         axes.plot(at, pair["ratio"], zorder=3, **line)
         ends = (pair["ratio_low"], pair["ratio_high"])
@@ -108,12 +120,16 @@ def _y_range(rows: pd.DataFrame) -> tuple[float, float]:
     return float(np.log10(min([low, *ends]))), float(np.log10(max([high, *ends])))
 
 
-def _handles(points: pd.DataFrame) -> list[Line2D | Patch]:
+def _handles(points: pd.DataFrame, colours: dict[str, str]) -> list[Line2D | Patch]:
     there = set(points["comparison"])
     handles: list[Line2D | Patch] = [
-        Line2D([], [], label=LABELS[name], **look) for name, look in LINES.items() if name in there
+        Line2D([], [], label=shown(f"candidate: {name}"), color=colour) for name, colour in colours.items()
     ]
-    if np.isfinite(as_floats(points["ratio_low"])).any():
-        handles.append(Patch(color="#000000", alpha=0.18, linewidth=0, label=BAND_LABEL))
+    for name, look in LINES.items():
+        if name in there:
+            handles.append(Line2D([], [], label=LABELS[name], **look | ({"color": "#555555"} if colours else {})))
+    over = [OVER[noise] for noise in points["noise"].unique() if noise in OVER]
+    if over:
+        handles.append(Patch(color="#000000", alpha=0.18, linewidth=0, label=BAND_LABEL + ", or ".join(over)))
     handles.append(Patch(label="claims: {:g} to {:g} is about half".format(*ABOUT_HALF), **BAND))
     return handles
