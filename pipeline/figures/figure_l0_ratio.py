@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from pipeline.comparison.questions import ABOUT_HALF
 from pipeline.figures.material import Looks, Material
-from pipeline.figures.panels import common_range, finish, grid, heading, log_axis, shown
+from pipeline.figures.panels import common_range, finish, grid, heading, log_axis, shown, wrapped
 from pipeline.figures.style import BAND, RC, REFERENCE
 from pipeline.frontier import PANEL, as_floats
 
@@ -65,7 +65,7 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
             axes.set_title(title)
             _panel(axes, rows, _colours(points, looks), *(common or ranges[number]))
             if differing or number + layout.columns >= len(layout.panels):
-                axes.set_xlabel(ALONG[rows["fidelity"].iloc[0]])
+                axes.set_xlabel(wrapped(ALONG[rows["fidelity"].iloc[0]], layout.panel_width - 0.4))
             if number % layout.columns == 0:
                 axes.set_ylabel(_y_label(points))
         said = "" if common else "\nthe y range differs between panels"

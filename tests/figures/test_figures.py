@@ -125,13 +125,46 @@ def test_intervals_are_bars_where_there_are_any() -> None:
     bars = [collection for axes in figure.axes for collection in axes.collections]
     ends = {tuple(segment[:, 1]) for bar in bars for segment in bar.get_segments()}
     assert ends == {(one["loss_recovered_low"], one["loss_recovered_high"]) for one in GRID}
-    assert "95 % interval" in [text.get_text() for text in figure.legends[0].get_texts()]
-    lacking = of([GRID[0] | {"loss_recovered_low": np.nan, "loss_recovered_high": np.nan}, *GRID[1:]])
-    assert figure_1.draw(figure_1.data(lacking), lacking.looks).axes
+    assert "95 % interval over documents" in [text.get_text() for text in figure.legends[0].get_texts()]
     without = of([one | {"loss_recovered_low": np.nan, "loss_recovered_high": np.nan} for one in GRID])
     figure = figure_1.draw(figure_1.data(without), without.looks)
     assert not any(axes.collections for axes in figure.axes)
-    assert "95 % interval" not in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "95 % interval over documents" not in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_the_heading_says_what_the_points_rest_on() -> None:
+    rows = [one | {"evaluation_tokens": 102000, "seed": seed, "run": f"{one['run']}-{seed}"}
+            for one in GRID for seed in (0, 1, 2)]  # fmt: skip
+    died = row(lam=9, l0=0.0, evaluation_tokens=102000)  # has no place on the axis
+    source = of([*rows, died])
+    said = figure_1.draw(figure_1.data(source), source.looks)._suptitle.get_text()
+    assert "by zero ablation, 3 seeds, 102,000 held-out tokens, bars: 95 % over held-out documents" in said
+    alone = figure_6.draw(figure_6.data(of(GRID)), of(GRID).looks)._suptitle.get_text()
+    assert alone == "busy: toy@1\n1 seed"
+
+
+def test_a_panel_whose_loss_recovered_is_refused_is_named_and_not_drawn() -> None:
+    blank = dict.fromkeys(("loss_recovered", "loss_recovered_low", "loss_recovered_high"), np.nan)
+    rows = [one | (blank if one["site"] == "attn_z" else {}) for one in GRID]
+    source = of(rows)
+    points = figure_1.data(source)
+    assert set(points["site"]) == {"attn_z", "mlp_out"}
+    figure = figure_1.draw(points, source.looks)
+    assert [axes.get_title() for axes in figure.axes] == ["mlp_out, layer 2\ntoy"]
+    said = " ".join(figure._suptitle.get_text().split())
+    assert "refused, as ablation costs hardly more than nothing: attn_z, layer 2 (cross-entropies:" in said
+    assert len(figure_1.data(of([one | blank for one in GRID]))) == 0
+    stands_instead = figure_diagnostics.draw(figure_diagnostics.data(source), source.looks)
+    assert [axes.get_title() for axes in stands_instead.axes][::3] == ["attn_z, layer 2\ntoy", "mlp_out, layer 2\ntoy"]
+
+
+def test_alive_says_at_which_frequency() -> None:
+    source = of([one | {"eval.alive_frequency": 1e-4, "gamma_low": 0.9, "gamma_high": 1.0} for one in GRID])
+    points = figure_6.data(source)
+    assert {"gamma_low", "gamma_high"} <= set(points)
+    gamma, alive = figure_6.draw(points, source.looks).axes[:2]
+    assert " ".join(alive.get_ylabel().split()) == "Alive fraction (on 0.0001 of tokens)"
+    assert {tuple(segment[:, 1]) for bar in gamma.collections for segment in bar.get_segments()} == {(0.9, 1.0)}
 
 
 def test_a_front_is_a_line_through_means_over_seeds() -> None:
@@ -247,20 +280,37 @@ def test_the_ratio_of_a_pair_is_drawn_once_under_the_first_of_its_names() -> Non
     assert set(points["ablation"]) == {"zero"}
     axes = figure_l0_ratio.draw(points, source.looks).axes[0]
     assert [set(np.asarray(line.get_ydata()).round(6)) for line in axes.lines] == [
-        {2.0}, {1.0}, {1.5}, {3.0},
+        {2.0}, {1.0}, {1.67}, {2.5},
     ]  # fmt: skip
     assert axes.get_ylim()[0] < 1 and not any(
         len(path.vertices) for band in axes.collections for path in band.get_paths()
     )
 
 
+def test_candidates_differ_in_colour_and_a_refused_panel_has_an_axis_of_its_own() -> None:
+    source = of([*GRID, *(row("topk", lam) for lam in (1, 2, 4))])
+    points = figure_l0_ratio.data(source)
+    points = points.assign(fidelity=np.where(points["site"] == "attn_z", "delta_ce", "loss_recovered"))
+    figure = figure_l0_ratio.draw(points, source.looks)
+    first, second = figure.axes
+    assert (first.get_xlabel(), second.get_xlabel()) == (
+        "Cross-entropy added, nats",
+        "Loss recovered, by zero ablation",
+    )
+    gated, topk = (next(look.colour for label, look in source.looks.items() if name in label)
+                   for name in ("gated", "topk"))  # fmt: skip
+    assert [line.get_color() for line in second.lines[:2]] == [gated, topk]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend[:2] == ["candidate: gated", "candidate: topk"]
+
+
 def test_the_band_is_as_wide_as_the_interval() -> None:
     source = of(GRID)
-    points = figure_l0_ratio.data(source).assign(ratio_low=1.5, ratio_high=3.0)
+    points = figure_l0_ratio.data(source).assign(ratio_low=1.5, ratio_high=3.0, noise="sequences")
     figure = figure_l0_ratio.draw(points, source.looks)
     heights = {y for path in figure.axes[0].collections[0].get_paths() for y in path.vertices[:, 1]}
     assert heights == {1.5, 3.0}
-    assert figure.legends[0].get_texts()[-2].get_text() == "95 % interval over documents"
+    assert figure.legends[0].get_texts()[-2].get_text() == ("95 % band, simultaneous along the line, over documents")
 
 
 # ------------------------------------------------------------------------------------------- histories and densities
