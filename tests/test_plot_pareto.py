@@ -18,7 +18,9 @@ from pipeline.aggregate import FIRST, read_sweep
 from pipeline.places import BASE
 
 EVALUATION = "0123456789ab"
-TABLES = ["runs", "frontier", "frontiers", "l0_ratio", "l0_ratio_curve", "delta_ce"]
+TABLES = [
+    "runs", "frontier", "frontiers", "verdicts", "l0_ratio", "l0_ratio_curve", "saved", "ce_at_l0", "robustness",
+]  # fmt: skip
 OUTPUTS = (
     [f"{name}.csv" for name in TABLES]
     + ["columns.csv", "summary.md", "report.html"]
@@ -119,13 +121,13 @@ def test_the_command_does_every_sweep_and_names_its_pictures(tmp_path: Path, dis
     for sweep in ("first", "second"):
         assert sorted(p.name for p in (tmp_path / "results" / sweep).iterdir()) == sorted(OUTPUTS)
         assert f"{sweep}: 16 runs: 16 done" in finished.stdout
-    paths = [Path(line) for line in finished.stdout.splitlines()[-28:]]
+    paths = [Path(line) for line in finished.stdout.splitlines()[-12:]]
     assert all(path.is_file() for path in paths)
-    for pictures, words in ((paths[:12], paths[12:14]), (paths[14:26], paths[26:])):
-        assert {path.suffix for path in pictures} == {".png", ".svg", ".pdf"}
+    for pictures, words in ((paths[:4], paths[4:6]), (paths[6:10], paths[10:])):
+        assert {path.suffix for path in pictures} == {".png"}
         assert [path.name for path in words] == ["summary.md", "report.html"]
-    assert finished.stdout.count("width_1.5 (48 / 32): 1.41 (no interval over sequences: ") == 4
-    assert len(finished.stdout.splitlines()) == 28 + 2 * (1 + 1 + 16 + 1 + 2 + 2)
+    assert finished.stdout.count("width_1.5: L0 ratio 1.41; not judged: no interval over sequences: ") == 4
+    assert len(finished.stdout.splitlines()) == 12 + 2 * (1 + 1 + 16 + 1 + 2 + 2)
 
 
 def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_path: Path, disk: Disk) -> None:
@@ -157,7 +159,7 @@ def test_one_sweep_of_several(tmp_path: Path, disk: Disk, capsys: pytest.Capture
             [
                 "swep is unknown",
                 "did you mean sweep?",
-                "accepted: sweep, source, percent, family, replicates, sweeps_dir, results_dir",
+                "accepted: sweep, source, percent, reference, candidates, family, replicates, sweeps_dir, results_dir",
             ],
         ),
         (["--fast"], ["--fast is unknown", "accepted"]),

@@ -74,9 +74,9 @@ def test_the_command_writes_results_named_by_the_file(tmp_path: Path, capsys: py
     family = written(tmp_path, "compute,loss", "1e18,4", "1e20,2", name="family.csv")
     assert plot_pareto.main([f"source={path}", f"results_dir={tmp_path}", f"family={family}"]) == 0
     out = capsys.readouterr().out
-    assert "6 rows, 2 left out" in out and "width_1.5 (1536 / 1024): 2.00" in out
+    assert "6 rows, 2 left out" in out and "(1536 / 1024), width_1.5: L0 ratio 2.00; not judged: no interval" in out
     ratios = pd.read_csv(tmp_path / "points" / "l0_ratio.csv")
-    assert ratios.loc[ratios["ablation"] == "zero", "ratio_median"].to_list() == pytest.approx([2, 2])
+    assert ratios.loc[ratios["ablation"] == "zero", "ratio_median"].to_list() == pytest.approx([2, 2, 2])
     assert ratios[["ratio_low", "ratio_high"]].isna().all(None)
     assert set(ratios["comparison"]) == {"width_1.5"} and (tmp_path / "points" / "figure_1.png").is_file()
     assert len(pd.read_csv(tmp_path / "points" / "compute_hit.csv")) == 4
@@ -102,3 +102,5 @@ def test_the_document_on_the_papers_ratios_is_what_the_code_says() -> None:
     assert (BASE / "docs" / "paper_l0_ratios.md").read_text() == text + "\n"
     rows = [line for line in text.splitlines() if line.startswith(("| gemma", "| pythia"))]
     assert len(rows) == 29 and sum("do not overlap" in row for row in rows) == 7
+    left_out = "In 6 of them all of gated's points recover more than any of the baseline's."
+    assert left_out in text and "better along all that the two fronts share in 24 of 29 pairs, worse in 2" in text
