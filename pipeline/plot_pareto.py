@@ -46,11 +46,11 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
   ce_at_l0.csv               cross-entropy added at L0 of 10, 20, 50, 100, and between the fronts on the average
   robustness.csv             the ratio with other choices: a lambda left out, pruned, joined otherwise, ...
   compute_hit.csv            with family=: the share of training compute that each run's loss is worth
-  summary.md                 all of it in words
+  summary.md                 claims, numbers and rules in words
   report.html                all of it on one page, for a browser: points show their settings, tables sort
   figure_*.png, .pdf, .svg, .csv
                              1: loss recovered against L0; 6: gamma and alive fraction against L0; l0_ratio: the ratio
-                             along loss recovered; diagnostics: gamma, dead features and cross-entropy against L0;
+                             along loss recovered; diagnostics: gamma, alive and cross-entropy against L0;
                              training: curves; density: how often features fire; 8, 9: variants of either arm
   pruning.csv, figure_pruning.*
                              the same without tiny activations, for runs evaluated with eval=pruning

@@ -47,7 +47,8 @@ class Table:
 
 
 MEASURED = (
-    "l0", "loss_recovered", "loss_recovered_mean_ablation", "ce_sae", "delta_ce", "gamma", "alive_fraction", "fvu",
+    "l0", "loss_recovered", "loss_recovered_mean_ablation", "ce_sae", "delta_ce", "gamma", "alive_fraction",
+    "effective_width", "fvu",
 )  # fmt: skip
 """Columns of runs.csv in the table of runs."""
 UNITS = {"ce_sae": ", nats", "delta_ce": ", nats"}
@@ -77,7 +78,7 @@ def runs_table(runs: pd.DataFrame, declared: int, folder: Path | None, page: Pat
     cost = costs(runs)
     columns = [plain(runs, name, words) for name, words in _settings(runs).items()]
     columns += [Column("status", texts(runs["status"]), ""), Column(heading("on_frontier"), _front(runs), "")]
-    for name in MEASURED:
+    for name in (name for name in MEASURED if name != "effective_width" or runs[name].notna().any()):
         columns.append(Column(heading(name) + UNITS.get(name, ""), texts(runs[name], FORMS.get(name, "{:.6g}"))))
         if name == "loss_recovered":
             columns.append(_interval(runs, name, FORMS[name]))
@@ -86,7 +87,7 @@ def runs_table(runs: pd.DataFrame, declared: int, folder: Path | None, page: Pat
 
 
 def costs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Training seconds, tokens a second of them, FLOPs by the count of dense products, peak memory of the process."""
+    """Training seconds, tokens a second of them, FLOPs of the products formed, peak memory of the process."""
     seconds = as_floats(runs["training_seconds"])
     name = "execution.peak_memory_bytes"
     memory = as_floats(runs[name]) / 1e9 if name in runs else np.full(len(runs), np.nan)
