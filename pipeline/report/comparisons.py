@@ -17,7 +17,6 @@ def ratio_table(ratios: pd.DataFrame) -> Table:
         *_which(pairs), Column("ablation", texts(pairs["ablation"]), ""),
         *_measured(pairs, "ratio_median", "ratio", "{:.2f}"),
         *_range(pairs, "fidelity", "loss recovered", "{:.4f}"),
-        *(Column(f"alive, {arm}", texts(pairs[f"alive_{arm}"], "{:.3f}")) for arm in ("reference", "candidate")),
     ])  # fmt: skip
 
 

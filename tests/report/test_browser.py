@@ -7,12 +7,12 @@ import pytest
 
 from pipeline import plot_pareto
 from pipeline.comparison import tables
-from pipeline.comparison.compare import panels
+from pipeline.comparison.findings import findings
 from pipeline.figures import figure_1
-from pipeline.frontier import on_frontier, points
-from pipeline.places import BASE
+from pipeline.frontier import on_frontier
+from pipeline.places import BASE, PAPER_TABLE
 from pipeline.published import read_source
-from pipeline.report.page import Findings
+from pipeline.report.page import Results
 from pipeline.report.page import page as page_of
 from tests.report.browser import Browser
 from tests.report.conftest import SITE
@@ -193,12 +193,10 @@ def test_printed_the_tables_fit_the_paper(browser: Browser, page: Path) -> None:
 
 def test_words_of_a_figure_do_not_touch(browser: Browser, tmp_path: Path) -> None:
     """On the paper's 27 panels, whose axes are of all kinds."""
-    source = read_source(BASE / "docs" / "gated_paper_tables.csv")
-    compared = list(panels(source.runs, None, 0))
-    runs = tables.with_intervals(source.runs, compared).assign(on_frontier=on_frontier(source.runs))
-    ratios, deltas = tables.l0_ratios(compared), tables.delta_ces(compared)
-    findings = Findings("paper", runs, points(runs), ratios, deltas, compared, None, [])
-    (tmp_path / "paper.html").write_text(page_of(findings, tmp_path))
+    source = read_source(PAPER_TABLE)
+    found = findings(source.runs, None, 0, source.runs.iloc[:0])
+    runs = tables.with_intervals(found.runs, found.compared).assign(on_frontier=on_frontier(found.runs))
+    (tmp_path / "paper.html").write_text(page_of(Results("paper", found, runs, None, []), tmp_path))
     browser.open(tmp_path / "paper.html")
     assert browser.script("document.querySelectorAll('figure').length") == 3 * 27
     touching = browser.script("""Array.from(document.querySelectorAll("figure svg")).flatMap((svg) => {
