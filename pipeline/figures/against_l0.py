@@ -212,7 +212,7 @@ def _hidden(rows: pd.DataFrame) -> str:
 
 def _handles(points: pd.DataFrame, looks: Looks, shown: Sequence[Measure], labelled: bool) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = [*arm_lines(looks, [*points["arm"].unique()])]
-    if not points["on_frontier"].all():
+    if not points.loc[points["l0"] > 0, "on_frontier"].all():
         hollow = Line2D([], [], marker="o", linestyle="none", label="hollow: dominated", color="#555555")
         hollow.set_markerfacecolor("white")
         handles.append(hollow)

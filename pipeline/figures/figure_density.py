@@ -1,4 +1,4 @@
-"""How often features fire: histograms of log10 of the share of held-out tokens, one line a run, the dead aside."""
+"""How often features fire: histograms of log10 of the share of held-out tokens, one line a run, the silent aside."""
 
 import math
 from pathlib import Path
@@ -23,13 +23,13 @@ ROUNDING = 1e-9
 """So that a single token is in the first bin whatever the logarithm's last digit."""
 HEIGHT = 1.5
 HEADROOM = 1.25
-"""Above the highest bin of a row of panels, for the words on dead features."""
+"""Above the highest bin of a row of panels, for the words on silent features."""
 
 
 def data(source: Material) -> pd.DataFrame:
     """One row a run and bin: `features` with log10 of their firing frequency in [low, high).
 
-    Bins are quarters of a decade, from a single token on. The dead, which fired on none, have a row without ends.
+    Bins are quarters of a decade, from a single token on. The silent, which fired on none, have a row without ends.
     """
     return of_each(source, _histogram)
 
@@ -77,16 +77,16 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
-    """A line a run, and the range of the runs' shares of dead features in words."""
+    """A line a run, and the range of the runs' shares of silent features in words."""
     axes.xaxis.set_major_locator(MultipleLocator(1))
-    dead = []
+    silent = []
     for _, run in rows.groupby("run", sort=False):
         look, share = looks[run["arm"].iloc[0]].shaded(run["shade"].iloc[0]), run["features"] / run["d_sae"]
         alive = run["log10_low"].notna()
         edges = [*run.loc[alive, "log10_low"], run.loc[alive, "log10_high"].iloc[-1]]
         axes.stairs(share[alive], edges, color=look.colour, linewidth=0.9)
-        dead.append(float(share[~alive].sum()))
-    if dead:
-        few, many = f"{min(dead):.1%}", f"{max(dead):.1%}"
-        words = f"dead: {few}" if few == many else f"dead: {few} to {many}"
+        silent.append(float(share[~alive].sum()))
+    if silent:
+        few, many = f"{min(silent):.1%}", f"{max(silent):.1%}"
+        words = f"never fired: {few}" if few == many else f"never fired: {few} to {many}"
         axes.text(0.03, 0.97, words, transform=axes.transAxes, va="top", fontsize=6.5, color="#555555")

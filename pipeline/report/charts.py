@@ -49,6 +49,7 @@ MEASURES = (
         "Gamma",
         (1 - UNBIASED, 1 + UNBIASED, SHRUNK),
         include=(1.0,),
+        bars=True,
     ),
     Measure("alive_fraction", "Features alive against L0", "Alive fraction", (HEALTHY,), include=(HEALTHY, 1.0)),
 )

@@ -374,7 +374,7 @@ def test_densities_count_every_feature_once(tmp_path: Path) -> None:
     assert 0 <= points["log10_high"].max() < 0.25
     assert 10 ** points["log10_low"].min() == pytest.approx(1 / TOKENS)
     figure = figure_density.draw(points, of([one]).looks)
-    assert [text.get_text() for text in figure.axes[0].texts] == ["dead: 19.5%"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["never fired: 19.5%"]
 
 
 def test_a_large_sweep_is_sampled_evenly() -> None:
