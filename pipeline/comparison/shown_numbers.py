@@ -29,9 +29,9 @@ def ratios(found: Findings) -> Shown:
     cells = []
     for group in of_pairs(rows[rows["ablation"] == "zero"]):
         row = first(group)
-        names = " + ".join(group["comparison"].unique())
-        cells.append(named(row, found) | {"fair by": names, "verdict": in_words(asked[key(row)])} | _ratio(group)
-                     | {"other choices": others.get(key(row), NOTHING)})  # fmt: skip
+        direction = asked[key(row)]
+        words = {"fair by": " + ".join(direction.pair.names), "verdict": in_words(direction)}
+        cells.append(named(row, found) | words | _ratio(group) | {"other choices": others.get(key(row), NOTHING)})
     return shown(cells, RATIOS)
 
 
