@@ -61,7 +61,6 @@ class Claim:
     verdict: str  # SUPPORTED, CONTRADICTED, MIXED or UNDECIDED
     scope: str  # THESE or ""
     question: str
-    name: str  # of the comparison that it is judged by
     asked: tuple[Answer, ...]  # pair by pair
 
     @property
@@ -72,6 +71,11 @@ class Claim:
     @property
     def judged(self) -> list[Answer]:
         return [answer for answer in self.asked if not answer.left_out]
+
+    @property
+    def name(self) -> str:
+        """Of the comparison that it is judged by, or of several where panels differ."""
+        return " + ".join(dict.fromkeys(PREFERRED[_rank(answer)] for answer in self.asked))
 
     @property
     def counted(self) -> str:
@@ -119,12 +123,12 @@ def _texts(reference: str, candidate: str) -> Iterator[tuple[str, str]]:
         yield HALF, f"{one} needs about half the active features."
 
 
-def _claim(text: str, question: str, name: str, chosen: Sequence[Answer]) -> Claim:
+def _claim(text: str, question: str, chosen: Sequence[Answer]) -> Claim:
     asked = tuple(answer for answer in chosen if answer.question == question)
     judged = [answer for answer in asked if not answer.left_out]
     verdict = _together([answer.supports for answer in judged], len(judged) == len(asked))
     scope = "" if all(answer.trainings for answer in judged) else THESE
-    return Claim(text, verdict, scope, question, name, asked)
+    return Claim(text, verdict, scope, question, asked)
 
 
 def _together(words: Sequence[str], complete: bool) -> str:

@@ -15,6 +15,7 @@ from pipeline.comparison.measure import Measured
 from pipeline.comparison.panel import DELTA_CE, Panel
 from pipeline.comparison.seeds import FEWEST_SEEDS
 from pipeline.comparison.shrinkage import HEALTHY, Measurement, Shrinkage
+from pipeline.curves import as_ratio
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 DIRECTION, HALF, SHRINKAGE = "direction", "half", "shrinkage"

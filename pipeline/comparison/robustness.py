@@ -55,7 +55,7 @@ class Robustness:
         """The headline's widest interval that was measured."""
         found = self.headline.estimate
         assert found is not None
-        low, high = np.exp(found.noise.interval(found.median, "both" if found.noise.training else "sequences"))
+        low, high = as_ratio(found.noise.interval(found.median, "both" if found.noise.training else "sequences"))
         return (float(low), float(high)) if np.isfinite(low) else None
 
     def outside(self) -> list[Alternative]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.comparison import tables, vertical
+from pipeline.comparison import tables
 from pipeline.comparison.findings import Findings
 from pipeline.comparison.noise import KINDS
 from pipeline.comparison.pruning import AS_TRAINED
@@ -117,9 +117,8 @@ def robustness(found: Findings) -> Shown:
 
 def ce_at_l0(found: Findings) -> Shown:
     """A row a pair of fronts and L0: the cross-entropy that either adds, and by how much the candidate adds less."""
-    rows = vertical.ce_at_l0(found.compared)
     cells = []
-    for group in of_pairs(rows[rows["ce_added"].notna()]):
+    for group in of_pairs(found.at_l0[found.at_l0["ce_added"].notna()]):
         here = group[group["comparison"] == group["comparison"].iloc[0]]
         for l0, at in here.groupby("l0", sort=False):
             words = f"{l0}, mean" if " to " in str(l0) else str(l0)

@@ -132,8 +132,8 @@ def curves(compared: Iterable[Compared]) -> pd.DataFrame:
                 **named, "ablation": measured.ablation,
                 "fidelity": fidelity_of(measured), "at": found.at,
                 "l0_reference": np.exp(found.reference), "l0_candidate": np.exp(found.candidate),
-                "ratio": np.exp(found.difference), "ratio_low": np.exp(found.difference - half),
-                "ratio_high": np.exp(found.difference + half),
+                "ratio": np.exp(found.difference), "ratio_low": as_ratio(found.difference - half),
+                "ratio_high": as_ratio(found.difference + half),
                 "noise": "" if found.band is None else "both" if found.noise.training else "sequences",
             })[list(CURVE)])  # fmt: skip
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(CURVE))

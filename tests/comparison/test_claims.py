@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.comparison.claims import Claim, claims, where
+from pipeline.comparison.claims import RULES, Claim, claims, where
 from pipeline.comparison.questions import DIRECTION, HALF, SHRINKAGE, Answer
 from tests.comparison.asked import answer, pair, panel
 
@@ -39,12 +39,10 @@ def test_a_site_that_is_left_out_keeps_a_claim_from_being_supported() -> None:
     left_out = answer("above", "attn_z", left_out="the fronts do not overlap")
     found = claim([answer("above"), left_out])
     assert found.verdict == "undecided"
-    assert found.because == (
-        "width_1.5: 1 above of 1 pair of fronts, 1 site, 1 layer, 1 model, 1 text (mlp_out, layer 0: L0 ratio 2); "
-        "left out: attn_z, layer 0: the fronts do not overlap"
-    )
+    assert found.counted == "1 above, 1 not judged" and found.asked[1] is left_out
     assert claim([answer("below"), left_out]).verdict == "contradicted"
-    assert claim([left_out]).because == "nothing to judge by; left out: attn_z, layer 0: the fronts do not overlap"
+    assert claim([left_out]).verdict == "undecided" and claim([left_out]).counted == "1 not judged"
+    assert claim([]).counted == "nothing to judge by"
 
 
 def test_no_verdict_reaches_further_than_the_trainings_that_were_measured() -> None:
@@ -55,12 +53,10 @@ def test_no_verdict_reaches_further_than_the_trainings_that_were_measured() -> N
     assert claim([answer("below", trainings=False)]).headline == "contradicted for these SAEs"
 
 
-def test_where_sites_differ_each_word_stands_at_its_site() -> None:
-    because = claim([answer("above"), answer("below", "attn_z"), answer("above", "resid_post")]).because
-    assert because == (
-        "width_1.5: 2 above, 1 below of 3 pairs of fronts, 3 sites, 1 layer, 1 model, 1 text (mlp_out, layer 0: above, "
-        "L0 ratio 2; attn_z, layer 0: below, L0 ratio 0.5; resid_post, layer 0: above, L0 ratio 2)"
-    )
+def test_what_is_counted_is_what_sites_say() -> None:
+    found = claim([answer("above"), answer("below", "attn_z"), answer("above", "resid_post")])
+    assert found.counted == "2 above, 1 below" and found.name == "width_1.5"
+    assert [one.panel.key["site"] for one in found.judged] == ["mlp_out", "attn_z", "resid_post"]
 
 
 def test_each_panel_is_judged_by_the_comparison_that_comes_first_there() -> None:
@@ -69,7 +65,7 @@ def test_each_panel_is_judged_by_the_comparison_that_comes_first_there() -> None
     both = [answer("above", of=paper, at=here), answer("below", of=equal, at=here)]
     assert claim(both).verdict == "supported"
     found = claim([*both, answer("below", of=pair(names=("equal_seconds", "equal_width")), at=there)])
-    assert found.verdict == "mixed" and found.because.startswith("width_1.5 + equal_width: 1 above, 1 below of 2 pairs")
+    assert (found.verdict, found.name, found.counted) == ("mixed", "width_1.5 + equal_width", "1 above, 1 below")
 
 
 def test_any_two_arms_have_claims_and_the_papers_come_first() -> None:
@@ -91,5 +87,4 @@ def test_what_the_pairs_are_of() -> None:
 
 
 def test_every_claim_says_its_rule() -> None:
-    assert all(one.rule and one.because for one in claims([]))
-    assert len({one.rule for one in claims([])}) == 3
+    assert {one.question for one in claims([])} == set(RULES) == {DIRECTION, SHRINKAGE, HALF}

@@ -224,9 +224,9 @@ def test_fronts_that_do_not_overlap_are_refused(sweep: Sweep) -> None:
     row = ratio_row(list(found.compared))
     assert pd.isna(row["ratio_median"]) and "do not overlap in loss recovered: baseline 0.4" in row["note"]
     (line,) = ratio_lines(found)
-    assert "above for these SAEs; no ratio: the fronts do not overlap" in line
+    assert "width_1.5 + equal_seconds: above for these SAEs: gated saves 0.1" in line
     (line,) = not_compared(found)
-    assert line.startswith("mlp_out, layer 1: baseline (48) / gated (32) has no ratio: the fronts do not overlap")
+    assert line.startswith("mlp_out, layer 1: baseline (48) / gated (32) have no ratio: the fronts do not overlap")
 
 
 def test_single_points_and_an_empty_arm(sweep: Sweep) -> None:

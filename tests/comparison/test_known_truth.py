@@ -21,6 +21,8 @@ from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.panel import Panel
 from pipeline.comparison.pruning import AS_TRAINED
 from pipeline.comparison.questions import DIRECTION, HALF, SHRINKAGE, Answer, judged_by
+from pipeline.comparison.shown_claims import by_site
+from pipeline.comparison.shown_numbers import ratios
 from pipeline.comparison.summary import not_compared, ratio_lines, summary
 from pipeline.frontier import frontier
 from tests.comparison.records import Sweep, Text
@@ -82,6 +84,14 @@ def answer(found: Findings, question: str, site: str = "mlp_out", candidate: str
     return one
 
 
+def sites(found: Findings, question: str) -> dict[str, str]:
+    """What each site says to a claim of the paper's two arms, in the words of summary.md and the page."""
+    text = claim(found, question).text
+    (table,) = [shown for claimed, shown in by_site(found) if claimed == text]
+    assert all(cell in page for page in [summary("s", found)] for row in table.rows for cell in row)
+    return dict(zip(table.columns["where"], table.columns[AS_TRAINED], strict=True))
+
+
 def judged(found: Findings, site: str = "mlp_out") -> Estimate:
     """What the direction at a site was judged by."""
     (one,) = [one for one in found.compared if one.panel.key["site"] == site]
@@ -99,7 +109,7 @@ def test_what_holds_everywhere_is_supported_for_these_saes(sweep: Sweep) -> None
     found = found_in(sweep)
     for question in (DIRECTION, SHRINKAGE, HALF):
         assert claim(found, question).headline == "supported for these SAEs", question
-    assert "2 pairs of fronts, 2 sites, 1 layer, 1 model, 1 text" in claim(found, DIRECTION).because
+    assert "Judged on 2 pairs of fronts, 2 sites, 1 layer, 1 model, 1 text (gated" in summary("s", found)
     assert judged(found).median == pytest.approx(math.log(2), abs=0.03)
     assert not not_compared(found)
 
@@ -114,13 +124,12 @@ def test_an_arm_that_loses_outright_at_one_of_two_sites_is_not_supported(sweep: 
     assert lost.word == "below" and judged(found, "attn_z").kind == OUTRIGHT
     assert lost.said == "all points of gated have more features and more loss"
     above = claim(found, DIRECTION)
-    assert above.verdict == "mixed" and "attn_z, layer 1" in above.because
+    assert above.verdict == "mixed" and above.counted == "1 above, 1 below"
+    assert sites(found, DIRECTION)["attn_z, layer 1"] == f"below for these SAEs: {lost.said}"
     (line,) = not_compared(found)
-    assert line.startswith(
-        "attn_z, layer 1: baseline (48) / gated (32) has no ratio: the fronts do not overlap in loss"
-    )
+    assert line.startswith("attn_z, layer 1: baseline (48) / gated (32) have no ratio: the fronts do not overlap in")
     assert line in summary("s", found).partition("## Not compared")[2]
-    assert any(": below for these SAEs; no ratio: the fronts do not overlap" in line for line in ratio_lines(found))
+    assert any(line.endswith(f": below for these SAEs: {lost.said}") for line in ratio_lines(found))
 
 
 def test_an_arm_that_loses_at_equal_l0_at_one_of_two_sites_is_not_supported(sweep: Sweep) -> None:
@@ -144,7 +153,8 @@ def test_fronts_that_share_nothing_are_left_out_and_keep_a_claim_from_being_supp
     table = tables.verdicts(found.answers)
     assert set(table.loc[(table["site"] == "attn_z") & (table["question"] == DIRECTION), "verdict"]) == {"not compared"}
     above = claim(found, DIRECTION)
-    assert above.verdict == "undecided" and "left out: attn_z, layer 1: the fronts do not overlap" in above.because
+    assert above.verdict == "undecided" and above.counted == "1 above, 1 not judged"
+    assert sites(found, DIRECTION)["attn_z, layer 1"].startswith("not judged: the fronts do not overlap")
     assert any(line.startswith("attn_z, layer 1: baseline (48) / gated (32)") for line in not_compared(found))
 
 
@@ -165,7 +175,7 @@ def test_fronts_that_cross_are_not_above_by_their_median(sweep: Sweep) -> None:
     assert f"the fronts cross at loss recovered {place:.3g}" in one.said
     assert claim(found, DIRECTION).headline == "contradicted for these SAEs"
     (line,) = ratio_lines(found)
-    assert f"crossing for these SAEs (the fronts cross at loss recovered {place:.3g})" in line
+    assert "crossing for these SAEs: L0 ratio" in line and f"the fronts cross at loss recovered {place:.3g}" in line
 
 
 def test_equal_arms_are_undecided_under_both_noises(sweep: Sweep) -> None:
@@ -193,8 +203,8 @@ def test_an_overlap_as_narrow_as_the_papers_is_judged_at_equal_l0(sweep: Sweep) 
     by = judged_by(one.measured)
     assert by is not None and (by.kind, by.fidelity) == (SAVED, "delta_ce")
     assert answer(found, DIRECTION).word == "above" and "saves" in answer(found, DIRECTION).said
-    (line,) = ratio_lines(found)
-    assert ", a narrow overlap; above for these SAEs" in line
+    assert sites(found, DIRECTION)["mlp_out, layer 1"].startswith("above for these SAEs: gated saves 0.0")
+    assert ratios(found).columns["along"] == ["loss recovered 0.909 to 0.910, narrow"]
 
 
 # ------------------------------------------------------------------------------------------------------------ shrinkage
@@ -202,17 +212,17 @@ def test_an_overlap_as_narrow_as_the_papers_is_judged_at_equal_l0(sweep: Sweep) 
 
 def test_shrinkage_at_one_site_of_ten_is_no_shrinkage_everywhere(sweep: Sweep) -> None:
     """Pooled over sites, the baseline's gamma would lie below 0.97."""
-    sites = [f"site{number}" for number in range(10)]
-    for site in sites:
+    names = [f"site{number}" for number in range(10)]
+    for site in names:
         train(sweep, "gated", GATED, site=site, gamma=UNBIASED)
         train(sweep, "baseline", BASELINE, site=site, gamma=0.5 if site == "site7" else 0.995)
     found = found_in(sweep)
-    assert {site: answer(found, SHRINKAGE, site).word for site in sites} == {
-        site: "supported" if site == "site7" else "contradicted" for site in sites
+    assert {site: answer(found, SHRINKAGE, site).word for site in names} == {
+        site: "supported" if site == "site7" else "contradicted" for site in names
     }
     said = claim(found, SHRINKAGE)
-    assert said.headline == "mixed for these SAEs" and "9 contradicted, 1 supported of 10 pairs" in said.because
-    assert "site7, layer 1: supported, mean gamma 1.000 and 0.500" in said.because
+    assert said.headline == "mixed for these SAEs" and said.counted == "9 contradicted, 1 supported"
+    assert sites(found, SHRINKAGE)["site7, layer 1"].startswith("supported for these SAEs: mean gamma gated 1.000")
 
 
 def test_a_candidate_that_shrinks_at_one_site_of_ten(sweep: Sweep) -> None:
@@ -223,7 +233,8 @@ def test_a_candidate_that_shrinks_at_one_site_of_ten(sweep: Sweep) -> None:
     found = found_in(sweep)
     assert answer(found, SHRINKAGE, "site3").word == "contradicted"
     said = claim(found, SHRINKAGE)
-    assert said.verdict == "mixed" and "site3, layer 1: contradicted, mean gamma 0.800 and 0.900" in said.because
+    assert said.verdict == "mixed" and said.counted == "9 supported, 1 contradicted"
+    assert sites(found, SHRINKAGE)["site3, layer 1"].startswith("contradicted for these SAEs: mean gamma gated 0.800")
 
 
 # ------------------------------------------------------------------------------------------------- runs that say little
@@ -268,8 +279,9 @@ def test_where_ablation_helps_loss_recovered_is_refused(sweep: Sweep) -> None:
     assert (-ratio.estimate.high, -ratio.estimate.low) == pytest.approx((0.1, 0.3), rel=0.1)
     assert set(tables.l0_ratios(found.compared)["fidelity"]) == {"delta_ce"}
     assert answer(found, DIRECTION).word == "above"
-    (line,) = ratio_lines(found)
-    assert "cross-entropy added 0." in line and "loss recovered" not in line
+    assert (
+        ratios(found).columns["along"][0].startswith("CE added 0.1") and "loss recovered" not in ratio_lines(found)[0]
+    )
 
 
 def test_where_ablation_hardly_matters_loss_recovered_is_refused(sweep: Sweep) -> None:
@@ -285,11 +297,11 @@ def test_half_dead_baselines_are_no_evidence_for_about_half(sweep: Sweep) -> Non
     train(sweep, "baseline", BASELINE, gamma=SHRUNK, alive_fraction=0.5)
     found = found_in(sweep)
     assert answer(found, HALF).left_out == "50% of baseline's features are alive"
-    half = claim(found, HALF)
-    assert half.verdict == "undecided" and "mlp_out, layer 1: 50% of baseline's features are alive" in half.because
-    assert "0 of baseline's points have 90% of their features alive" in claim(found, SHRINKAGE).because
+    assert claim(found, HALF).headline == "undecided" == claim(found, SHRINKAGE).headline
+    assert sites(found, HALF)["mlp_out, layer 1"] == "not judged: 50% of baseline's features are alive"
+    assert "0 of baseline's points have 90% of their features alive" in sites(found, SHRINKAGE)["mlp_out, layer 1"]
     assert claim(found, DIRECTION).headline == "supported for these SAEs"
-    assert "alive 50% / 95%" in ratio_lines(found)[0]
+    assert ratios(found).columns["alive"] == ["50% / 95%"]
 
 
 def test_features_of_which_nobody_knows_whether_they_are_alive(sweep: Sweep) -> None:
@@ -298,7 +310,7 @@ def test_features_of_which_nobody_knows_whether_they_are_alive(sweep: Sweep) -> 
     found = found_in(sweep)
     unknown = "how many features of baseline are alive is unknown"
     assert answer(found, HALF).left_out == unknown == answer(found, SHRINKAGE).left_out
-    assert "alive unknown / 95%" in ratio_lines(found)[0]
+    assert ratios(found).columns["alive"] == ["unknown / 95%"]
 
 
 # ------------------------------------------------------------------------------------------------------- which is asked
@@ -339,7 +351,7 @@ def test_only_three_trainings_reach_further_than_these_saes(sweep: Sweep, seeds:
         assert answer(found, question).trainings == (seeds == 3)
     words = summary("s", found)
     assert ("How far another training would move it was not measured" in words) == bool(scope)
-    assert f"above{scope}, alive" in words
+    assert ratios(found).columns["verdict"] == [f"above{scope}"]
 
 
 def test_one_site_without_three_seeds_keeps_all_for_these_saes(sweep: Sweep) -> None:

@@ -9,9 +9,9 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline import plot_pareto
 from pipeline.aggregate import read_pruned, read_sweep
-from pipeline.comparison import pruning, tables
+from pipeline.comparison import pruning, shown_claims, tables
 from pipeline.comparison.findings import Findings, findings
-from pipeline.comparison.summary import claim_lines, summary
+from pipeline.comparison.summary import summary
 from tests.comparison.records import Sweep
 
 REPLICATES = 60
@@ -59,10 +59,14 @@ def test_a_baseline_whose_tiny_activations_are_half_of_all_catches_up(sweep: Swe
         assert (row["fidelity_low"], row["fidelity_high"]) == (before["fidelity_low"], before["fidelity_high"])
     assert rows.loc["baseline", "ratio_median"] == pytest.approx(2)
     assert rows.loc["gated", "ratio_median"] == pytest.approx(1)
-    above, _, half = claim_lines(found)
-    for line, first, then in ((above, "supported", "undecided"), (half, "supported", "contradicted")):
-        assert line.startswith(f"- **{first} for these SAEs**: Gated ")
-        assert f"  - reference pruned: **{then}" in line and f"  - both pruned: **{then}" in line
+    said = shown_claims.verdicts(found)
+    assert tuple(said.columns) == ("claim", *SCENARIOS)
+    above, _, half = said.rows
+    assert above[1:] == ("supported for these SAEs: 1 above", *["undecided: 1 undecided"] * 2)
+    assert half[1:] == (
+        "supported for these SAEs: 1 supported", *["contradicted for these SAEs: 1 contradicted"] * 2
+    )  # fmt: skip
+    assert {above[0], half[0]} <= {line.partition(" As trained: ")[0] for line in shown_claims.turned(found)}
     assert set(pruning.saved_alone(found.pruned)) == {
         "mlp_out, layer 1: pruning alone saves baseline (48) 50.0% of its L0",
         "mlp_out, layer 1: pruning alone saves gated (32) 0.0% of its L0",
@@ -164,7 +168,7 @@ def test_the_command_writes_both_ways_and_says_so(sweep: Sweep, tmp_path: Path) 
         f"figure_pruning.{kind}" for kind in ("csv", "png", "svg", "pdf")
     }
     words = (results / "summary.md").read_text()
-    assert "## Pruned at inference" in words and "  - reference pruned: **" in words
+    assert "## Pruned at inference" in words and "reference pruned" in words.partition("## Claims")[2]
     assert set(pd.read_csv(results / "verdicts.csv")["scenario"]) == {"as trained", "reference pruned"}
     points = pd.read_csv(results / "figure_pruning.csv")
     assert points["architecture"].value_counts().to_dict() == {"baseline": 4, "baseline, pruned": 12}

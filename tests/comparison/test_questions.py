@@ -79,7 +79,7 @@ def test_the_direction_with_its_number() -> None:
     below = asked([read(RATIO, -1.0, of), read(SAVED, 1.0, of)], DIRECTION)
     assert (below.word, below.supports) == ("below", "contradicted")
     saved = asked([nothing(RATIO, of, "no overlap"), read(SAVED, -0.2, of, fidelity="delta_ce")], DIRECTION)
-    assert saved.word == "below" and saved.said == "saves -0.2000 (-0.2440 to -0.1560) nats at equal L0"
+    assert saved.word == "below" and saved.said == "gated costs 0.2000 (0.1560 to 0.2440) nats at equal L0"
     crossing = asked([read(RATIO, [1.0, 0.5, 0.5, -0.5, -1.0], of)], DIRECTION)
     assert (crossing.word, crossing.supports) == ("crossing", "contradicted")
     assert crossing.said.endswith(", the fronts cross at loss recovered 0.75")

@@ -11,7 +11,7 @@ import pytest
 from pipeline.aggregate import read_pruned, read_sweep
 from pipeline.comparison import robustness
 from pipeline.comparison.findings import Findings, findings
-from pipeline.comparison.summary import sensitive, summary
+from pipeline.comparison.summary import summary
 from tests.comparison.records import Sweep
 
 RECOVERED = (0.6, 0.7, 0.8, 0.9)
@@ -59,10 +59,12 @@ def test_a_point_that_all_hangs_on_is_named(sweep: Sweep) -> None:
     train(sweep, "baseline", 2.0, bent=0.5)
     found = found_in(sweep)
     assert choices(found)["without baseline's lambda 2"] == pytest.approx(2)
-    (line,) = sensitive(found)
-    assert line.startswith("mlp_out, layer 1, gated: other choices move the ratio of ")
-    assert "2.00 without baseline's lambda 2" in line
-    assert line in summary("s", found).partition("## Claims")[0]
+    (one,) = found.robustness
+    ends = one.interval()
+    assert ends is not None and "without baseline's lambda 2" in {other.name for other in one.outside()}
+    assert all(not ends[0] <= other.ratio <= ends[1] for other in one.outside())
+    first = summary("s", found).partition("## Claims")[0]
+    assert "## Read this first" in first and "2.00 without baseline's lambda 2" in first
 
 
 def test_other_widths_of_the_reference(sweep: Sweep) -> None:

@@ -11,8 +11,9 @@ from safetensors.numpy import load_file
 from pipeline.aggregate import read_pruned, read_sweep
 from pipeline.comparison import bootstrap
 from pipeline.comparison.findings import Findings, findings
+from pipeline.comparison.shown import NOTHING
+from pipeline.comparison.shown_numbers import ce_at_l0
 from pipeline.comparison.student import t_quantile
-from pipeline.comparison.summary import vertical_lines
 from pipeline.comparison.vertical import COLUMNS
 from tests.comparison.records import Sweep
 
@@ -97,8 +98,8 @@ def test_where_a_front_does_not_reach_there_is_a_reason(sweep: Sweep) -> None:
     assert pd.isna(table.loc[("10", "difference"), "ce_added_low"])
     apart = table.loc[("5 to 30", "difference"), "note"]
     assert apart == "not at L0 5 to 30: baseline reaches L0 12 to 60, gated reaches L0 4 to 25"
-    (line,) = vertical_lines(found)
-    assert line.startswith("mlp_out, layer 1, baseline / gated (48 / 32): at 20 ") and "at 10 " not in line
+    shown = {row[1]: row[2:] for row in ce_at_l0(found).rows}
+    assert shown["10"][0] == shown["10"][2] == NOTHING != shown["10"][1] and NOTHING not in shown["20"]
 
 
 def test_seeds_of_one_arm_give_the_jackknife_of_their_mean(sweep: Sweep) -> None:
