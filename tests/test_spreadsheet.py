@@ -256,7 +256,8 @@ def test_names_and_gaps_reach_no_output_as_markup_or_nan(tmp_path: Path, capsys:
     folder = tmp_path / "my <b>points"
     page, summary = ((folder / name).read_text() for name in ("report.html", "summary.md"))
     assert bad not in page + summary and "&lt;script&gt;" in page and "&lt;script&gt;" in summary
-    assert "equal_width (1024 / 1024)" in summary and len(pd.read_csv(folder / "frontier.csv")) == 8
+    assert "baseline / gated (1024 / 1024)" in summary and "| equal_width |" in summary
+    assert len(pd.read_csv(folder / "frontier.csv")) == 8
     words = re.sub(r"<script>.*?</script>|<style>.*?</style>", "", page, flags=re.DOTALL)
     for text in (capsys.readouterr().out, summary, words, *(table.read_text() for table in folder.glob("*.csv"))):
         assert not re.search(r"\bnan\b|nan%|<NA>", text)

@@ -27,7 +27,7 @@ SCENARIOS = (AS_TRAINED, REFERENCE_PRUNED, BOTH_PRUNED)
 SAME_ARM = "same_arm"
 METHOD = """\
 Activations below a threshold were set to zero at inference too. A pruned arm's front is taken over its runs as they
-are and at every threshold, a choice that favours it; ratios are of L0 at the loss recovered that the first compares."""
+are and at every threshold, a choice that favours it; ratios are read along what the fronts as trained share."""
 
 
 @dataclass(frozen=True)

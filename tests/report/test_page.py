@@ -135,7 +135,7 @@ def test_the_line_of_a_front_goes_through_means_over_seeds(tmp_path: Path) -> No
 def test_intervals_are_drawn_where_there_are_some(tmp_path: Path) -> None:
     with_intervals = two_arms(tmp_path).read_text()
     (first, *others) = re.findall(r'class="bars" d="(.*?)"', with_intervals)
-    assert len(others) == 1 and first.count("M") == 4
+    assert len(others) == 3 and first.count("M") == 4, "of loss recovered and of gamma, for two arms"
     assert 'class="bars"' not in write(tmp_path, "s", "replicates=0").read_text()
 
 
