@@ -90,8 +90,9 @@ def _alive(runs: pd.DataFrame) -> list[str]:
 def compared(found: Findings) -> str:
     """The two arms that all tables are of; nothing where they name several."""
     pairs = all_arms(found)
-    one = f"Reference / candidate, in all that follows: {pairs[0]}; in brackets the numbers of features."
-    return one if len(pairs) == 1 else ""
+    if len(pairs) != 1:
+        return ""
+    return f"Reference / candidate, in all that follows: {pairs[0]}; in brackets the numbers of features."
 
 
 def summary(sweep: str, found: Findings) -> str:
