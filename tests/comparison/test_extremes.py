@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.comparison import tables
-from pipeline.comparison.along import OUTRIGHT, RATIO
+from pipeline.comparison.along import OUTRIGHT, RATIO, SAVED
+from pipeline.comparison.questions import judged_by
 from tests.comparison.records import Sweep, Text
 from tests.comparison.test_random_sweeps import all_found
 
@@ -43,3 +44,14 @@ def test_gaps_of_two_units_do_not_share_their_noise(tmp_path: Path) -> None:
     assert gaps is not None and gaps.band is not None
     assert gaps.direction.word == "above" and gaps.direction.p < 0.01
     assert gaps.band.errors[0] > 0.1 and gaps.band.errors[1] < 0.01
+
+
+@pytest.mark.parametrize(("factor", "judge"), [(1.23, SAVED), (1.27, RATIO)])
+def test_a_ratio_along_which_hardly_anything_changes_does_not_judge(tmp_path: Path, factor: float, judge: str) -> None:
+    sweep = Sweep(tmp_path / "sweeps")
+    for lam, l0, recovered in ((2.0, 10.0, 0.5), (1.0, 10.0 * factor, 0.8)):
+        sweep.run("gated", lam, l0, recovered, noise=0.0)
+        sweep.run("baseline", lam, l0 * 1.1, recovered, noise=0.0)
+    sweep.write("s")
+    chosen = judged_by(all_found(sweep.sweeps_dir).compared[0].measured)
+    assert chosen is not None and chosen.kind == judge

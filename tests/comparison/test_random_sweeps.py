@@ -141,6 +141,7 @@ def check_noise(
         sizes = needed(expected.difference, [max(error, 1e-12) for error in errors])
         if max(sizes.values()) > 1e-6:
             assert found.direction.word == max(sizes, key=lambda word: sizes[word])
+            assert found.direction.p == pytest.approx(found.band.p(max(sizes.values())), rel=1e-6)
     else:
         assert found.band is None
 
