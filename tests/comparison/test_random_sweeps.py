@@ -37,7 +37,7 @@ def test_equals_the_brute_force(number: int, tmp_path: Path) -> None:
     found = all_found(sweep.sweeps_dir)
     brute = by_panel(read_runs(sweep.sweeps_dir, "s"))
     for compared in found.compared:
-        assert not compared.fault, compared.fault
+        assert not compared.faults, compared.faults
         arms = brute.get(tuple(compared.panel.key.values()), {})
         check_refusals(compared, arms)
         for measured in compared.measured:
@@ -54,8 +54,9 @@ def all_found(sweeps_dir: Path) -> Findings:
     runs = read_sweep(sweeps_dir, "s")
     found = findings(runs, sweeps_dir, REPLICATES, read_pruned(sweeps_dir, runs))
     tables.with_intervals(found.runs, found.compared)
-    for table in (tables.l0_ratios, tables.savings, tables.curves, vertical.ce_at_l0):
+    for table in (tables.l0_ratios, tables.savings, tables.curves):
         table(found.compared)
+    tables.verdicts(found.answers)
     robustness.table(found.robustness)
     summary.summary("s", found)
     return found
@@ -230,8 +231,9 @@ def check_gamma(compared: Compared, arms: Arms) -> None:
 
 def check_at_l0(compared: Compared, arms: Arms) -> None:
     """The cross-entropy that both arms add at an L0 that both fronts reach."""
-    table = vertical.ce_at_l0([compared])
-    for row in table[(table["noise"] == "both") & (table["l0"].isin(["10", "20", "50", "100"]))].to_dict("records"):
+    for row in vertical.ce_at_l0(compared):
+        if row["noise"] != "both" or row["l0"] not in {"10", "20", "50", "100"}:
+            continue
         keys = [(row[name], row[f"d_sae_{name}"]) for name in ("reference", "candidate")]
         added = []
         for key in keys:
