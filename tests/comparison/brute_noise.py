@@ -64,6 +64,7 @@ class Estimate:
 
     fronts: tuple[list[Point], list[Point]]  # reference, candidate
     along: int
+    interval: tuple[float, float]
     at: list[float]
     difference: list[float]
 
@@ -80,15 +81,20 @@ class Estimate:
         return by_definition.differences(reference, candidate, self.along, self.at, (goes_on[0], goes_on[1]))
 
 
-def estimate(reference: Arm, candidate: Arm, along: int, fidelity: str) -> Estimate | None:
-    """None where the fronts share nothing."""
+def estimate(
+    reference: Arm, candidate: Arm, along: int, fidelity: str, within: tuple[float, float] = (-math.inf, math.inf)
+) -> Estimate | None:
+    """None where the fronts share nothing, or nothing within an interval."""
     measured = partial(recorded, fidelity=fidelity)
     first, second = (by_definition.front(by_definition.points(arm, measured)) for arm in (reference, candidate))
     interval = by_definition.shared(first, second, along)
     if interval is None:
         return None
+    interval = max(interval[0], within[0]), min(interval[1], within[1])
+    if interval[0] > interval[1]:
+        return None
     at = by_definition.places(*interval)
-    return Estimate((first, second), along, at, by_definition.differences(first, second, along, at))
+    return Estimate((first, second), along, interval, at, by_definition.differences(first, second, along, at))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class Run:
     seed: int
     metrics: dict[str, float]
     sums: dict[str, list[float]] | None  # tokens, l0, ce_sae, xhat_xhat, x_xhat and the references, by document
+    pruned: tuple["Run", ...] = ()  # the same at each threshold below which activations count as zero
 
     @property
     def dead(self) -> bool:
@@ -51,11 +53,24 @@ def _read(sweeps_dir: Path, folder: Path) -> Run:
         evaluation["id"],
     )  # fmt: skip
     arm = (settings["architecture"]["name"], record["training"]["d_sae"])
-    sums = _by_document(sweeps_dir / "shared", folder / "sequences.safetensors", evaluation)
-    return Run(record["run"], panel, arm, json.dumps(others, sort_keys=True), settings["seed"], metrics, sums)
+    paths = sweeps_dir / "shared", folder / "sequences.safetensors"
+    run = Run(
+        record["run"], panel, arm, json.dumps(others, sort_keys=True), settings["seed"], metrics,
+        _by_document(*paths, evaluation, None),
+    )  # fmt: skip
+    pruned = [
+        replace(
+            run, point=f"{run.point} below {one['below']}", metrics=one, sums=_by_document(*paths, evaluation, place)
+        )
+        for place, one in enumerate(record.get("pruned", []))
+    ]
+    return replace(run, pruned=tuple(pruned))
 
 
-def _by_document(shared: Path, path: Path, evaluation: dict[str, str]) -> dict[str, list[float]] | None:
+def _by_document(
+    shared: Path, path: Path, evaluation: dict[str, str], place: int | None
+) -> dict[str, list[float]] | None:
+    """Sums of a run as it is, or pruned at the threshold of this number."""
     paths = [path, *(shared / f"{evaluation[name]}.safetensors" for name in ("clean", "ablated"))]
     if not all(path.is_file() for path in paths):
         return None
@@ -63,10 +78,12 @@ def _by_document(shared: Path, path: Path, evaluation: dict[str, str]) -> dict[s
     for path in paths:
         arrays |= load_file(path)
     documents = arrays.pop("document")
+    if place is not None:
+        arrays |= {name: arrays[f"pruned_{name}"][place] for name in ("l0", "ce_sae")}
     return {
         name: [float(values[documents == document].sum()) for document in np.unique(documents)]
         for name, values in arrays.items()
-        if len(values) == len(documents)
+        if values.shape == documents.shape
     }
 
 
@@ -77,3 +94,13 @@ def by_panel(runs: list[Run]) -> dict[Panel, dict[ArmKey, list[list[Run]]]]:
         if not run.dead and run.finite:
             found.setdefault(run.panel, {}).setdefault(run.arm, {}).setdefault(run.point, []).append(run)
     return {panel: {arm: list(points.values()) for arm, points in arms.items()} for panel, arms in found.items()}
+
+
+def with_pruned(arm: Sequence[Sequence[Run]]) -> list[list[Run]]:
+    """The points of an arm as it is, and pruned at every threshold."""
+    pruned: dict[str, list[Run]] = {}
+    for runs in arm:
+        for run in runs:
+            for one in run.pruned:
+                pruned.setdefault(one.point, []).append(one)
+    return [*map(list, arm), *pruned.values()]

@@ -19,6 +19,9 @@ def write_random_sweep(number: int, sweeps_dir: Path) -> Sweep:
     sweep, text = Sweep(sweeps_dir), _text(rng)
     for site in ("mlp_out", "resid_post")[: 1 + _happens(rng, 0.25)]:
         _write_site(rng, sweep, text, SHAPES[number % len(SHAPES)], site)
+    if _happens(rng, 0.15):
+        for record in sorted((sweeps_dir / "runs").glob("*/metrics.json")):
+            sweep.prune(record.parent, {0.1: (0.9, 0.005), 0.3: (0.7, 0.04)})
     _take_away(rng, sweep)
     sweep.write("s")
     return sweep

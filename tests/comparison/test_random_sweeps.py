@@ -17,17 +17,19 @@ from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.measure import Measured
 from pipeline.comparison.noise import KINDS
 from pipeline.comparison.panel import Panel
+from pipeline.comparison.pruning import BOTH_PRUNED
 from pipeline.comparison.questions import judged_by
 from pipeline.frontier import frontier
 from tests.comparison import brute_noise as noise
 from tests.comparison.brute_band import needed
 from tests.comparison.brute_force import FIDELITY, LOG_L0, front, points, read
-from tests.comparison.brute_records import ArmKey, by_panel, read_runs
+from tests.comparison.brute_records import ArmKey, by_panel, read_runs, with_pruned
 from tests.comparison.brute_records import Panel as PanelKey
 from tests.comparison.random_sweeps import write_random_sweep
 
 REPLICATES = 8
 ABSOLUTE = 1e-9
+EVERYWHERE = (-math.inf, math.inf)
 Arms = dict[ArmKey, noise.Arm]
 
 
@@ -41,10 +43,12 @@ def test_equals_the_brute_force(number: int, tmp_path: Path) -> None:
         arms = brute.get(tuple(compared.panel.key.values()), {})
         check_refusals(compared, arms)
         for measured in compared.measured:
-            check(compared.panel, measured, arms)
+            check(compared.panel, measured, arms, arms)
         check_chosen(compared)
         check_gamma(compared, arms)
         check_at_l0(compared, arms)
+    for again in found.pruned.scenarios:
+        check_pruned(again, brute[tuple(again.panel.key.values())])
     check_frontier(found, brute)
     check_family(found)
 
@@ -90,9 +94,27 @@ def check_refusals(compared: Compared, arms: Arms) -> None:
         assert (ablation in panel.refused) == (low <= 0)
 
 
-def check(panel: Panel, measured: Measured, arms: Arms) -> None:
+def check_pruned(again: Compared, arms: Arms) -> None:
+    """The same with pruned arms, along what the ratio shares as they are."""
+    assert not again.faults, again.faults
+    pruned = {key: with_pruned(arm) for key, arm in arms.items()}
+    candidates = pruned if again.scenario == BOTH_PRUNED else arms
+    for measured in again.measured:
+        as_trained = None
+        if measured.kind == RATIO:
+            reference, candidate = (arms[one.architecture, one.d_sae] for one in measured.pair.fronts)
+            as_trained = noise.estimate(reference, candidate, FIDELITY, measured.fidelity)
+        within = EVERYWHERE if as_trained is None else as_trained.interval
+        check(again.panel, measured, pruned, candidates, within)
+
+
+def check(
+    panel: Panel, measured: Measured, references: Arms, candidates: Arms,
+    within: tuple[float, float] = EVERYWHERE,
+) -> None:  # fmt: skip
     """One pair of fronts, read in one way."""
-    reference, candidate = (arms[one.architecture, one.d_sae] for one in measured.pair.fronts)
+    fronts = zip((references, candidates), measured.pair.fronts, strict=True)
+    reference, candidate = (arms[one.architecture, one.d_sae] for arms, one in fronts)
     fidelity = measured.ablation if measured.ablation and measured.ablation not in panel.refused else "delta_ce"
     assert measured.fidelity == fidelity
     if measured.kind == OUTRIGHT:
@@ -103,7 +125,7 @@ def check(panel: Panel, measured: Measured, arms: Arms) -> None:
             check_gaps(panel, measured.estimate, gaps, (reference, candidate), fidelity)
         return
     along = FIDELITY if measured.kind == RATIO else LOG_L0
-    expected, found = noise.estimate(reference, candidate, along, fidelity), measured.estimate
+    expected, found = noise.estimate(reference, candidate, along, fidelity, within), measured.estimate
     assert (found is None) == (expected is None)
     if found is None or expected is None:
         return
