@@ -23,7 +23,7 @@ def test_an_interval_too_wide_for_a_number_is_infinite(tmp_path: Path) -> None:
             sweep.run("baseline", lam, l0, recovered + moved, seed=seed, draw=seed)
     sweep.write("s")
     found = all_found(sweep.sweeps_dir)
-    assert not found.compared[0].faults
+    assert not found.compared[0].fault
     ratio = next(measured.estimate for measured in found.compared[0].measured if measured.kind == RATIO)
     assert ratio is not None and ratio.noise.interval(ratio.median, "both")[1] > np.log(np.finfo(float).max)
     rows = tables.l0_ratios(found.compared)

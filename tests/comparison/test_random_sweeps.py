@@ -39,7 +39,7 @@ def test_equals_the_brute_force(number: int, tmp_path: Path) -> None:
     found = all_found(sweep.sweeps_dir)
     brute = by_panel(read_runs(sweep.sweeps_dir, "s"))
     for compared in found.compared:
-        assert not compared.faults, compared.faults
+        assert not compared.fault, compared.fault
         arms = brute.get(tuple(compared.panel.key.values()), {})
         check_refusals(compared, arms)
         for measured in compared.measured:
@@ -96,7 +96,7 @@ def check_refusals(compared: Compared, arms: Arms) -> None:
 
 def check_pruned(again: Compared, arms: Arms) -> None:
     """The same with pruned arms, along what the ratio shares as they are."""
-    assert not again.faults, again.faults
+    assert not again.fault, again.fault
     pruned = {key: with_pruned(arm) for key, arm in arms.items()}
     candidates = pruned if again.scenario == BOTH_PRUNED else arms
     for measured in again.measured:
