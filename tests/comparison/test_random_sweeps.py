@@ -253,7 +253,7 @@ def check_gamma(compared: Compared, arms: Arms) -> None:
 
 def check_at_l0(compared: Compared, arms: Arms) -> None:
     """The cross-entropy that both arms add at an L0 that both fronts reach."""
-    for row in vertical.ce_at_l0(compared):
+    for row in vertical.ce_at_l0([compared]).to_dict("records"):
         if row["noise"] != "both" or row["l0"] not in {"10", "20", "50", "100"}:
             continue
         keys = [(row[name], row[f"d_sae_{name}"]) for name in ("reference", "candidate")]
