@@ -58,20 +58,25 @@ class Setting:
 
 def train(setting: Setting, runs: Sequence[RunConfig]) -> dict[tuple[str, str], Trainer]:
     """Train one seed's runs, which share a stream and a site, in each way: by way and architecture."""
-    first = runs[0]
-    shape = StreamShape.of(first.train, first.model.context)
-    source = training_contexts(first.model, first.data, first.seed)
-    trainers = {
-        (way, run.architecture.name): Trainer(run, setting.calibration, d_sae(run), HISTORY_EVERY)
-        for way in WAYS for run in runs
-    }  # fmt: skip
-    for index in range(1 + shape.block_of(first.train.steps - 1)):
-        block = read_block(setting.language_model, source, shape, [first.hook_name], index, first.seed)
+    trainers = {(way, run.architecture.name): trainer_of(setting, run) for way in WAYS for run in runs}
+    for block in blocks_of(setting, runs[0]):
         blocks = {SPARSE: block, REORDERED: reordered(block), DENSE: block}
         for (way, _), trainer in trainers.items():
             with steps_of(way):
                 trainer.train_on(blocks[way], threading.Event())
     return trainers
+
+
+def trainer_of(setting: Setting, run: RunConfig) -> Trainer:
+    return Trainer(run, setting.calibration, d_sae(run), HISTORY_EVERY)
+
+
+def blocks_of(setting: Setting, run: RunConfig) -> Iterator[Block]:
+    """The activations that a run trains on."""
+    shape = StreamShape.of(run.train, run.model.context)
+    source = training_contexts(run.model, run.data, run.seed)
+    for index in range(1 + shape.block_of(run.train.steps - 1)):
+        yield read_block(setting.language_model, source, shape, [run.hook_name], index, run.seed)
 
 
 def reordered(block: Block) -> Block:
