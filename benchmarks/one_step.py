@@ -121,7 +121,7 @@ def table_of(found: Found) -> Table:
 
 
 def main(options: Options) -> None:
-    length, every = (QUICK, 10) if options.quick else ((*WHOLE[:-1], "eval.sequences=16"), EVERY)
+    length, every = (QUICK, 10) if options.quick else ((*WHOLE, "eval.sequences=16"), EVERY)
     table_of(measure([*DEFAULT_SWEEP, *length], 0, every)).show(options.out)
 
 

@@ -43,10 +43,10 @@ def test_the_same_bits_are_no_fault_and_a_constant_difference_is_one():
 
 
 def share_called_faulty(shift: float) -> float:
-    """Of 200 benchmarks of 12 seeds and 10 metrics, one of which sparse training shifts by so many seeds' spreads."""
+    """Of 200 benchmarks of 8 seeds and 10 metrics, one of which sparse training shifts by so many seeds' spreads."""
     rng, level, faulty = np.random.default_rng(0), each_level(0.95, 10), 0
     for _ in range(200):
-        sparse, reordered, dense = rng.standard_normal((3, 10, 12))
+        sparse, reordered, dense = rng.standard_normal((3, 10, 8))
         sparse[0], reordered[0] = sparse[0] + shift, reordered[0] + shift
         faulty += any(
             over_allowed(Difference.of(list(a - c), level), Difference.of(list(a - b), level)) > 1
@@ -57,4 +57,4 @@ def share_called_faulty(shift: float) -> float:
 
 def test_trainings_that_differ_by_noise_alone_are_seldom_called_faulty_and_a_fault_is_nearly_always_seen():
     assert share_called_faulty(0.0) <= 0.05
-    assert share_called_faulty(3.0) >= 0.95
+    assert share_called_faulty(4.0) >= 0.95

@@ -47,6 +47,14 @@ def worst(found):
     return max(row["over_allowed"] for row in rows)
 
 
+@pytest.mark.parametrize("length", [(*whole_training.WHOLE, *whole_training.ALL_TEXT), whole_training.QUICK])
+def test_what_the_command_trains_can_be_trained(length):
+    made = whole_training.runs([*whole_training.DEFAULT_SWEEP, *length], 3)
+    assert [(run.architecture.name, run.seed, run.site.name) for run in made] == [
+        ("gated", 3, "mlp_out"), ("baseline", 3, "mlp_out")
+    ]  # fmt: skip
+
+
 def test_the_three_ways_differ_as_they_say(trainers):
     sparse, turned, dense = (trainers[way, ARM] for way in (SPARSE, REORDERED, DENSE))
     assert (sparse.sparse_steps, turned.sparse_steps, dense.sparse_steps) == (60, 60, 0)
