@@ -21,7 +21,7 @@ from torch import Tensor
 from benchmarks.options import Options
 from benchmarks.table import Table
 from benchmarks.three_ways import DENSE, SPARSE, Setting, blocks_of, steps_of, trainer_of
-from benchmarks.whole_training import DEFAULT_SWEEP, QUICK, WHOLE, runs
+from benchmarks.whole_training import QUICK, SITE_AND_RATE, WHOLE, runs
 from pipeline.activations import Block, StreamShape
 from pipeline.sae.base import SAE, by_feature
 from pipeline.sae.pairs import formed
@@ -122,7 +122,7 @@ def table_of(found: Found) -> Table:
 
 def main(options: Options) -> None:
     length, every = (QUICK, 10) if options.quick else ((*WHOLE, "eval.sequences=16"), EVERY)
-    table_of(measure([*DEFAULT_SWEEP, *length], 0, every)).show(options.out)
+    table_of(measure([*SITE_AND_RATE, *length], 0, every)).show(options.out)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def worst(found):
 
 @pytest.mark.parametrize("length", [(*whole_training.WHOLE, *whole_training.ALL_TEXT), whole_training.QUICK])
 def test_what_the_command_trains_can_be_trained(length):
-    made = whole_training.runs([*whole_training.DEFAULT_SWEEP, *length], 3)
+    made = whole_training.runs([*whole_training.SITE_AND_RATE, *length], 3)
     assert [(run.architecture.name, run.seed, run.site.name) for run in made] == [
         ("gated", 3, "mlp_out"), ("baseline", 3, "mlp_out")
     ]  # fmt: skip
