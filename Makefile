@@ -44,7 +44,7 @@ results: $(VENV)/.installed
 storm: $(VENV)/.installed
 	$(BIN)/python -m tests.slurm.storm
 
-# what we claim about speed, against the peers, and the bars (an hour and twenty minutes; BENCH=quick=true: ten minutes;
+# what we claim about speed, against the peers, and the bars (some hour and a half; BENCH=quick=true: ten minutes;
 # BENCH=publish=true: to results/reference/benchmarks too)
 bench: $(VENV)/.installed $(PEERS)/.installed
 	$(BIN)/python -m benchmarks.run $(BENCH)

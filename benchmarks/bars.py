@@ -30,6 +30,9 @@ BARS = {
     "gradients": Bar("step", "gradient error / max(1e-5, twice fp32 autograd's)", "at most", 1.0),
     "agreement": Bar("step", "gradients against the peers', where the mathematics is the same", "at most", 2e-5),
     "whole_training": Bar("curves", "a training's curves: sparse against dense / spread of seeds", "at most", 1.0),
+    "whole_training_held_out": Bar(
+        "curves", "its held-out metrics: sparse minus dense / what seeds and harmless rounding allow", "at most", 1.0
+    ),
     "step_memory": Bar("memory", "bytes a parameter of a step's worst moment, 4096 x 2560 x 131072", "at most", 24.0),
     "one_more_run": Bar("pack", "one more run in a pack / its own SAE steps", "at most", 1.1),
     "grid_saelens": Bar("grid", "16-run grid: SAELens' seconds / ours", "at least", 4.0),
