@@ -11,13 +11,15 @@ import numpy as np
 
 from pipeline.comparison.bootstrap import LEVEL
 from pipeline.comparison.noise import added
-from pipeline.comparison.student import t_quantile, two_tails
+from pipeline.comparison.student import two_tails
 from pipeline.curves import Floats
 
 SEED = 20240425
 """Of the draws of seeds' noise."""
 POOLED = 0.5
 """Weight of the mean along the curve in the variance over seeds at a place: few seeds tell little of a single place."""
+DEEP = 0.99
+"""Share of the draws up to which a level is counted."""
 TINY = 1e-15
 """How near to 0 and 1 a level may come, for the sake of its logarithm."""
 SMALLEST = 1e-12
@@ -30,17 +32,37 @@ class Band:
 
     errors: Floats  # [places]
     freedom: float
-    together: float  # of how many independent places the largest deviation behaves
+    largest: Floats  # [draws] the largest deviation along the curve, in standard errors; sorted
 
-    def p(self, multiple: float) -> float:
-        """The level of the band whose half width is so many standard errors."""
-        return -math.expm1(self.together * math.log1p(-min(two_tails(multiple, self.freedom), 1 - TINY)))
+    @property
+    def multiple(self) -> float:
+        """Standard errors to either side, at 95 %."""
+        return float(np.quantile(self.largest, LEVEL))
 
     def half_width(self) -> Floats:
         """[places] at 95 %."""
-        single = -math.expm1(math.log(LEVEL) / self.together)
-        half: Floats = t_quantile(1 - single / 2, self.freedom) * self.errors
+        half: Floats = self.multiple * self.errors
         return half
+
+    def p(self, multiple: float) -> float:
+        """The level of the band whose half width is so many standard errors.
+
+        The share of draws that leave it, as far as there are enough; beyond that the tail of Student's t, raised to the
+        power that fits the last of them.
+        """
+        draws = len(self.largest)
+        beyond = draws - int(np.searchsorted(self.largest, multiple))
+        if beyond + 1 >= (1 - DEEP) * (draws + 1):
+            return (beyond + 1) / (draws + 1)
+        return -math.expm1(self._together * self._log_inside(multiple))
+
+    @property
+    def _together(self) -> float:
+        """Of how many independent places the largest deviation behaves, at its DEEP quantile."""
+        return max(1.0, math.log(DEEP) / min(self._log_inside(float(np.quantile(self.largest, DEEP))), -TINY))
+
+    def _log_inside(self, multiple: float) -> float:
+        return math.log1p(-min(two_tails(multiple, self.freedom), 1 - TINY))
 
     @classmethod
     def of_gaps(cls, by_text: Floats, freedom: float, without_each: Floats | None) -> "Band":
@@ -71,10 +93,7 @@ class Band:
         whole = added(parts)[1]
         # a place where the seeds agree by chance moves with all of them
         scaled = shifts * np.sqrt(pooled / np.where(training > 0, training, 1.0))
-        multiple = float(np.quantile(_largest(by_text, scaled, errors, whole), LEVEL))
-        single = min(max(two_tails(multiple, whole), TINY), 1 - TINY)
-        together = max(1.0, math.log(LEVEL) / math.log1p(-single))
-        return cls(errors, whole, together)
+        return cls(errors, whole, np.sort(_largest(by_text, scaled, errors, whole)))
 
 
 def _shifts(without_each: Floats) -> Floats:

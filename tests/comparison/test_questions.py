@@ -16,12 +16,16 @@ from pipeline.comparison.noise import Noise, Text, Training
 from pipeline.comparison.panel import Fidelity
 from pipeline.comparison.questions import ABOUT_HALF, DIRECTION, HALF, SHRINKAGE, Answer, answers, judged_by
 from pipeline.comparison.shrinkage import Measurement, Shrinkage
+from pipeline.comparison.student import t_quantile
 from tests.comparison.asked import pair, panel
 
 ERROR, FREEDOM = 0.02, 11.0
 NOISE = Noise(Text(ERROR, ERROR, FREEDOM))
 PLACES = 5
 NO = np.empty(0)
+
+STUDENT = np.array([t_quantile(0.5 + share / 2, FREEDOM) for share in (np.arange(5000) + 0.5) / 5000])
+"""Deviations of a curve that moves as one."""
 
 
 def read(
@@ -32,7 +36,7 @@ def read(
     differences = np.broadcast_to(np.asarray(difference, dtype=float), PLACES)
     candidate = np.linspace(0, span, PLACES)
     reference = candidate + differences if kind == RATIO else candidate - differences
-    band = None if noise.text is None else Band(np.full(PLACES, ERROR), FREEDOM, 1.0)
+    band = None if noise.text is None else Band(np.full(PLACES, ERROR), FREEDOM, STUDENT)
     at = np.linspace(0.5, 0.9, PLACES)
     found = Estimate(kind, 0.5, 0.9, at, reference, candidate, noise, band, 1, notes or {})
     known = [np.array([share] if np.isfinite(share) else []) for share in alive]
