@@ -40,7 +40,8 @@ def test_gaps_of_two_units_do_not_share_their_noise(tmp_path: Path) -> None:
         for lam, l0, recovered in ((2.0, 400.0, 0.70), (1.0, 500.0, 0.71)):
             sweep.run("baseline", lam, l0 / moved, recovered, text, seed, noise=0.01, draw=seed + 9)
     sweep.write("s")
-    (gaps,) = (one.estimate for one in all_found(sweep.sweeps_dir).compared[0].measured if one.kind == OUTRIGHT)
+    (compared,) = all_found(sweep.sweeps_dir, 400).compared
+    (gaps,) = (one.estimate for one in compared.measured if one.kind == OUTRIGHT)
     assert gaps is not None and gaps.band is not None
     assert gaps.direction.word == "above" and gaps.direction.p < 0.01
     assert gaps.band.errors[0] > 0.1 and gaps.band.errors[1] < 0.01

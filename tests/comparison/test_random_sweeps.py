@@ -53,10 +53,10 @@ def test_equals_the_brute_force(number: int, tmp_path: Path) -> None:
     check_family(found)
 
 
-def all_found(sweeps_dir: Path) -> Findings:
+def all_found(sweeps_dir: Path, replicates: int = REPLICATES) -> Findings:
     """All that is made of a sweep but for pictures."""
     runs = read_sweep(sweeps_dir, "s")
-    found = findings(runs, sweeps_dir, REPLICATES, read_pruned(sweeps_dir, runs))
+    found = findings(runs, sweeps_dir, replicates, read_pruned(sweeps_dir, runs))
     tables.with_intervals(found.runs, found.compared)
     for table in (tables.l0_ratios, tables.savings, tables.curves):
         table(found.compared)
