@@ -34,8 +34,8 @@ lint: $(VENV)/.installed
 # train what is missing of the default sweep with several seeds, draw it, and publish what git keeps
 results: $(VENV)/.installed
 	$(BIN)/python pipeline/run.py -m sweep=$(SWEEP) seed=$(SEEDS)
+	rm -rf results/$(SWEEP) results/reference/$(SWEEP)
 	$(BIN)/python pipeline/plot_pareto.py sweep=$(SWEEP)
-	rm -rf results/reference/$(SWEEP)
 	mkdir -p results/reference
 	cp -r results/$(SWEEP) results/reference/$(SWEEP)
 	@echo "published results/reference/$(SWEEP)"

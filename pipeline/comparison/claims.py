@@ -10,6 +10,8 @@ from pipeline.comparison.questions import (
     CONTRADICTED,
     DIRECTION,
     HALF,
+    MIXED,
+    NOT_JUDGED,
     SHRINKAGE,
     SHRUNK,
     SUPPORTED,
@@ -19,7 +21,6 @@ from pipeline.comparison.questions import (
 from pipeline.comparison.seeds import FEWEST_SEEDS
 from pipeline.comparison.shrinkage import FEWEST_POINTS, HEALTHY
 
-MIXED = "mixed"
 PLACES = {"site": "site", "layer": "layer", "model": "model", "text": "data.name"}
 """What pairs of fronts are counted by: the column of each."""
 PREFERRED = ("width_1.5", "equal_width", "equal_flops", "equal_seconds", "equal_dense_flops")
@@ -27,7 +28,7 @@ PREFERRED = ("width_1.5", "equal_width", "equal_flops", "equal_seconds", "equal_
 THESE = "for these SAEs"
 RULES = {
     DIRECTION: "Above, at a site: the 95 % band of the L0 ratio lies above 1 along all that the fronts share. Below: "
-    "it lies below 1. Crossing: above 1 in one place and below in another. Below and crossing count against the claim. "
+    "it lies below 1. Crossing: above 1 in one place and below in another. "
     "Where there is no ratio, or hardly more than one point of it, the same is asked of what the candidate saves at "
     "equal L0; and where there is none of that either, whether all points of one front are better in both.",
     SHRINKAGE: f"No shrinkage, at a site where both arms have {FEWEST_POINTS} points on the front with {HEALTHY:.0%} "
@@ -39,12 +40,13 @@ RULES = {
 }
 OVERALL = (
     "Over all sites: supported where every pair of fronts says so; contradicted where some say the opposite and none "
-    "says so; mixed where some say the one and some the other; else undecided. A pair that is not judged leaves a "
-    "claim undecided that the others support."
+    "says so; mixed where fronts cross, or some say the one and some the other; else undecided. A pair that is not "
+    "judged leaves a claim undecided that the others support."
 )
 LEVELS = (
-    "All verdicts of a sweep are one family (Holm's procedure): in 95 of 100 sweeps none of them is wrong. So a "
-    "verdict may be undecided where a 95 % interval alone would say more. verdicts.csv has every p-value, "
+    "All verdicts of a sweep are one family (Holm's procedure), which aims at no wrong one in 95 of 100 sweeps; `make "
+    "interval-coverage` measures that. A band along a whole front is wider than the interval of its median. So a "
+    "verdict may be undecided where that interval alone would say more. verdicts.csv has every p-value, "
     "docs/statistics.md the method."
 )
 SCOPE = (
@@ -80,8 +82,10 @@ class Claim:
     @property
     def counted(self) -> str:
         """How many pairs of fronts say what."""
-        words = [answer.word for answer in self.judged] + ["not judged" for answer in self.asked if answer.left_out]
-        return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)) or "nothing to judge by"
+        words = [answer.word for answer in self.judged] + [NOT_JUDGED for answer in self.asked if answer.left_out]
+        counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)) or "nothing to judge by"
+        dead = sum(bool(answer.dead) for answer in self.judged)
+        return counts + (f"; in {dead} an arm has less than {HEALTHY:.0%} of its features alive" if dead else "")
 
 
 def claims(answers: Sequence[Answer]) -> list[Claim]:
@@ -134,7 +138,7 @@ def _claim(text: str, question: str, chosen: Sequence[Answer]) -> Claim:
 def _together(words: Sequence[str], complete: bool) -> str:
     if words and complete and all(word == SUPPORTED for word in words):
         return SUPPORTED
-    if SUPPORTED in words and CONTRADICTED in words:
+    if MIXED in words or {SUPPORTED, CONTRADICTED} <= set(words):
         return MIXED
     return CONTRADICTED if CONTRADICTED in words else UNDECIDED
 

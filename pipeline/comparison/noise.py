@@ -61,12 +61,18 @@ class Noise:
     training: Training | None = None
 
     def interval(self, estimate: float, kind: Kind) -> tuple[float, float]:
-        """Lower and upper end at 95 %; NaN where this kind was not measured, `both` where either was not."""
+        """Lower and upper end at 95 %; NaN where this kind was not measured, `both` where either was not.
+
+        Satterthwaite's degrees of freedom can make `both` narrower than a part of it: then that part is taken.
+        """
         parts = self._parts(kind)
         if parts is None:
             return math.nan, math.nan
-        (low, low_freedom), (high, high_freedom) = parts
-        return estimate - t_quantile(UPPER, low_freedom) * low, estimate + t_quantile(UPPER, high_freedom) * high
+        wider = [parts] if kind != "both" else [parts, *(self._parts(part) or parts for part in ("sequences", "seeds"))]
+        low, high = (
+            max(t_quantile(UPPER, freedom) * error for error, freedom in end) for end in zip(*wider, strict=True)
+        )
+        return estimate - low, estimate + high
 
     def repeat(self, estimate: float) -> tuple[float, float]:
         """Where a repeat with as many other seeds, on the same text, would put the estimate, at 95 %."""
@@ -88,14 +94,14 @@ class Noise:
 
     def _p(self, estimate: float, limit: float, side: int) -> float:
         """For an interval that lies on this side of the limit; 1 where the estimate itself does not."""
-        parts = self._parts("both") or self._parts("sequences")
-        if parts is None or not math.isfinite(estimate):
+        parts = [part for kind in KINDS if (part := self._parts(kind)) is not None]
+        if self.text is None or not math.isfinite(estimate):
             return math.nan
         distance = side * (estimate - limit)
         if distance <= 0:
             return 1.0
-        error, freedom = parts[0 if side > 0 else 1]
-        return two_tails(distance / error, freedom) if error > 0 else 0.0
+        ends = [part[0 if side > 0 else 1] for part in parts]
+        return max(two_tails(distance / error, freedom) if error > 0 else 0.0 for error, freedom in ends)
 
     def _parts(self, kind: Kind) -> tuple[tuple[float, float], tuple[float, float]] | None:
         """Standard error and degrees of freedom, towards the lower and the upper end."""

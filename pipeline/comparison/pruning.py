@@ -18,7 +18,6 @@ from pipeline.comparison.compare import Compared
 from pipeline.comparison.documents import read_documents
 from pipeline.comparison.measure import Measured, measure, measure_pair
 from pipeline.comparison.panel import LOSS_RECOVERED, Panel
-from pipeline.comparison.shrinkage import shrinkage
 from pipeline.comparison.tables import l0_ratios
 from pipeline.frontier import PANEL
 
@@ -27,7 +26,9 @@ SCENARIOS = (AS_TRAINED, REFERENCE_PRUNED, BOTH_PRUNED)
 SAME_ARM = "same_arm"
 METHOD = """\
 Activations below a threshold were set to zero at inference too. A pruned arm's front is taken over its runs as they
-are and at every threshold, a choice that favours it; ratios are read along what the fronts as trained share."""
+are and at every threshold, chosen on the text that judges it, which favours it. Its dense end is that of the front as
+trained: pruned fronts may cross others there, and are hardly ever better all along. Ratios are read along what the
+fronts as trained share. Shrinkage is judged as trained alone: pruning shrinks."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,6 @@ class _Again:
                 other = candidate if name == BOTH_PRUNED and candidate is not None else pair.candidate
                 changed = Pair(reference, other, pair.names)
                 again.measured.extend(measure_pair(self.wider, changed, self._within(pair)))
-                again.shrinkages.append(shrinkage(self.wider, changed))
             if again.measured:
                 yield again
 
@@ -140,5 +140,6 @@ def saved_alone(again: BothWays) -> list[str]:
         if found is not None and one.measured.ablation == "zero":
             share = 1 - np.exp(-found.median)
             where = f"{one.panel.key['site']}, layer {one.panel.key['layer']}"
-            lines.append(f"{where}: pruning alone saves {front.architecture} ({front.d_sae}) {share:.1%} of its L0")
+            arm = f"{front.architecture} ({front.d_sae})"
+            lines.append(f"{where}: along its whole front, pruning alone saves {arm} {share:.1%} of its L0")
     return lines

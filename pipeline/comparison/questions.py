@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.comparison.along import OUTRIGHT, RATIO, SAVED
 from pipeline.comparison.arms import BASELINE, GATED, Pair
 from pipeline.comparison.compare import Compared
-from pipeline.comparison.direction import ABOVE, UNDECIDED
+from pipeline.comparison.direction import ABOVE, BELOW, CROSSING, UNDECIDED
 from pipeline.comparison.family import answered, holm
 from pipeline.comparison.measure import Measured
 from pipeline.comparison.panel import DELTA_CE, Panel
@@ -17,7 +17,8 @@ from pipeline.comparison.seeds import FEWEST_SEEDS
 from pipeline.comparison.shrinkage import HEALTHY, Measurement, Shrinkage
 from pipeline.curves import as_ratio
 
-SUPPORTED, CONTRADICTED = "supported", "contradicted"
+SUPPORTED, CONTRADICTED, MIXED = "supported", "contradicted", "mixed"
+NOT_JUDGED = "not judged"
 DIRECTION, HALF, SHRINKAGE = "direction", "half", "shrinkage"
 ABOUT_HALF = (1.67, 2.5)
 """Ratios that count as about half: 0.4 to 0.6 of the baseline's features."""
@@ -37,6 +38,8 @@ class Answer:
     said: str  # numbers, in words
     scenario: str = ""  # how the runs were evaluated
     left_out: str = ""  # why it cannot be asked
+    crosses: str = ""  # where the estimates cross
+    dead: str = ""  # where an arm has too few live features
     adjusted: float = math.nan  # p within the family
     family: int = 0  # questions in it
 
@@ -48,9 +51,14 @@ class Answer:
     @property
     def supports(self) -> str:
         """What the verdict means for a claim that the candidate is better."""
-        if self.question != DIRECTION or self.word == UNDECIDED:
+        if self.question != DIRECTION:
             return self.word
-        return SUPPORTED if self.word == ABOVE else CONTRADICTED
+        return {ABOVE: SUPPORTED, BELOW: CONTRADICTED, CROSSING: MIXED}.get(self.word, UNDECIDED)
+
+    @property
+    def numbers(self) -> str:
+        """What was measured; where the fronts cross, if that is the verdict."""
+        return self.said + (self.crosses if self.word == CROSSING else "")
 
 
 def answers(compared: Iterable[Compared]) -> list[Answer]:
@@ -89,22 +97,30 @@ def _direction(panel: Panel, pair: Pair, read: Sequence[Measured]) -> Answer:
     leaning = found.direction
     trainings = found.noise.training is not None
     left_out = "" if math.isfinite(leaning.p) else found.notes.get("sequences", "no interval")
-    return Answer(DIRECTION, panel, pair, leaning.word, leaning.p, trainings, _how(chosen), left_out=left_out)
+    dead = next((why for measured in read if measured.kind == RATIO and (why := _not_healthy(measured))), "")
+    return Answer(
+        DIRECTION, panel, pair, leaning.word, leaning.p, trainings, _how(chosen), left_out=left_out,
+        crosses=_crosses(chosen), dead=dead,
+    )  # fmt: skip
 
 
 def _how(chosen: Measured) -> str:
-    """The number that the direction is of, with its interval, and where the fronts cross."""
+    """The number that the direction is of, with its interval."""
     found, candidate = chosen.estimate, chosen.pair.candidate.architecture
     assert found is not None
     if chosen.kind == OUTRIGHT:
         better = "fewer features and less loss" if found.median > 0 else "more features and more loss"
         return f"all points of {candidate} have {better}"
-    number = quantity(chosen)
+    return quantity(chosen)
+
+
+def _crosses(chosen: Measured) -> str:
+    """Where the fronts, as estimated, cross."""
+    found = chosen.estimate
+    assert found is not None
     places = [math.exp(at) if chosen.kind == SAVED else abs(at) for at in found.direction.changes]
     along = "L0" if chosen.kind == SAVED else _fidelity(chosen)
-    return number + (
-        f", the fronts cross at {along} {', '.join(f'{place:.3g}' for place in places[:3])}" if places else ""
-    )
+    return f", the fronts cross at {along} {', '.join(f'{place:.3g}' for place in places[:3])}" if places else ""
 
 
 def quantity(chosen: Measured) -> str:

@@ -35,6 +35,7 @@ class Alternative:
     name: str
     ratio: float  # NaN where the fronts share nothing then
     note: str = ""
+    pruned: bool = False  # another question than the headline's, rather than another choice
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,17 @@ class Robustness:
         low, high = as_ratio(found.noise.interval(found.median, "both" if found.noise.training else "sequences"))
         return (float(low), float(high)) if np.isfinite(low) else None
 
+    @property
+    def choices(self) -> list[Alternative]:
+        """The alternatives that answer the headline's own question."""
+        return [other for other in self.alternatives if not other.pruned]
+
     def outside(self) -> list[Alternative]:
         """The choices whose ratio lies outside that interval."""
         ends = self.interval()
         if ends is None:
             return []
-        return [other for other in self.alternatives if other.ratio < ends[0] or other.ratio > ends[1]]
+        return [other for other in self.choices if other.ratio < ends[0] or other.ratio > ends[1]]
 
 
 def robustness(one: Compared, again: Sequence[Compared]) -> list[Robustness]:
@@ -84,7 +90,8 @@ def _alternatives(
 ) -> Iterator[Alternative]:
     pair, point = measured.pair, replace(one.panel, sums=None, drawn=np.ones((1, 1)))
     for scenario in scenarios:
-        yield from (_alternative(scenario.scenario, other) for other in scenario.measured if _same(other, measured))
+        again = (_alternative(scenario.scenario, other) for other in scenario.measured if _same(other, measured))
+        yield from (replace(other, pruned=True) for other in again)
     yield from _left_out(point, measured)
     yield Alternative("joined by monotone cubics (PCHIP)", _smooth(point, measured, found))
     for other in one.measured:

@@ -17,7 +17,7 @@ def verdicts(found: Findings) -> Shown:
     rows = []
     for claim in by_scenario[AS_TRAINED]:
         again = {name: _same(claim, others) for name, others in by_scenario.items()}
-        judged = {name: f"{other.headline}: {other.counted}" for name, other in again.items() if other}
+        judged = {name: f"{other.headline}: {other.counted}" for name, other in again.items() if other and other.asked}
         rows.append({"claim": claim.text} | judged)
     return shown(rows, ["claim", *by_scenario])
 
@@ -47,7 +47,7 @@ def said(answer: Answer) -> str:
     """What is said of one pair of fronts, and the numbers that it rests on."""
     if answer.left_out:
         return "; ".join(part for part in (answer.said, f"not judged: {answer.left_out}") if part)
-    return f"{word(answer)}: {answer.said}"
+    return f"{word(answer)}: {answer.numbers}"
 
 
 def word(answer: Answer) -> str:
@@ -75,7 +75,7 @@ def turned(found: Findings) -> list[str]:
     for claim in by_scenario[AS_TRAINED]:
         others = {name: _same(claim, judged) for name, judged in by_scenario.items() if name != AS_TRAINED}
         differing = [f"{name}: {other.headline}" for name, other in others.items()
-                     if other and other.verdict != claim.verdict]  # fmt: skip
+                     if other and other.asked and other.verdict != claim.verdict]  # fmt: skip
         if differing:
             lines.append(f"{claim.text} As trained: {claim.headline}; {'; '.join(differing)}.")
     return lines

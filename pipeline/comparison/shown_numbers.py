@@ -61,9 +61,9 @@ def in_words(direction: Answer) -> str:
     """The verdict, how far it reaches, and what it was judged by where that is not the ratio."""
     if direction.left_out:
         return f"not judged: {direction.left_out}"
-    number, crossing, at = direction.said.partition(", the fronts cross at ")
-    by = "" if number.startswith("L0 ratio") else f", {number}"
-    return f"{word(direction)}{by}" + (f", the fronts cross at {at}" if crossing else "")
+    number = direction.numbers
+    by = number.removeprefix(direction.said) if direction.said.startswith("L0 ratio") else f", {number}"
+    return f"{word(direction)}{by}"
 
 
 def _both(row: Row, name: str, form: str) -> str:
@@ -80,7 +80,7 @@ def _key(one: Robustness) -> tuple[Any, ...]:
 
 def _range(one: Robustness) -> str:
     """From the lowest to the highest ratio that other choices give."""
-    known = [other.ratio for other in one.alternatives if np.isfinite(other.ratio)]
+    known = [other.ratio for other in one.choices if np.isfinite(other.ratio)]
     return f"{min(known):.2f} to {max(known):.2f}" if known else NOTHING
 
 

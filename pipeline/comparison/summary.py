@@ -3,6 +3,7 @@
 import html
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from pipeline.comparison import claims, pruning, shown_claims, shown_numbers
@@ -14,12 +15,12 @@ from pipeline.frontier import died_lines
 
 METHOD = """\
 The ratio is L0 of the reference over L0 of the candidate at equal loss recovered: its median along what both fronts
-reach. Fronts join means over seeds, by straight lines in (log L0, loss recovered), and are never extended. Intervals
-are 95 %: over sequences, what other text would move, with the trained weights as they are; over seeds, what other
-trainings would move, on this text; over both, the two together. docs/statistics.md has the definitions."""
+reach. Fronts join means over seeds, by straight lines in (log L0, loss recovered), and end at their last points.
+Intervals are 95 %: over sequences, what other text would move, with the trained weights as they are; over seeds, what
+other trainings would move, on this text; over both, the two together. docs/statistics.md has the definitions."""
 MOVED = """\
-Other choices, which somebody might have made as well, move these ratios out of their intervals; "The ratio with other
-choices" has them all."""
+Other choices of points and of how to join them, which somebody might have made as well, move these ratios out of their
+95 % intervals, which hold for this grid of settings; "The ratio with other choices" has them all."""
 CHOICES = "Numbers without intervals of their own. Leaving out a lambda: the lowest and the highest ratio of each arm."
 ADDED = """\
 Nats a prediction with the widest 95 % interval that was measured, and as a share of the clean cross-entropy. A range of
@@ -77,7 +78,31 @@ def rules(found: Findings) -> list[str]:
     """How verdicts are reached: of the questions that were asked, then of all of them."""
     asked = dict.fromkeys(claim.question for claim in found.claims()[pruning.AS_TRAINED])
     scope = [claims.SCOPE] if shown_claims.scoped(found) else []
-    return [*(claims.RULES[question] for question in asked), claims.OVERALL, claims.LEVELS, *_alive(found.runs), *scope]
+    of_all = [claims.OVERALL, claims.LEVELS, *_alive(found.runs), *_text(found)]
+    return [*(claims.RULES[question] for question in asked), *of_all, *scope]
+
+
+def _text(found: Findings) -> list[str]:
+    """How much text there was to resample."""
+    sums = [one.panel.sums for one in found.compared if one.panel.sums is not None]
+    said = (
+        f"Held-out text: {one.tokens.sum():,.0f} tokens of {len(one.tokens)} documents, which average as well as "
+        f"{one.effective:.0f} equally long ones would."
+        for one in sums
+    )
+    return list(dict.fromkeys(said))
+
+
+def ablations(found: Findings) -> list[str]:
+    """By panel the clean cross-entropy, and what ablating the site costs: by that loss recovered divides."""
+    lines = []
+    for one in found.compared:
+        clean, *costs = (float(one.panel.runs[f"ce_{name}"].mean()) for name in ("clean", "zero", "mean"))
+        if np.isfinite(clean):
+            zero, mean = (f"{cost - clean:.3g}" for cost in costs)
+            where = place(one.panel.key, found.runs)
+            lines.append(f"{where}: {clean:.3f} nats clean; zero ablation adds {zero}, mean ablation {mean}")
+    return lines
 
 
 def _alive(runs: pd.DataFrame) -> list[str]:
@@ -106,6 +131,7 @@ def summary(sweep: str, found: Findings) -> str:
         *([_markdown(ratios, "l0_ratio.csv"), bullets([f"{word}: {said}" for word, said in explained([str(ratios)])])]
           if ratios.rows else ["There is nothing to compare yet."]), METHOD,
         *_section("Cross-entropy added at equal L0", shown_numbers.ce_at_l0(found), ADDED, "ce_at_l0.csv"),
+        *([_plain(bullets(costs))] if (costs := ablations(found)) else []),
         *_section("The ratio with other choices", shown_numbers.robustness(found), CHOICES, "robustness.csv"),
         *(["## Pruned at inference", _plain(bullets(alone)), pruning.METHOD] if alone else []),
         *(["## No feature fires", _plain(bullets(died))] if (died := died_lines(found.runs)) else []),

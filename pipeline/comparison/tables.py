@@ -11,12 +11,11 @@ from pipeline.comparison import bootstrap
 from pipeline.comparison.along import RATIO, SAVED
 from pipeline.comparison.arms import Pair
 from pipeline.comparison.compare import Compared
-from pipeline.comparison.direction import NOT_COMPARED
 from pipeline.comparison.estimate import Estimate
 from pipeline.comparison.measure import Measured
 from pipeline.comparison.noise import KINDS, Kind
 from pipeline.comparison.panel import DELTA_CE, LOSS_RECOVERED, Panel
-from pipeline.comparison.questions import Answer
+from pipeline.comparison.questions import NOT_JUDGED, Answer
 from pipeline.curves import Floats, as_ratio
 from pipeline.frontier import PANEL
 
@@ -148,9 +147,9 @@ def verdicts(answers: Iterable[Answer]) -> pd.DataFrame:
 def _verdict(answer: Answer) -> dict[str, Any]:
     return {
         "scenario": answer.scenario, "question": answer.question,
-        "verdict": NOT_COMPARED if answer.left_out else answer.word, "leaning": answer.would_say, "p": answer.p,
+        "verdict": NOT_JUDGED if answer.left_out else answer.word, "leaning": answer.would_say, "p": answer.p,
         "p_adjusted": answer.adjusted, "questions": answer.family, "trainings_measured": answer.trainings,
-        "said": answer.said, "left_out": answer.left_out,
+        "said": answer.said + answer.crosses, "left_out": answer.left_out,
     }  # fmt: skip
 
 

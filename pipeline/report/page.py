@@ -77,7 +77,8 @@ def _words(found: Findings) -> dict[str, object]:
         "status": summary.status_line(found.runs), "compared": summary.compared(found),
         "turned": shown_claims.turned(found), "moved_note": summary.MOVED, "judged_on": shown_claims.judged_on(found),
         "rules": summary.rules(found), "explained": explained([str(headlines)]), "method": summary.METHOD,
-        "added_note": summary.ADDED, "choices_note": summary.CHOICES, "pruned": pruning.saved_alone(found.pruned),
+        "added_note": summary.ADDED, "choices_note": summary.CHOICES, "ablations": summary.ablations(found),
+        "pruned": pruning.saved_alone(found.pruned),
         "pruning_method": pruning.METHOD, "died": died_lines(found.runs), "not_compared": summary.not_compared(found),
     }  # fmt: skip
 
