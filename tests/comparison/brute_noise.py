@@ -251,7 +251,7 @@ def satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
 
 
 def half(errors: Sequence[tuple[float, float]], level: float = LEVEL) -> float:
-    """Half an interval of this level at one end, for one kind of noise or for both.
+    """Half an interval of this level at one end, for one kind of noise or for both: no less than for either.
 
     Args:
         errors: standard error of each part, and its degrees of freedom.
@@ -260,7 +260,8 @@ def half(errors: Sequence[tuple[float, float]], level: float = LEVEL) -> float:
     if sum(variance for variance, _ in parts) == 0:
         return 0.0
     error = math.sqrt(sum(variance for variance, _ in parts))
-    return t_quantile(0.5 + level / 2, satterthwaite(parts)) * error
+    alone = [t_quantile(0.5 + level / 2, freedom) * each for each, freedom in errors]
+    return max(t_quantile(0.5 + level / 2, satterthwaite(parts)) * error, *alone)
 
 
 def repeat_half(seed_error: float, seeds: int) -> float:

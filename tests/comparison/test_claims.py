@@ -17,7 +17,7 @@ def claim(answers: list[Answer], question: str = DIRECTION) -> Claim:
     [
         (["above"], "supported"), (["above", "above"], "supported"), (["above", "undecided"], "undecided"),
         (["above", "below"], "mixed"), (["above", "crossing"], "mixed"), (["above", "below", "undecided"], "mixed"),
-        (["below"], "contradicted"), (["crossing", "undecided"], "contradicted"), (["undecided"], "undecided"),
+        (["below"], "contradicted"), (["crossing", "undecided"], "mixed"), (["undecided"], "undecided"),
         ([], "undecided"),
     ],
 )  # fmt: skip

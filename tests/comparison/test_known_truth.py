@@ -151,7 +151,7 @@ def test_fronts_that_share_nothing_are_left_out_and_keep_a_claim_from_being_supp
     apart = answer(found, DIRECTION, "attn_z")
     assert apart.left_out.startswith("the fronts do not overlap") and math.isnan(apart.p)
     table = tables.verdicts(found.answers)
-    assert set(table.loc[(table["site"] == "attn_z") & (table["question"] == DIRECTION), "verdict"]) == {"not compared"}
+    assert set(table.loc[(table["site"] == "attn_z") & (table["question"] == DIRECTION), "verdict"]) == {"not judged"}
     above = claim(found, DIRECTION)
     assert above.verdict == "undecided" and above.counted == "1 above, 1 not judged"
     assert sites(found, DIRECTION)["attn_z, layer 1"].startswith("not judged: the fronts do not overlap")
@@ -168,12 +168,12 @@ def test_fronts_that_cross_are_not_above_by_their_median(sweep: Sweep) -> None:
     train(sweep, "gated", list(zip(np.exp(x - fewer), recovered, strict=True)))
     found = found_in(sweep)
     one = answer(found, DIRECTION)
-    assert one.word == "crossing" and one.supports == "contradicted"
+    assert one.word == "crossing" and one.supports == "mixed"
     crossing = 0.6 + 0.3 * start / (start - end)
     (place,) = judged(found).direction.changes
     assert place == pytest.approx(crossing, abs=0.01)
-    assert f"the fronts cross at loss recovered {place:.3g}" in one.said
-    assert claim(found, DIRECTION).headline == "contradicted for these SAEs"
+    assert f"the fronts cross at loss recovered {place:.3g}" in one.numbers
+    assert claim(found, DIRECTION).headline == "mixed for these SAEs"
     (line,) = ratio_lines(found)
     assert "crossing for these SAEs: L0 ratio" in line and f"the fronts cross at loss recovered {place:.3g}" in line
 

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.comparison.bootstrap import NORMAL_QUANTILE
 from pipeline.comparison.noise import KINDS, Noise, Text, Training, added
+from pipeline.comparison.student import t_quantile
 
 T2, T4, T8 = 4.302653, 2.776445, 2.306004
 """97.5 % quantiles of Student's t, of the tables."""
@@ -74,3 +75,13 @@ def test_levels_at_the_edges() -> None:
     assert math.isnan(Noise().p_above(1.0, 0.0)) and math.isnan(Noise(None, Training(1.0, 3)).p_below(0.0, 1.0))
     assert math.isnan(noise.p_above(math.nan, 0.0)) and math.isnan(noise.p_within(math.nan, 0.0, 1.0))
     assert Noise(Text(0.0, 0.0, 4)).p_above(1.0, 0.0) == 0.0
+
+
+def test_both_is_no_narrower_than_either_part() -> None:
+    """Satterthwaite's degrees of freedom alone would have it narrower than three seeds' own interval."""
+    noise = Noise(Text(0.8, 0.8, 60.0), Training(1.0, 3))
+    low, high = noise.interval(0.0, "both")
+    assert (low, high) == noise.interval(0.0, "seeds") and high == pytest.approx(4.3027, abs=1e-4)
+    error, freedom = added([(0.8, 60.0), (1.0, 2.0)])
+    assert error * t_quantile(0.975, freedom) < high
+    assert noise.p_above(high, 0.0) == pytest.approx(0.05, abs=1e-4)

@@ -68,8 +68,8 @@ def test_a_baseline_whose_tiny_activations_are_half_of_all_catches_up(sweep: Swe
     )  # fmt: skip
     assert {above[0], half[0]} <= {line.partition(" As trained: ")[0] for line in shown_claims.turned(found)}
     assert set(pruning.saved_alone(found.pruned)) == {
-        "mlp_out, layer 1: pruning alone saves baseline (48) 50.0% of its L0",
-        "mlp_out, layer 1: pruning alone saves gated (32) 0.0% of its L0",
+        "mlp_out, layer 1: along its whole front, pruning alone saves baseline (48) 50.0% of its L0",
+        "mlp_out, layer 1: along its whole front, pruning alone saves gated (32) 0.0% of its L0",
     }
 
 
