@@ -61,7 +61,7 @@ $(PEERS)/.installed: benchmarks/peers.txt
 	$(PEERS)/bin/pip uninstall -q -y torchvision
 	touch $@
 
-# do the 95 % intervals cover a known truth in 93-97 % of simulated draws? (ten minutes or more)
+# do the 95 % intervals cover a known truth in 93-97 % of simulated draws? (half an hour)
 interval-coverage: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.interval_coverage
 

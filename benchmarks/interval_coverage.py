@@ -39,7 +39,7 @@ from pipeline.comparison.noise import Kind
 from pipeline.comparison.panel import Panel
 from pipeline.comparison.questions import ABOUT_HALF, CONTRADICTED, DIRECTION, HALF, answers
 
-USUAL = {"draws": "1000", "replicates": "2000", "processes": str(min(os.cpu_count() or 1, 2))}
+USUAL = {"draws": "1000", "replicates": "1000", "processes": str(min(os.cpu_count() or 1, 2))}
 COVERED, AT_LEAST, AT_MOST = (0.93, 0.97), (0.93, 1.0), (0.0, 0.05)
 PANELS = (1, 3, 12, 27)
 """Of the sweeps whose false verdicts are counted."""

@@ -94,6 +94,7 @@ def _alternatives(
         yield from (replace(other, pruned=True) for other in again)
     yield from _left_out(point, measured)
     yield Alternative("joined by monotone cubics (PCHIP)", _smooth(point, measured, found))
+    yield Alternative("median even in log L0", _even_in_log_l0(found))
     for other in one.measured:
         if other.kind == RATIO and other.ablation == "zero" and _same_candidate(other.pair, pair):
             yield _alternative(f"by {' + '.join(other.pair.names)}", other)
@@ -161,6 +162,16 @@ def _smooth(panel: Panel, measured: Measured, found: Estimate) -> float:
             return float("nan")
         curves.append(PchipInterpolator(known, x[kept])(found.at))
     return float(np.exp(np.median(curves[0] - curves[1])))
+
+
+def _even_in_log_l0(found: Estimate) -> float:
+    """The ratio's median with as much weight for every factor of L0, of both arms together, as for every other."""
+    weights = np.abs(np.gradient(found.reference + found.candidate))
+    order = np.argsort(found.difference)
+    passed = np.cumsum(weights[order])
+    if not passed[-1] > 0:
+        return float("nan")
+    return float(np.exp(found.difference[order][np.searchsorted(passed, passed[-1] / 2)]))
 
 
 def _by_setting(panel: Panel, one: Compared, measured: Measured) -> Iterator[Alternative]:

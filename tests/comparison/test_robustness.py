@@ -5,12 +5,16 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.aggregate import read_pruned, read_sweep
 from pipeline.comparison import robustness
+from pipeline.comparison.estimate import Estimate
 from pipeline.comparison.findings import Findings, findings
+from pipeline.comparison.noise import Noise
+from pipeline.comparison.robustness import _even_in_log_l0
 from pipeline.comparison.summary import summary
 from tests.comparison.records import Sweep
 
@@ -103,3 +107,13 @@ def test_the_table_has_the_headline_first(sweep: Sweep) -> None:
     assert tuple(table.columns) == robustness.COLUMNS and table["alternative"].iloc[0] == "as it is"
     assert table["ratio_median"].iloc[0] == pytest.approx(2)
     assert isinstance(table, pd.DataFrame) and robustness.table([]).empty
+
+
+def test_weight_even_in_log_l0() -> None:
+    """Three quarters of log L0 lie where the log ratio is 0.2, though half of the places do not."""
+    candidate = np.concatenate([np.linspace(0, 1, 100), np.linspace(1, 4, 100)])
+    differences = np.concatenate([np.full(100, 0.6), np.full(100, 0.2)])
+    found = Estimate(
+        "ratio", 0.0, 1.0, np.linspace(0, 1, 200), candidate + differences, candidate, Noise(), None, 1, {}
+    )
+    assert _even_in_log_l0(found) == pytest.approx(math.exp(0.2))
