@@ -76,7 +76,7 @@ def test_a_sweep_of_ones_own_in_an_empty_folder(
     assert status.stdout == "mine: 1 runs: 1 done\n", status.stderr
     drawn = command(installed, tmp_path, "sae-plot", "replicates=0")
     assert drawn.stdout.startswith(f"results go to {tmp_path / 'results'}\nmine: 1 runs: 1 done\n"), drawn.stderr
-    assert (tmp_path / "results" / "mine" / "figure_1.png").is_file()
+    assert (tmp_path / "results" / "mine" / "figure_diagnostics.png").is_file()
     assert "sae-run -m sweep=mine" in (tmp_path / "results" / "mine" / "report.html").read_text()
 
 

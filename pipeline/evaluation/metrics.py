@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 DENSITY_EDGES = torch.linspace(-6, 0, 25, dtype=torch.float64)
@@ -47,16 +47,20 @@ def density(feature_counts: Int[Tensor, " d_sae"], tokens: int, alive_frequency:
     frequency = feature_counts.double() / tokens
     fired = frequency > 0
     seen = tokens >= tokens_needed(alive_frequency)
-    alive = (frequency >= alive_frequency).double().mean().item() if seen else math.nan
+    alive = _share(frequency >= alive_frequency) if seen else math.nan
     histogram = torch.histogram(frequency[fired].log10().clamp(min=-6), DENSITY_EDGES)
     return {
         "alive_fraction": alive,
         "dead_fraction": 1 - alive,
-        "fired_fraction": fired.double().mean().item(),
+        "fired_fraction": _share(fired),
         "effective_width": effective_width(feature_counts),
         "density_log10_edges": DENSITY_EDGES.tolist(),
         "density_counts": [int(n) for n in histogram.hist],
     }
+
+
+def _share(features: Bool[Tensor, " d_sae"]) -> float:
+    return int(features.sum()) / len(features)
 
 
 def tokens_needed(alive_frequency: float) -> int:
