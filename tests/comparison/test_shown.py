@@ -69,8 +69,8 @@ def test_pruned_verdicts_stand_beside_those_as_trained_and_first_where_they_diff
     assert line == f"{ABOVE} {said}"
     words = summary("s", found)
     assert words.index("## Read this first") < words.index(line) < words.index("## Claims")
-    moved = shown_numbers.moved(found)
-    assert moved.columns["lowest"][0].endswith("reference pruned")
+    assert "reference pruned" not in str(shown_numbers.moved(found)), "pruning asks another question"
+    assert "reference pruned" in shown_numbers.robustness(found).columns["choice"]
 
 
 def test_losses_at_equal_l0_have_a_dash_where_a_front_does_not_reach(sweep: Sweep) -> None:
