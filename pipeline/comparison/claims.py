@@ -84,8 +84,10 @@ class Claim:
         """How many pairs of fronts say what."""
         words = [answer.word for answer in self.judged] + [NOT_JUDGED for answer in self.asked if answer.left_out]
         counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)) or "nothing to judge by"
-        dead = sum(bool(answer.dead) for answer in self.judged)
-        return counts + (f"; in {dead} an arm has less than {HEALTHY:.0%} of its features alive" if dead else "")
+        dead = sum(answer.healthy is False for answer in self.judged)
+        unknown = sum(answer.healthy is None for answer in self.judged)
+        counts += f"; in {dead} an arm has less than {HEALTHY:.0%} of its features alive" if dead else ""
+        return counts + (f"; in {unknown} it is unknown how many features are alive" if unknown else "")
 
 
 def claims(answers: Sequence[Answer]) -> list[Claim]:

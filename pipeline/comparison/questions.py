@@ -39,7 +39,7 @@ class Answer:
     scenario: str = ""  # how the runs were evaluated
     left_out: str = ""  # why it cannot be asked
     crosses: str = ""  # where the estimates cross
-    dead: str = ""  # where an arm has too few live features
+    healthy: bool | None = True  # whether both arms have enough live features; None where that is unknown
     adjusted: float = math.nan  # p within the family
     family: int = 0  # questions in it
 
@@ -97,10 +97,11 @@ def _direction(panel: Panel, pair: Pair, read: Sequence[Measured]) -> Answer:
     leaning = found.direction
     trainings = found.noise.training is not None
     left_out = "" if math.isfinite(leaning.p) else found.notes.get("sequences", "no interval")
-    dead = next((why for measured in read if measured.kind == RATIO and (why := _not_healthy(measured))), "")
+    shares = [alive.mean() if alive.size else math.nan for alive in chosen.alive]
+    healthy = None if any(map(math.isnan, shares)) else min(shares) >= HEALTHY
     return Answer(
         DIRECTION, panel, pair, leaning.word, leaning.p, trainings, _how(chosen), left_out=left_out,
-        crosses=_crosses(chosen), dead=dead,
+        crosses=_crosses(chosen), healthy=healthy,
     )  # fmt: skip
 
 
