@@ -98,7 +98,7 @@ def _direction(panel: Panel, pair: Pair, read: Sequence[Measured]) -> Answer:
     trainings = found.noise.training is not None
     left_out = "" if math.isfinite(leaning.p) else found.notes.get("sequences", "no interval")
     shares = [alive.mean() if alive.size else math.nan for alive in chosen.alive]
-    healthy = None if any(map(math.isnan, shares)) else min(shares) >= HEALTHY
+    healthy = None if any(map(math.isnan, shares)) else bool(min(shares) >= HEALTHY)
     return Answer(
         DIRECTION, panel, pair, leaning.word, leaning.p, trainings, _how(chosen), left_out=left_out,
         crosses=_crosses(chosen), healthy=healthy,

@@ -193,3 +193,9 @@ def test_all_questions_of_a_sweep_are_one_family() -> None:
     np.testing.assert_allclose([one.adjusted for one in found], 12 * p, rtol=0.03)
     assert {one.word for one in found} == {"undecided"} and {one.family for one in found} == {12}
     assert answers(compared[:1])[0].word == "above"
+
+
+@pytest.mark.parametrize(("alive", "healthy"), [((0.95, 0.91), True), ((0.95, 0.5), False), ((math.nan, 0.95), None)])
+def test_a_direction_says_whether_its_arms_have_live_features(alive: tuple[float, float], healthy: bool | None) -> None:
+    (found, *_) = answers([Compared(panel("site"), Arms(), [read(RATIO, 1.0, pair(), alive=alive)])])
+    assert found.question == DIRECTION and found.healthy is healthy
