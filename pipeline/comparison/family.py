@@ -1,4 +1,4 @@
-"""Many questions, one answer wrong in 5 % of sweeps at most: Holm's step-down procedure (1979)."""
+"""Many questions, a chance of 5 % of any wrong answer: Holm's step-down procedure (1979)."""
 
 import numpy as np
 

@@ -74,6 +74,10 @@ class Noise:
         )
         return estimate - low, estimate + high
 
+    def widest(self, estimate: float) -> tuple[float, float]:
+        """The interval of both noises, or of the text where training was not measured."""
+        return self.interval(estimate, "sequences" if self.training is None else "both")
+
     def repeat(self, estimate: float) -> tuple[float, float]:
         """Where a repeat with as many other seeds, on the same text, would put the estimate, at 95 %."""
         if self.training is None:

@@ -1,4 +1,4 @@
-"""What a sweep is asked, pair by pair, and the answers: one family, wrong anywhere in 5 % of sweeps at most."""
+"""What a sweep is asked, pair by pair, and the answers: one family of levels."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -128,7 +128,7 @@ def quantity(chosen: Measured) -> str:
     """The ratio, or what is saved, with its widest interval that was measured."""
     found = chosen.estimate
     assert found is not None
-    ends = found.noise.interval(found.median, "both" if found.noise.training else "sequences")
+    ends = found.noise.widest(found.median)
     low, middle, high = (float(as_ratio(v)) if chosen.kind == RATIO else v for v in (ends[0], found.median, ends[1]))
     if chosen.kind == RATIO:
         return f"L0 ratio {middle:.2f}" + (f" ({low:.2f} to {high:.2f})" if math.isfinite(low) else "")
@@ -146,10 +146,10 @@ def _fidelity(chosen: Measured) -> str:
 
 def _half(panel: Panel, pair: Pair, ratio: Measured) -> Answer:
     """Is the ratio about 2? Asked where both arms have live features."""
-    found, trainings = ratio.estimate, False
+    found = ratio.estimate
     why = _not_healthy(ratio) if found else ratio.note
     if found is None or why:
-        return Answer(HALF, panel, pair, UNDECIDED, math.nan, trainings, "", left_out=why)
+        return Answer(HALF, panel, pair, UNDECIDED, math.nan, False, "", left_out=why)
     low, high = np.log(ABOUT_HALF)
     within = found.noise.p_within(found.median, low, high)
     outside = np.fmin(found.noise.p_above(found.median, high), found.noise.p_below(found.median, low))
@@ -190,5 +190,5 @@ def _shrinkage(panel: Panel, shrunk: Shrinkage) -> Answer:
 
 def _number(one: Measurement) -> str:
     """With the widest interval that was measured."""
-    low, high = one.noise.interval(one.value, "both" if one.noise.training else "sequences")
+    low, high = one.noise.widest(one.value)
     return f"{one.value:.3f}" + (f" ({low:.3f} to {high:.3f})" if math.isfinite(low) else "")

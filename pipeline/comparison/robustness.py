@@ -56,7 +56,7 @@ class Robustness:
         """The headline's widest interval that was measured."""
         found = self.headline.estimate
         assert found is not None
-        low, high = as_ratio(found.noise.interval(found.median, "both" if found.noise.training else "sequences"))
+        low, high = as_ratio(found.noise.widest(found.median))
         return (float(low), float(high)) if np.isfinite(low) else None
 
     @property

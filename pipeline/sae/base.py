@@ -86,8 +86,8 @@ class SAE(nn.Module):
     dense_products: ClassVar[int | None] = None
     """Products of batch x d_in x d_sae in a training step that leaves nothing out, forward and backward.
 
-    For each thing that is decoded three: the product itself, and what it teaches the thing and the decoder; where the
-    decoder is frozen, two. For the encoder two: the product, and what it teaches W_enc. An architecture that does not
+    Decoding takes three: the product, and the gradients of what is decoded and of the decoder; two where the decoder is
+    frozen. The encoder takes two: the product, and the gradient of W_enc. An architecture that does not
     say has blanks where records count operations.
     """
 

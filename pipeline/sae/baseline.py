@@ -26,7 +26,7 @@ class BaselineSAE(ElementwiseSAE):
     feature_parameters: ClassVar[tuple[str, ...]] = ("b_enc",)
     gate_bias: ClassVar[str] = "b_enc"
     dense_products: ClassVar[int | None] = 5
-    """Two of the encoder; f decoded, and what that teaches f and W_dec."""
+    """Two of the encoder; decoding f, and the gradients of f and W_dec."""
     b_enc: nn.Parameter
 
     def activations(self, products: Products, parameters: Mapping[str, Tensor]) -> Activations:

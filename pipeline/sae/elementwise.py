@@ -156,7 +156,7 @@ class ElementwiseSAE(SAE):
         del encoded, products, teaching, W_dec  # a dense step's largest tensors
         gradients["W_dec"] = pairs.gather(*zip(f, errors, strict=False), scale=scale)
         gradients["b_dec"] = scale * sum(error.sum(0) for error in errors[: len(f)]) - self._through_encoder(live)
-        over_pairs = 2 * len(errors) + 1 + len(f)  # decoding and what it teaches; gradients of W_enc and of W_dec
+        over_pairs = 2 * len(errors) + 1 + len(f)  # decoding and its gradients; those of W_enc and of W_dec
         flops = 2 * self.d_in * (len(x) * self.d_sae + over_pairs * f[0].numel())
         return PairsStep(gradients, sparse, pairs, f[0], penalised, flops, *errors)
 

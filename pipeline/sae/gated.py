@@ -29,7 +29,7 @@ class GatedSAE(ElementwiseSAE):
     feature_parameters: ClassVar[tuple[str, ...]] = ("b_gate", "r_mag", "b_mag")
     gate_bias: ClassVar[str] = "b_gate"
     dense_products: ClassVar[int | None] = 7
-    """Two of the encoder; f decoded, and what that teaches f and W_dec; the gate decoded, and what that teaches it."""
+    """Two of the encoder; decoding f, and the gradients of f and W_dec; decoding the gate, and its gradient."""
     b_gate: nn.Parameter
     r_mag: nn.Parameter
     b_mag: nn.Parameter

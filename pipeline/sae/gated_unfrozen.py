@@ -21,4 +21,4 @@ class GatedUnfrozenSAE(GatedSAE):
 
     auxiliary_frozen: ClassVar[bool] = False
     dense_products: ClassVar[int | None] = 8
-    """As a GatedSAE's, and what the decoded gate teaches W_dec."""
+    """As a GatedSAE's, and the gradient of W_dec from the decoded gate."""
