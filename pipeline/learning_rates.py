@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pipeline.comparison.shown import NOTHING
 from pipeline.curves import Floats, fronts, read_off
 from pipeline.errors import UserError
 from pipeline.frontier import as_floats, points
@@ -22,8 +23,7 @@ Each arm of `sweep=gated_vs_baseline` has, at each site, the best of the rates t
 runs of a rate, joined linearly in (log L0, loss recovered). Compared is loss recovered, averaged over L0 of {low} to
 {high}, evenly in log L0, on the validation text: {sequences} contexts, on which no run is trained and no result
 reported. Where fronts reach less, the L0 that all of them reach are compared, as stated; but a front that another is
-above at every L0 that both reach does not narrow the range for the others. A cell is empty where a front does not reach
-all of it.
+above at every L0 that both reach does not narrow the range for the others. A dash: that front does not reach all of it.
 """
 TAIL = """
 {seeds}: how far another training would move a cell was not measured. Made by
@@ -122,7 +122,7 @@ def _cells(choice: Choice, rates: Sequence[float]) -> list[str]:
     if not (order := choice.best_first):
         return [*place, "no L0 in common", *("" for _ in rates), "none", ""]
     values = choice.recovered
-    shown = [f"{values[rate]:.4f}" if rate in order else "" for rate in rates]
+    shown = [f"{values[rate]:.4f}" if rate in order else NOTHING for rate in rates]
     second = f"{order[1]:g}, {values[order[0]] - values[order[1]]:.4f} lower" if len(order) > 1 else ""
     return [*place, "{:.3g} to {:.3g}".format(*choice.reach), *shown, f"{order[0]:g}", second]
 

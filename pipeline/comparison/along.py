@@ -109,7 +109,7 @@ def reading(
     low, high = interval if within is None else (max(interval[0], within[0]), min(interval[1], within[1]))
     if low > high:
         return None
-    first, second = (_end_slopes(known[0], wanted[0]) for known, wanted in nodes)
+    first, second = (end_slopes(known[0], wanted[0]) for known, wanted in nodes)
     return Reading(kind, low, high, (first, second))
 
 
@@ -118,8 +118,8 @@ def _turned(kind: str, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return (y, x) if kind == RATIO else (x, y)
 
 
-def _end_slopes(known: Floats, wanted: Floats) -> tuple[float, float]:
-    """Of a front's first and last segment; 0 where it is one point."""
+def end_slopes(known: Floats, wanted: Floats) -> tuple[float, float]:
+    """The slopes of a front's first and last segment: [points] of each coordinate; 0 where it is one point."""
     _, kept = np.unique(known, return_index=True)
     if len(kept) < 2:
         return 0.0, 0.0

@@ -73,7 +73,7 @@ def _asked(one: Compared) -> Iterator[Answer]:
     for pair in dict.fromkeys(measured.pair for measured in one.measured):
         read = [measured for measured in one.measured if measured.pair is pair]
         yield _direction(one.panel, pair, read)
-        if (pair.reference.architecture, pair.candidate.architecture) == (BASELINE, GATED):  # a claim of the paper's
+        if _is_the_papers(pair):
             yield _half(one.panel, pair, next(measured for measured in read if measured.kind == RATIO))
     for shrunk in one.shrinkages:
         yield _shrinkage(one.panel, shrunk)
@@ -142,6 +142,16 @@ def quantity(chosen: Measured) -> str:
 
 def _fidelity(chosen: Measured) -> str:
     return "cross-entropy added" if chosen.fidelity == DELTA_CE else "loss recovered"
+
+
+def asks_half(ratio: Measured) -> bool:
+    """Whether this ratio is judged to be about half or not."""
+    return _is_the_papers(ratio.pair) and ratio.estimate is not None and not _not_healthy(ratio)
+
+
+def _is_the_papers(pair: Pair) -> bool:
+    """Whether the paper claims something of these two arms."""
+    return (pair.reference.architecture, pair.candidate.architecture) == (BASELINE, GATED)
 
 
 def _half(panel: Panel, pair: Pair, ratio: Measured) -> Answer:

@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.comparison import claims, pruning, shown_claims, shown_numbers
 from pipeline.comparison.compare import Compared
 from pipeline.comparison.findings import Findings
+from pipeline.comparison.settings import settings_line
 from pipeline.comparison.shown import Shown, all_arms, arms, key, place, row_of
 from pipeline.comparison.words import explained
 from pipeline.frontier import died_lines
@@ -125,8 +126,8 @@ def summary(sweep: str, found: Findings) -> str:
     ratios = shown_numbers.ratios(found)
     gaps, alone = not_compared(found), pruning.saved_alone(found.pruned)
     parts = [
-        f"# {_plain(sweep)}", " ".join([status_line(found.runs), _plain(compared(found))]).strip(), *_first(found),
-        *_claims(found),
+        f"# {_plain(sweep)}", " ".join([status_line(found.runs), _plain(compared(found))]).strip(),
+        *([_plain(settings)] if (settings := settings_line(found.runs)) else []), *_first(found), *_claims(found),
         "## L0 of the reference over L0 of the candidate",
         *([_markdown(ratios, "l0_ratio.csv"), bullets([f"{word}: {said}" for word, said in explained([str(ratios)])])]
           if ratios.rows else ["There is nothing to compare yet."]), METHOD,

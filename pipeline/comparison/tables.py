@@ -15,7 +15,7 @@ from pipeline.comparison.estimate import Estimate
 from pipeline.comparison.measure import Measured
 from pipeline.comparison.noise import KINDS, Kind
 from pipeline.comparison.panel import DELTA_CE, LOSS_RECOVERED, Panel
-from pipeline.comparison.questions import NOT_JUDGED, Answer
+from pipeline.comparison.questions import NOT_JUDGED, Answer, asks_half
 from pipeline.curves import Floats, as_ratio
 from pipeline.frontier import PANEL
 
@@ -34,7 +34,7 @@ SAVINGS = (
 )  # fmt: skip
 CURVE = (
     *WHICH, "ablation", "fidelity", "at", "l0_reference", "l0_candidate", "ratio", "ratio_low", "ratio_high",
-    "noise", "d_sae_reference", "d_sae_candidate", "data.name", "evaluation.id",
+    "noise", "about_half_judged", "d_sae_reference", "d_sae_candidate", "data.name", "evaluation.id",
 )  # fmt: skip
 VERDICTS = (
     *WHICH, "scenario", "question", "verdict", "leaning", "p", "p_adjusted", "questions", "trainings_measured", "said",
@@ -128,7 +128,7 @@ def curves(compared: Iterable[Compared]) -> pd.DataFrame:
         half = np.full(len(found.at), np.nan) if found.band is None else found.band.half_width()
         for named in of_pair(panel, measured.pair):
             frames.append(pd.DataFrame({
-                **named, "ablation": measured.ablation,
+                **named, "ablation": measured.ablation, "about_half_judged": asks_half(measured),
                 "fidelity": fidelity_of(measured), "at": found.at,
                 "l0_reference": np.exp(found.reference), "l0_candidate": np.exp(found.candidate),
                 "ratio": np.exp(found.difference), "ratio_low": as_ratio(found.difference - half),

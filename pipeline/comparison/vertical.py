@@ -1,14 +1,14 @@
 """What is lost at equal L0: cross-entropy added at given numbers of features, and between the fronts on the average."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.comparison import bootstrap, seeds
-from pipeline.comparison.along import Sampler
+from pipeline.comparison.along import Sampler, end_slopes
 from pipeline.comparison.arms import Front, Pair
 from pipeline.comparison.compare import Compared
 from pipeline.comparison.noise import KINDS, Noise, Text, Training
@@ -56,7 +56,8 @@ def _of_pair(panel: Panel, pair: Pair) -> list[dict[str, Any]]:
 
 def _rows(panel: Panel, pair: Pair, arm: str, name: str, at: Floats, clean: float) -> list[dict[str, Any]]:
     """One row a name of the pair and kind of noise."""
-    value = float(_read([panel.sample(front, DELTA_CE) for front in _fronts(pair, arm)], at, slice(0, 1))[0])
+    sample = [panel.sample(front, DELTA_CE) for front in _fronts(pair, arm)]
+    value = float(_read(sample, at, slice(0, 1), [None] * len(sample))[0])
     noise, count = (Noise(), 0) if math.isnan(value) else _noise(panel, pair, arm, at, value)
     note = "" if math.isfinite(value) else _short(panel, pair, arm, name)
     common = {
@@ -78,24 +79,25 @@ def _fronts(pair: Pair, arm: str) -> tuple[Front, ...]:
     return {"reference": (pair.reference,), "candidate": (pair.candidate,)}.get(arm, pair.fronts)
 
 
-def _read(arms: list[Sampler], at: Floats, rows: slice, extend: bool = False) -> Floats:
+def _read(arms: list[Sampler], at: Floats, rows: slice, slopes: Sequence[tuple[float, float] | None]) -> Floats:
     """[rows] the cross-entropy added, averaged over the places: of one arm, or of the first less the second.
 
     Args:
-        extend: a replicate's front that ends before a place goes on level.
+        slopes: by arm, with which a front that ends before a place goes on; None: it ends there.
     """
     values = []
-    for arm in arms:
+    for arm, beyond in zip(arms, slopes, strict=True):
         x, y = fronts(*arm(rows))
-        values.append(-read_off(x, y, at, (0.0, 0.0) if extend else None).mean(1))
+        values.append(-read_off(x, y, at, beyond).mean(1))
     found: Floats = values[0] if len(values) == 1 else values[0] - values[1]
     return found
 
 
 def _noise(panel: Panel, pair: Pair, arm: str, at: Floats, value: float) -> tuple[Noise, int]:
     chosen, text, training = _fronts(pair, arm), None, None
+    slopes = [_slopes(panel.sample(front, DELTA_CE)) for front in chosen]
     if panel.unmeasured(pair.fronts) is None and panel.sums is not None and len(panel.drawn) > 1:
-        drawn = _read([panel.resampled(front, DELTA_CE) for front in chosen], at, slice(None), extend=True)
+        drawn = _read([panel.resampled(front, DELTA_CE) for front in chosen], at, slice(None), slopes)
         deviations = (drawn[1:] - value) * bootstrap.widening(panel.sums)
         if np.isfinite(deviations).all():
             text = Text.of(deviations, bootstrap.freedom(panel.sums))
@@ -103,9 +105,15 @@ def _noise(panel: Panel, pair: Pair, arm: str, at: Floats, value: float) -> tupl
     common = seeds.common_seeds(pair, panel.seeds, x, y)
     if len(common) >= seeds.FEWEST_SEEDS:
         arms = [seeds.leaving_one_out(front, panel.seeds, common, x, y) for front in chosen]
-        without_each = _read(arms, at, slice(1, None), extend=True)
+        without_each = _read(arms, at, slice(1, None), slopes)
         training = Training.of(without_each) if np.isfinite(without_each).all() else None
     return Noise(text, training), len(common)
+
+
+def _slopes(arm: Sampler) -> tuple[float, float]:
+    """Of the estimate's own front at its ends, with which redrawn fronts go on: as along the ratio."""
+    x, y = fronts(*arm(slice(0, 1)))
+    return end_slopes(x[0], y[0])
 
 
 def _short(panel: Panel, pair: Pair, arm: str, name: str) -> str:

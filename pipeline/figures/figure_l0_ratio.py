@@ -84,8 +84,10 @@ def _colours(points: pd.DataFrame, looks: Looks) -> dict[str, str]:
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, colours: dict[str, str], low: float, high: float) -> None:
-    """A line per pair of fronts, with the band of its interval as far as the panel reaches; and the claims' limits."""
-    axes.axhspan(*ABOUT_HALF, **BAND)
+    """A line per pair of fronts, with the band of its interval; and the claim's limits where the claim is judged."""
+    judged = rows["about_half_judged"].any()
+    if judged:
+        axes.axhspan(*ABOUT_HALF, **BAND)
     for _, pair in rows.groupby(["comparison", *PAIR]):
         line = dict(LINES[pair["comparison"].iloc[0]])
         line["color"] = colours.get(pair["candidate"].iloc[0], line["color"])
@@ -97,7 +99,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, colours: dict[str, str], low: float, 
     axes.set_ylim(10**low, 10**high)
     log_axis(axes.yaxis, 10**low, 10**high, 6)
     axes.locator_params(axis="x", nbins=4)
-    for level in (1.0, *ABOUT_HALF):
+    for level in (1.0, *(ABOUT_HALF if judged else ())):
         axes.axhline(level, **REFERENCE)
 
 
@@ -131,5 +133,6 @@ def _handles(points: pd.DataFrame, colours: dict[str, str]) -> list[Line2D | Pat
     over = [OVER[noise] for noise in points["noise"].unique() if noise in OVER]
     if over:
         handles.append(Patch(color="#000000", alpha=0.18, linewidth=0, label=BAND_LABEL + ", or ".join(over)))
-    handles.append(Patch(label="claims: {:g} to {:g} is about half".format(*ABOUT_HALF), **BAND))
+    if points["about_half_judged"].any():
+        handles.append(Patch(label="claim: {:g} to {:g} is about half".format(*ABOUT_HALF), **BAND))
     return handles

@@ -14,7 +14,8 @@ from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.shown import NOTHING
 from pipeline.comparison.shown_numbers import ce_at_l0
 from pipeline.comparison.student import t_quantile
-from pipeline.comparison.vertical import COLUMNS
+from pipeline.comparison.vertical import COLUMNS, _read, _slopes
+from pipeline.curves import Floats
 from tests.comparison.records import Sweep
 
 REPLICATES = 100
@@ -68,6 +69,19 @@ def test_values_of_straight_lines(sweep: Sweep) -> None:
             assert row["ce_added"] == pytest.approx(value, rel=1e-6), (name, arm)
             clean = found.runs["ce_clean"].iloc[0]
             assert row["share_of_clean"] == pytest.approx(value / clean, rel=1e-6)
+
+
+def test_a_redrawn_front_goes_on_with_the_slopes_of_the_estimates_own() -> None:
+    x, y = np.log([[4.0, 12.0, 60.0], [6.0, 12.0, 40.0]]), np.array([[-0.5, -0.3, -0.2], [-0.45, -0.3, -0.25]])
+
+    def arm(rows: slice) -> tuple[Floats, Floats]:
+        return x[rows], y[rows]
+
+    first, last = _slopes(arm)
+    assert (first, last) == pytest.approx((0.2 / math.log(3), 0.1 / math.log(5)))
+    for l0, value in ((5.0, 0.45 + first * math.log(6 / 5)), (50.0, 0.25 - last * math.log(50 / 40))):
+        assert _read([arm], np.log([l0]), slice(1, 2), [(first, last)]) == pytest.approx([value])
+        assert np.isnan(_read([arm], np.log([l0]), slice(1, 2), [None])).all()
 
 
 def test_an_interval_is_that_of_the_gap_where_all_losses_are_shares_of_it(sweep: Sweep) -> None:

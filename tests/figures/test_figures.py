@@ -206,6 +206,22 @@ def test_lines_and_bands_lie_at_the_limits_of_the_claims() -> None:
     assert ratio.get_ylim()[0] < 1 and ratio.get_ylim()[1] > ABOUT_HALF[1]
 
 
+def test_the_claims_limits_are_drawn_where_the_claim_is_judged() -> None:
+    dying = [one | ({"alive_fraction": 0.85} if one["site"] == "attn_z" else {}) for one in GRID]
+    source = of([*dying, *(row("topk", lam, site="mlp_post") for lam in (1, 2, 4)),
+                 *(row("baseline", lam, site="mlp_post") for lam in (1, 2, 4))])  # fmt: skip
+    points = figure_l0_ratio.data(source)
+    assert points.groupby("site")["about_half_judged"].all().to_dict() == {
+        "attn_z": False, "mlp_out": True, "mlp_post": False,
+    }  # fmt: skip
+    figure = figure_l0_ratio.draw(points, source.looks)
+    banded = {axes.get_title().split(",")[0]: len(axes.patches) for axes in figure.axes}
+    assert banded == {"attn_z": 0, "mlp_out": 1, "mlp_post": 0}
+    unjudged = points[points["site"] == "attn_z"]
+    (legend,) = figure_l0_ratio.draw(unjudged, source.looks).legends
+    assert not any("half" in text.get_text() for text in legend.get_texts())
+
+
 def test_points_of_the_fronts_are_labelled_with_what_they_were_trained_with() -> None:
     figure = figure_1.draw(figure_1.data(of(GRID)), of(GRID).looks)
     for axes in figure.axes:
