@@ -53,7 +53,7 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
                              along loss recovered; diagnostics: gamma, alive and cross-entropy against L0;
                              training: curves; density: how often features fire; 8, 9: variants of either arm
   pruning.csv, figure_pruning.*
-                             the same without tiny activations, for runs evaluated with eval=pruning
+                             the same without small activations, for runs evaluated with eval=pruning
 
   sweep=NAME          one sweep only
   source=FILE.csv     points from a table (the paper's column names or ours) instead of records: results/<its stem>/

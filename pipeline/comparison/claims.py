@@ -27,14 +27,14 @@ PREFERRED = ("width_1.5", "equal_width", "equal_flops", "equal_seconds", "equal_
 """Of the comparisons that a panel holds, claims are judged by the first; the paper's own is 1.5 x width."""
 THESE = "for these SAEs"
 RULES = {
-    DIRECTION: "Above, at a site: the 95 % band of the L0 ratio lies above 1 along all that the fronts share. Below: "
+    DIRECTION: "Above, at a site: the band of the L0 ratio lies above 1 along all that the fronts share. Below: "
     "it lies below 1. Crossing: above 1 in one place and below in another. "
     "Where there is no ratio, or hardly more than one point of it, the same is asked of what the candidate saves at "
     "equal L0; and where there is none of that either, whether all points of one front are better in both.",
     SHRINKAGE: f"No shrinkage, at a site where both arms have {FEWEST_POINTS} points on the front with {HEALTHY:.0%} "
     "of their features alive. Supported: the interval of the candidate's mean of |gamma - 1| lies below "
     f"{UNBIASED:g}, and that of the reference's mean gamma below {SHRUNK:g}. Contradicted: that of the candidate's "
-    f"mean gamma lies below {SHRUNK:g}, or that of the reference's above.",
+    f"mean gamma lies below {SHRUNK:g}, or that of the reference's above. Both means are over those points alone.",
     HALF: f"About half, at a site where both arms have {HEALTHY:.0%} of their features alive. Supported: the interval "
     f"of the L0 ratio lies within {ABOUT_HALF[0]:g} to {ABOUT_HALF[1]:g}. Contradicted: it lies outside.",
 }
@@ -45,9 +45,10 @@ OVERALL = (
 )
 LEVELS = (
     "All verdicts of a sweep are one family (Holm's procedure), which aims at no wrong one in 95 of 100 sweeps; `make "
-    "interval-coverage` measures that. A band along a whole front is wider than the interval of its median. So a "
-    "verdict may be undecided where that interval alone would say more. verdicts.csv has every p-value, "
-    "docs/statistics.md the method."
+    "interval-coverage` measures that for directions and for about half, as trained. So a band is taken at the level "
+    "that the family leaves, and is wider than the 95 % of the figures; a band along a whole front is wider than the "
+    "interval of its median, too. A verdict may be undecided where that interval alone would say more. verdicts.csv "
+    "has every p-value, docs/statistics.md the method."
 )
 SCOPE = (
     f'"{THESE}": on other text of the same kind. How far another training would move it was not measured: that takes '

@@ -121,7 +121,11 @@ def _crosses(chosen: Measured) -> str:
     assert found is not None
     places = [math.exp(at) if chosen.kind == SAVED else abs(at) for at in found.direction.changes]
     along = "L0" if chosen.kind == SAVED else _fidelity(chosen)
-    return f", the fronts cross at {along} {', '.join(f'{place:.3g}' for place in places[:3])}" if places else ""
+    if not places:
+        return ""
+    better = f"{np.mean(found.difference > 0):.0%} of what they share"
+    at = ", ".join(f"{place:.3g}" for place in places[:3])
+    return f", the fronts cross at {along} {at}; {chosen.pair.candidate.architecture} is better along {better}"
 
 
 def quantity(chosen: Measured) -> str:
@@ -171,12 +175,14 @@ def _half(panel: Panel, pair: Pair, ratio: Measured) -> Answer:
 
 
 def _not_healthy(ratio: Measured) -> str:
+    """Which arms have too few live features, or unknown ones."""
+    parts = []
     for front, alive in zip(ratio.pair.fronts, ratio.alive, strict=True):
         if not alive.size:
-            return f"how many features of {front.architecture} are alive is unknown"
-        if alive.mean() < HEALTHY:
-            return f"{alive.mean():.0%} of {front.architecture}'s features are alive"
-    return ""
+            parts.append(f"how many features of {front.architecture} are alive is unknown")
+        elif alive.mean() < HEALTHY:
+            parts.append(f"{alive.mean():.0%} of {front.architecture}'s features are alive")
+    return ", ".join(parts)
 
 
 def _shrinkage(panel: Panel, shrunk: Shrinkage) -> Answer:

@@ -69,7 +69,8 @@ class Robustness:
         ends = self.interval()
         if ends is None:
             return []
-        return [other for other in self.choices if other.ratio < ends[0] or other.ratio > ends[1]]
+        low, high = (round(end, 2) for end in ends)  # as they are printed
+        return [other for other in self.choices if round(other.ratio, 2) < low or round(other.ratio, 2) > high]
 
 
 def robustness(one: Compared, again: Sequence[Compared]) -> list[Robustness]:

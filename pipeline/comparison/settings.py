@@ -11,19 +11,21 @@ def settings_line(runs: pd.DataFrame) -> str:
     """Model, text, length, learning rates, resampling and seeds of the finished runs; empty without the settings."""
     done = runs[runs["status"] == "done"]
     parts = [
-        _setting(done, "model", "model"),
-        _setting(done, "data.name", "text"),
-        _setting(done, "train.steps", "training steps", ",.0f"),
-        _setting(done, "train.batch", "activations per step", ",.0f"),
-        _setting(done, "train.lr", "learning rate", "g"),
+        _setting(done, "model", "model {}"),
+        _setting(done, "data.name", "text {}"),
+        _setting(done, "train.steps", "{} training steps", ",.0f"),
+        _setting(done, "train.batch", "{} activations per step", ",.0f"),
+        _setting(done, "train.lr", "learning rate {}", "g"),
+        _setting(done, "train.lr_decay", "decaying over the last {} steps", ",.0f"),
+        _setting(done, "train.data_directions", "features {} of the way from random directions to the data's", "g"),
         _resampling(done),
-        _setting(done, "seed", "seeds", "g", several=True),
+        _setting(done, "seed", "seeds {}", "g", several=True),
     ]
     said = "; ".join(part for part in parts if part)
     return f"Trained with: {said}." if "training steps" in said else ""
 
 
-def _setting(runs: pd.DataFrame, column: str, name: str, form: str = "", *, several: bool = False) -> str:
+def _setting(runs: pd.DataFrame, column: str, template: str, form: str = "", *, several: bool = False) -> str:
     """The one value; else the values by architecture.
 
     Args:
@@ -33,9 +35,11 @@ def _setting(runs: pd.DataFrame, column: str, name: str, form: str = "", *, seve
     if column not in runs or runs[column].isna().all():
         return ""
     by_arm = {str(arm): _listed(rows[column], form) for arm, rows in runs.groupby("architecture")}
+    if set(by_arm.values()) == {"0"} and not several:  # switched off everywhere
+        return ""
     if several or len(set(by_arm.values())) == 1:
-        return f"{name} {_listed(runs[column], form, ', ')}"
-    return f"{name} " + ", ".join(f"{values} ({arm})" for arm, values in by_arm.items())
+        return template.format(_listed(runs[column], form, ", "))
+    return template.format(", ".join(f"{values} ({arm})" for arm, values in by_arm.items()))
 
 
 def _listed(values: pd.Series, form: str, separator: str = " and ") -> str:

@@ -20,9 +20,11 @@ reach. Fronts join means over seeds, by straight lines in (log L0, loss recovere
 Intervals are 95 %: over sequences, what other text would move, with the trained weights as they are; over seeds, what
 other trainings would move, on this text; over both, the two together. docs/statistics.md has the definitions."""
 MOVED = """\
-Other choices of points and of how to join them, which somebody might have made as well, move these ratios out of their
-95 % intervals, which hold for this grid of settings; "The ratio with other choices" has them all."""
-CHOICES = "Numbers without intervals of their own. Leaving out a lambda: the lowest and the highest ratio of each arm."
+Equally defensible choices of points, and of how to join them, move these ratios outside their 95 % intervals, which
+count noise alone. "The ratio with other choices" lists them. A dash: no choice goes out on that side."""
+CHOICES = """\
+Each lambda was left out in turn; shown are the two that move the ratio most, for each arm. The ratios that claims are
+judged by have their intervals above; the others have none of their own."""
 ADDED = """\
 Nats a prediction with the widest 95 % interval that was measured, and as a share of the clean cross-entropy. A range of
 L0: the mean along it, even in log L0. A dash: the front does not reach that far. ce_at_l0.csv has every interval."""
@@ -134,7 +136,8 @@ def summary(sweep: str, found: Findings) -> str:
         *_section("Cross-entropy added at equal L0", shown_numbers.ce_at_l0(found), ADDED, "ce_at_l0.csv"),
         *([_plain(bullets(costs))] if (costs := ablations(found)) else []),
         *_section("The ratio with other choices", shown_numbers.robustness(found), CHOICES, "robustness.csv"),
-        *(["## Pruned at inference", _plain(bullets(alone)), pruning.METHOD] if alone else []),
+        *(["## Pruned at inference", pruning.thresholds_line(found.pruned), _plain(bullets(alone)), pruning.METHOD]
+          if alone else []),
         *(["## No feature fires", _plain(bullets(died))] if (died := died_lines(found.runs)) else []),
         "## Not compared", _plain(bullets(gaps)) or "Every pair of fronts that a rule calls fair has a ratio.",
         "## Failed or missing", _plain(bullets(absent_lines(found.runs))) or "None.",

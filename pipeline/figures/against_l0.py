@@ -91,7 +91,8 @@ def basis(points: pd.DataFrame, shown: Sequence[Measure]) -> str:
     """What the points rest on: ablation, seeds, held-out tokens, and what the bars are; as far as it is known."""
     ours = points[~points["architecture"].astype(str).str.endswith(PAPER) & (points["l0"] > 0)]
     parts = [measure.by for measure in shown if measure.by]
-    parts += _counted(ours.groupby("point")["seed"].nunique(), "seed")
+    seeds = _counted(ours.groupby("point")["seed"].nunique(), "seed")
+    parts += seeds if seeds in ([], ["1 seed"]) else [f"{seeds[0]} (a marker each, lines join their means)"]
     parts += _counted(ours["evaluation_tokens"], "held-out token")
     if any(has_interval(ours, measure.column) for measure in shown):
         parts.append("bars: 95 % over held-out documents, not over seeds")
@@ -229,7 +230,7 @@ def _handles(points: pd.DataFrame, looks: Looks, shown: Sequence[Measure], label
             )
         )
     if labelled:
-        words = f"numbers at points: {columns.heading(axes_of(points)[0])}"
+        words = f"numbers at points, where there is room: {columns.heading(axes_of(points)[0])}"
         handles.append(Line2D([], [], linestyle="none", label=words))
     for measure in shown:
         if measure.meaning:

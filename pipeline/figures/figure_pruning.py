@@ -1,4 +1,4 @@
-"""Loss recovered against L0 with tiny activations set to zero at inference: does an arm's front move?
+"""Loss recovered against L0 with small activations set to zero at inference: does an arm's front move?
 
 A pruned arm has every run at each of its thresholds and as it is; its front is taken over all of these points.
 """

@@ -25,7 +25,7 @@ class Material:
         `on_frontier`, `delta_ce`, and intervals where they were computed.
     curve: the ratio along loss recovered, as l0_ratio_curve.csv.
     sweeps_dir: where the runs left their records; None for points from a table.
-    pruned: of runs that were evaluated without tiny activations too, one row a threshold.
+    pruned: of runs that were evaluated without small activations too, one row a threshold.
     published: the paper's points for panels that are also the paper's, with the same columns as `runs`.
     looks: of every arm that is declared, so that a figure of some arms shows them as the others do.
     """

@@ -58,14 +58,14 @@ class Look:
         return Look(self.colour, "x", (0, (1, 3)))
 
     def pruned(self) -> "Look":
-        """For the same architecture with tiny activations left out: points and dots of its colour."""
+        """For the same architecture with small activations left out: points and dots of its colour."""
         return Look(self.colour, ".", (0, (1, 1)))
 
 
 PAPER = ", paper"
 """What follows an architecture's name where the points are those that the paper published."""
 PRUNED = ", pruned"
-"""What follows an architecture's name where tiny activations are left out."""
+"""What follows an architecture's name where small activations are left out."""
 # Colours of Okabe and Ito, which colour-blind readers tell apart; blue and orange differ most in grey.
 KNOWN = {"gated": Look("#0072B2", "o", "-"), "baseline": Look("#E69F00", "s", (0, (4, 1.5)))}
 COLOURS: tuple[tuple[str, Dashes], ...] = (

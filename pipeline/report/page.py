@@ -81,7 +81,9 @@ def _words(found: Findings) -> dict[str, object]:
         "rules": summary.rules(found), "explained": explained([str(headlines)]), "method": summary.METHOD,
         "added_note": summary.ADDED, "choices_note": summary.CHOICES, "ablations": summary.ablations(found),
         "pruned": pruning.saved_alone(found.pruned),
-        "pruning_method": pruning.METHOD, "died": died_lines(found.runs), "not_compared": summary.not_compared(found),
+        "pruning_method": pruning.METHOD,
+        "thresholds": pruning.thresholds_line(found.pruned), "died": died_lines(found.runs),
+        "not_compared": summary.not_compared(found),
     }  # fmt: skip
 
 

@@ -131,7 +131,7 @@ def _front(runs: pd.DataFrame) -> list[str]:
 
 def _interval(runs: pd.DataFrame, name: str, form: str) -> Column:
     ends = zip(runs[f"{name}_low"], runs[f"{name}_high"], strict=True)
-    return Column("95 % interval", [cells.interval(low, high, form) for low, high in ends])
+    return Column("95 %, over documents", [cells.interval(low, high, form) for low, high in ends])
 
 
 def _folders(runs: pd.DataFrame, folder: Path | None, page: Path) -> Column:

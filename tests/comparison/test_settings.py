@@ -10,7 +10,7 @@ from pipeline.comparison.settings import settings_line
 def runs(*rows: dict[str, Any]) -> pd.DataFrame:
     common = {
         "status": "done", "model": "toy@1", "data.name": "text", "train.steps": "5000", "train.batch": "256",
-        "train.resample.steps": "[]",
+        "train.resample.steps": "[]", "train.lr_decay": "0",
     }  # fmt: skip
     return pd.DataFrame([common | row for row in rows])
 
@@ -24,7 +24,7 @@ def test_settings_that_are_shared_are_said_once_and_others_by_architecture() -> 
         {"architecture": "gated", "train.lr": "9", "seed": 2, "status": "failed"},
     )
     assert settings_line(table) == (
-        "Trained with: model toy@1; text text; training steps 5,000; activations per step 256; learning rate 0.008 "
+        "Trained with: model toy@1; text text; 5,000 training steps; 256 activations per step; learning rate 0.008 "
         "(baseline), 0.001 and 0.004 (gated); dead features not resampled; seeds 0, 1, 10."
     )
 

@@ -114,7 +114,7 @@ def test_one_panel_a_site_and_layer_with_all_arms() -> None:
     assert len(figure.axes) == 4 and figure.axes[1].get_ylabel() == "Alive fraction"
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == [
-        "baseline (6 x d_in)", "gated (4 x d_in)", "numbers at points: lambda",
+        "baseline (6 x d_in)", "gated (4 x d_in)", "numbers at points, where there is room: lambda",
         "claims: gamma 1 \N{PLUS-MINUS SIGN} 0.02 (grey), 0.97", "claims: 0.9 alive",
     ]  # fmt: skip
 
@@ -137,8 +137,9 @@ def test_the_heading_says_what_the_points_rest_on() -> None:
             for one in GRID for seed in (0, 1, 2)]  # fmt: skip
     died = row(lam=9, l0=0.0, evaluation_tokens=102000)  # has no place on the axis
     source = of([*rows, died])
-    said = figure_1.draw(figure_1.data(source), source.looks)._suptitle.get_text()
-    assert "by zero ablation, 3 seeds, 102,000 held-out tokens, bars: 95 % over held-out documents" in said
+    said = " ".join(figure_1.draw(figure_1.data(source), source.looks)._suptitle.get_text().split())
+    words = "by zero ablation, 3 seeds (a marker each, lines join their means), 102,000 held-out tokens"
+    assert f"{words}, bars: 95 % over held-out documents" in said
     alone = figure_6.draw(figure_6.data(of(GRID)), of(GRID).looks)._suptitle.get_text()
     assert alone == "busy: toy@1\n1 seed"
 
@@ -229,7 +230,7 @@ def test_points_of_the_fronts_are_labelled_with_what_they_were_trained_with() ->
     by_k = of([row(lam=lam, k=int(8 * lam)) | {"sparsity_coefficient": None} for lam in (1, 2, 4)])
     figure = figure_1.draw(figure_1.data(by_k), by_k.looks)
     assert {text.get_text() for text in figure.axes[0].texts} == {"8", "16", "32"}
-    assert "numbers at points: k" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "numbers at points, where there is room: k" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_panels_share_their_y_range_or_the_heading_says_that_they_do_not() -> None:
