@@ -17,7 +17,7 @@ from benchmarks.bars import add_figures
 from benchmarks.options import Options
 from benchmarks.process import timed
 from benchmarks.table import Table
-from pipeline.execution import available_cores
+from pipeline.runtime.device import available_cores
 
 MEANT_AT = 150e9
 PHASES = ("load", "activations", "training", "evaluation")

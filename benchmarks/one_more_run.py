@@ -19,11 +19,11 @@ from benchmarks.bars import add_figures
 from benchmarks.composed import compose
 from benchmarks.options import Options
 from benchmarks.table import Spread, Table
-from pipeline import record
-from pipeline.config import Execution, RunConfig
+from pipeline.config.schema import Execution, RunConfig
+from pipeline.monitoring.progress import Progress
 from pipeline.pack import Pack
-from pipeline.progress import Progress
-from pipeline.reading import whole_object
+from pipeline.records import record
+from pipeline.storage.reading import whole_object
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read on
 from benchmarks import bars, machine
 from benchmarks.options import Options
 from benchmarks.table import TABLES
-from pipeline.arguments import command, key_values, true_or_false
+from pipeline.cli.options import command, key_values, true_or_false
 from pipeline.errors import UserError
-from pipeline.identity import git_state
-from pipeline.places import BASE
+from pipeline.records.identity import git_state
+from pipeline.storage.places import BASE
 
 PARTS = {
     "step": "benchmarks.training_step",  # in the peers' environment

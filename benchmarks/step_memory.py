@@ -15,9 +15,9 @@ from benchmarks.bars import add_figures
 from benchmarks.live_memory import LiveMemory
 from benchmarks.options import Options
 from benchmarks.table import Table
-from pipeline.config import TrainConfig
-from pipeline.sae.elementwise import ElementwiseSAE
+from pipeline.config.schema import TrainConfig
 from pipeline.sae.registry import config_class, sae_class
+from pipeline.sae.sparse_step.step import ElementwiseSAE
 from pipeline.training.optimizer import Optimizer
 
 BATCH, D_IN, D_SAE = 4096, 2560, 2**17

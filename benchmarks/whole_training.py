@@ -30,7 +30,7 @@ from benchmarks.options import Options
 from benchmarks.paired import Difference, each_level, over_allowed
 from benchmarks.table import Table
 from benchmarks.three_ways import SPARSE, WAYS, Setting, held_out_sums, train
-from pipeline.config import RunConfig
+from pipeline.config.schema import RunConfig
 
 ARMS = {"gated": 2.3, "baseline": 1.95}
 CURVES = ("loss", "l0")

@@ -9,7 +9,7 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 # Threads that wait for one another spin for about 0.1 ms, then sleep. Spinning on, as they would, makes a training step
 # 40 times slower where another program uses the same cores; read once, when torch loads OpenMP.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-# cuBLAS then gives the same bits whatever another stream does (pipeline/pack/blocks.py); read at its first product.
+# cuBLAS then gives the same bits whatever another stream does (pipeline/activations/prefetch.py); it is read once.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 # Memory of up to 1 GB that is freed is kept for the next tensor of its size; glibc would give back every piece above
 # 32 MB, and fresh pages for each took a fifth of the time of a wide SAE's step.

@@ -10,7 +10,7 @@ import torch
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # what a GPU would run is run by Python; read when Triton is imported
 
-from pipeline.execution import hardware
+from pipeline.runtime.device import hardware
 from tests.launching.sweeps import arguments, launch
 from tests.tiny import save_tiny_model, save_tiny_text
 

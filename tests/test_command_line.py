@@ -16,7 +16,7 @@ import hydra  # noqa: F401  once, for all forks
 import pytest
 import yaml
 
-from pipeline import record
+from pipeline.records import record
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = [sys.executable, "pipeline/run.py"]
