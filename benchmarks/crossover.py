@@ -7,7 +7,7 @@ pairs.
 import statistics
 import sys
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 import torch

@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 from benchmarks import machine

@@ -13,7 +13,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 from torch import Tensor

@@ -4,7 +4,7 @@ import resource
 import sys
 from collections.abc import Callable
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 import torch

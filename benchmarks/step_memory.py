@@ -6,7 +6,7 @@ measures the same. A dense step, with which every training begins, needs more th
 
 import sys
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 import torch

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 import torch

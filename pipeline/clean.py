@@ -15,13 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.cli.options import command, hint, key_values, seconds, true_or_false
+from pipeline.cli.options import command, key_values, seconds, true_or_false
+from pipeline.config.hints import hint
 from pipeline.errors import DamagedFile, UserError
-from pipeline.records.finished import METRICS, PARTS, damages
-from pipeline.records.settings_file import SETTINGS
+from pipeline.records.finished import PARTS, damages
 from pipeline.records.status import RUNNING_SECONDS, declared_runs, lease_of, read_run, sweeps_on_disk
 from pipeline.runtime.durations import clock
 from pipeline.storage.files import ASIDE
+from pipeline.storage.layout import METRICS, SETTINGS
 from pipeline.storage.lease import UNFINISHED
 from pipeline.storage.places import SWEEPS, door
 from pipeline.storage.reading import read_bytes, say, whole_object

@@ -19,7 +19,7 @@ from pipeline.cli import groups
 from pipeline.cli.command_line import check_command_line
 from pipeline.cli.hydra_main import announce_plugins, plain_errors, with_homes
 from pipeline.cli.sweep_files import check_files
-from pipeline.runtime import streams
+from pipeline.runtime import environment, streams  # noqa: F401  environment: before torch
 from pipeline.storage.places import door
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises instead of printing; `plain_errors` prints one line

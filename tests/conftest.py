@@ -5,6 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from pipeline.runtime import environment  # noqa: F401  before torch
+
+# isort: split
 import torch
 
 if not torch.cuda.is_available():

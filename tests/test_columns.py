@@ -13,9 +13,9 @@ from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, Resample
 from pipeline.monitoring import results_table
 from pipeline.records import columns, record
 from pipeline.records.columns import AXES
-from pipeline.records.finished import FAILURE
 from pipeline.report import table, terminal
 from pipeline.storage.files import write_json
+from pipeline.storage.layout import FAILURE
 from pipeline.storage.places import BASE
 
 

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.config import schema
+from pipeline.config.model_shape import model_shape, read_model_config, shape_of_config
 from pipeline.config.schema import ModelConfig, ModelShape, RunConfig
 from pipeline.errors import UserError
 from pipeline.language_model.loading import load_language_model
 from pipeline.language_model.model import LanguageModel, Prefix, cross_entropy
-from pipeline.language_model.sites import d_in, model_shape, read_model_config, shape_of_config
+from pipeline.language_model.sites import d_in
 from pipeline.storage.places import CONF
 
 VOCABULARY, CONTEXT, LAYERS = 64, 16, 2

@@ -14,7 +14,6 @@ from pipeline.analysis.shares import to_fractions
 from pipeline.analysis.spreadsheet import SEPARATORS, read_sheet
 from pipeline.analysis.table import table
 from pipeline.analysis.table_numbers import LARGEST_MEANT, Numbers, decimal_mark, is_unknown
-from pipeline.comparison.arms import BASELINE, GATED
 from pipeline.errors import UserError
 from pipeline.records.columns import AXES
 from pipeline.storage.places import PAPER_TABLE
@@ -29,6 +28,8 @@ PAPER_MODELS = ("gemma-7b", "pythia-2.8b")
 SITES = {"resid": "resid_post", "mlp": "mlp_out", "attn": "attn_z"}
 """The paper's words for sites, and ours."""
 WORDS = ("architecture", "model", "site")
+THE_PAPERS = ("baseline", "gated")
+"""Architectures that tables may spell with capitals."""
 NEEDED = (*WORDS, "layer", "d_sae", "l0", "loss_recovered")
 NUMBERS = (
     "layer", "d_in", "d_sae", "seed", "l0", "loss_recovered", "loss_recovered_mean_ablation", "ce_clean", "ce_sae",
@@ -145,7 +146,7 @@ def _named(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
     named = cells.set_axis(names, axis=1)
     named = named[[name for name in names if name not in COMPUTED and not name.endswith(ENDS)]]
     architecture, site = named["architecture"], named["site"].replace({**SITES})
-    for known in (BASELINE, GATED):
+    for known in THE_PAPERS:
         architecture = architecture.mask(architecture.str.lower() == known, known)
     small = site.str.lower()
     return named.assign(architecture=architecture, site=small.map(SITES).fillna(site))

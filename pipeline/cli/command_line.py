@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.groups import groups, options, setting_hints, setting_keys
-from pipeline.cli.options import hint
 from pipeline.config.checked import accepted
+from pipeline.config.hints import hint
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.cli.groups import groups, options, setting_keys
-from pipeline.cli.options import did_you_mean, hint
+from pipeline.config.hints import did_you_mean, hint
 from pipeline.config.launcher import LocalOptions, SlurmOptions
 from pipeline.errors import UserError, disk_error
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.command_line import is_per_launch
 from pipeline.cli.groups import groups, setting_hints, setting_keys
-from pipeline.cli.options import hint
 from pipeline.cli.user_files import FileList, FileMapping
 from pipeline.config.checked import checked
+from pipeline.config.hints import hint
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:

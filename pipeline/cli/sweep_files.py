@@ -6,10 +6,10 @@ from typing import Any
 
 from pipeline.cli.grids import EXAMPLE, check_grids, check_value, siblings, where
 from pipeline.cli.groups import groups, option_file, options, sections, setting_keys, shown, top_level
-from pipeline.cli.options import hint
 from pipeline.cli.own_conf import check_choices
 from pipeline.cli.user_files import FileList, FileMapping, read_user_file
 from pipeline.config.checked import checked, type_hints
+from pipeline.config.hints import hint
 from pipeline.config.launcher import LAUNCHERS
 from pipeline.errors import UserError
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from pipeline.cli.options import did_you_mean
-from pipeline.cli.options import hint as suggestion
 from pipeline.config.accepted import PathLike, Rule, is_control
+from pipeline.config.hints import did_you_mean
+from pipeline.config.hints import hint as suggestion
 from pipeline.errors import UserError
 
 NO_VALUE = "???"

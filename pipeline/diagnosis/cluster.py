@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.cli.options import hint
+from pipeline.config.hints import hint
 from pipeline.errors import UserError
 from pipeline.slurm.squeue import NoAnswer, outside_of_jobs
 

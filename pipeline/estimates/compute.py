@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.activations.blocks import StreamShape, calibration_size
+from pipeline.config.model_shape import model_shape, read_model_config
 from pipeline.config.schema import ModelConfig, RunConfig
-from pipeline.language_model.sites import d_in, d_sae, model_shape, read_model_config
+from pipeline.language_model.sites import d_in, d_sae
 from pipeline.sae.registry import sae_class
 from pipeline.sae.sparse_step.step import AT_ONCE
 

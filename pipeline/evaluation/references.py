@@ -10,8 +10,7 @@ from torch import Tensor
 
 from pipeline.errors import DamagedFile
 from pipeline.language_model.model import LanguageModel
-from pipeline.records.identity import short_hash
-from pipeline.storage.files import write_safetensors
+from pipeline.storage.files import short_hash, write_safetensors
 from pipeline.storage.reading import read_safetensors, say
 from pipeline.tokens.contexts import Contexts
 

@@ -9,9 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.schema import ModelConfig
-from pipeline.errors import UserError
-from pipeline.language_model.sites import (
+from pipeline.config.model_shape import (
     ALIASES,
     embedding_rows,
     language_part,
@@ -19,6 +17,8 @@ from pipeline.language_model.sites import (
     number_in,
     read_model_config,
 )
+from pipeline.config.schema import ModelConfig
+from pipeline.errors import UserError
 from pipeline.tokens.contexts import check_vocabulary
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from pipeline.config.model_shape import model_shape, read_model_config, shape_of_config
 from pipeline.config.schema import ModelConfig
 from pipeline.errors import UserError
 from pipeline.language_model.folder import check_model, few
 from pipeline.language_model.model import LanguageModel
-from pipeline.language_model.sites import model_shape, read_model_config, shape_of_config
 from pipeline.runtime.device import is_out_of_memory
 from pipeline.runtime.hub import hub_or_cache, no_hub, quiet, shown
 from pipeline.storage.places import PACKAGE

@@ -22,7 +22,7 @@ from pipeline.launching.this_process import ThisProcess
 from pipeline.monitoring.progress import Progress
 from pipeline.monitoring.results_table import print_results
 from pipeline.records import record
-from pipeline.records.finished import FAILURE, read_failure
+from pipeline.records.finished import read_failure
 from pipeline.records.identity import run_name
 from pipeline.records.manifest import declare, declared
 from pipeline.records.sweep import status_on_disk, unique
@@ -30,6 +30,7 @@ from pipeline.runtime.device import choose_device
 from pipeline.runtime.preconditions import check_circumstances
 from pipeline.runtime.signals import StopFlag, stop_on_signal
 from pipeline.storage.files import GUARDS, remove
+from pipeline.storage.layout import FAILURE
 from pipeline.storage.lease import Leases, holder
 from pipeline.storage.places import door
 from pipeline.tokens.enough import check_text

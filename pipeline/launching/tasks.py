@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pipeline.config.schema import Execution, Job, RunConfig, TrackerConfig, plain
 from pipeline.errors import DamagedFile, UserError
-from pipeline.records.identity import run_name, short_hash
+from pipeline.records.identity import run_name
 from pipeline.records.status import read_tasks
-from pipeline.storage.files import write_json, write_sealed
+from pipeline.storage.files import short_hash, write_json, write_sealed
 from pipeline.storage.reading import read_bytes, whole_object
 
 WAITING, SUBMITTING, RUNNING = "WAITING", "SUBMITTING", "RUNNING"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import Interrupted, UserError
-from pipeline.runtime import streams
+from pipeline.runtime import environment, streams  # noqa: F401  environment: before torch
 from pipeline.runtime.signals import STOPPING, StopFlag, stop_on_signal
 from pipeline.storage.files import remove, write_json
 

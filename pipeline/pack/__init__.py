@@ -7,3 +7,4 @@ of it all).
 
 from pipeline.activations.block_cache import Circle as Circle
 from pipeline.pack.pack import Pack as Pack
+from pipeline.runtime import environment as environment  # bits do not follow the number of threads

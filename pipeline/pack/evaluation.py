@@ -17,11 +17,12 @@ from pipeline.evaluation.references import References, references
 from pipeline.evaluation.sums import together
 from pipeline.pack.members import Member, Shared
 from pipeline.records import record
-from pipeline.records.finished import shared_folder
-from pipeline.records.identity import evaluation_identity, reference_identity, run_name, short_hash
+from pipeline.records.identity import evaluation_identity, reference_identity, run_name
 from pipeline.runtime.device import process_facts
 from pipeline.runtime.durations import Timer
 from pipeline.sae.saved import load_sae
+from pipeline.storage.files import short_hash
+from pipeline.storage.layout import shared_folder
 from pipeline.tokens.contexts import Contexts
 
 

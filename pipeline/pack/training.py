@@ -18,11 +18,11 @@ from pipeline.language_model.sites import d_sae
 from pipeline.monitoring.tracker import open_tracker
 from pipeline.pack.members import Member, Shared
 from pipeline.records import record
-from pipeline.records.finished import HISTORY
 from pipeline.records.identity import git_state
 from pipeline.runtime.durations import Timer
 from pipeline.sae.base import SAE
 from pipeline.storage.files import ask_guard
+from pipeline.storage.layout import HISTORY
 from pipeline.tokens.prefetch import read_ahead
 from pipeline.tokens.sources import ContextSource, training_contexts
 from pipeline.training.trainer import Trainer

@@ -11,8 +11,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.errors import DamagedFile
-from pipeline.records.settings_file import SETTINGS, settings_fault
-from pipeline.storage.files import SEAL, digest, is_whole
+from pipeline.records.settings_file import settings_fault
+from pipeline.storage.files import digest
+from pipeline.storage.layout import (
+    CONFIG,
+    EXECUTION,
+    FAILURE,
+    HISTORY,
+    METRICS,
+    SEQUENCES,
+    SETTINGS,
+    WEIGHTS,
+    shared_folder,
+)
 from pipeline.storage.reading import (
     DIFFERS,
     checksum,
@@ -21,19 +32,15 @@ from pipeline.storage.reading import (
     problem,
     read_arrays,
     read_bytes,
+    read_config,
     read_object,
     say,
     whole_object,
 )
 
-METRICS, SEQUENCES, HISTORY, FAILURE, EXECUTION = (
-    "metrics.json", "sequences.safetensors", "history.csv", "failure.json", "execution.json",
-)  # fmt: skip
-WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 PARTS = {"settings": dict, "identity": dict, "evaluation": dict, "metrics": dict}
 OF_FAILURE = {"error": str, "reason": str}
 OF_EXECUTION = {"attempts": list}
-SHARED = "shared"
 LISTED = 20
 """Damaged files of one name that are named by one command; of further ones it is said that there are."""
 
@@ -62,16 +69,6 @@ class Damage:
         verb = "trains" if self.path.name in {WEIGHTS, CONFIG} else "evaluates"
         first = "delete it, and " if self.why == DIFFERS else ""
         return f"{self.why}: {first}the command that launches it {verb} the run again"
-
-
-def state(content: bytes) -> dict[str, Any]:
-    """What a record states of a file."""
-    return {"size": len(content), "sha256": digest(content)}
-
-
-def shared_folder(sweeps_dir: Path) -> Path:
-    """Where references live: losses that many runs share, named by hash."""
-    return sweeps_dir / SHARED
 
 
 def record_folder(folder: Path, evaluation: str) -> Path:
@@ -186,20 +183,6 @@ def read_attempts(folder: Path) -> list[dict[str, Any]]:
     """What execution.json tells of this run's attempts; empty where it is absent, damaged or another run's."""
     found = whole_object(folder / EXECUTION, OF_EXECUTION) or {"attempts": []}
     return [] if other_run(found, folder) else [each for each in found["attempts"] if isinstance(each, dict)]
-
-
-def read_config(folder: Path) -> dict[str, Any] | None:
-    """A run's cfg.json; None where there is none.
-
-    Raises:
-        DamagedFile: it is not what was written.
-    """
-    config = read_object(folder / CONFIG, {"d_in": int, "d_sae": int, "metadata": dict})
-    if config is not None:
-        stated = config["metadata"].pop(SEAL, None)
-        if not is_whole(config | {SEAL: stated}):
-            raise DamagedFile(folder / CONFIG, DIFFERS)
-    return config
 
 
 def read_history(folder: Path, evaluation: str) -> bytes | None:

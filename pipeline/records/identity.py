@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.config.schema import EvalConfig, ModelConfig, RunConfig, evaluation_settings, plain
 from pipeline.language_model.sites import d_sae
+from pipeline.storage.files import short_hash
 from pipeline.storage.places import BASE, CHECKOUT
 from pipeline.tokens import text
 
@@ -17,10 +18,6 @@ TRAINING_VERSION = 5
 """Raised by hand whenever a change alters weights; a part of every run's identity. Until 4: `numerics_version`."""
 EVALUATION_VERSION = 3
 """Raised by hand whenever a metric is added or corrected; finished runs are then evaluated again, and not trained."""
-
-
-def short_hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=64)

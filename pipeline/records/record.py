@@ -22,22 +22,9 @@ from torch import Tensor
 
 from pipeline.config.schema import RunConfig, plain, settings
 from pipeline.errors import DamagedFile, UserError
-from pipeline.records.finished import (
-    CONFIG,
-    EXECUTION,
-    FAILURE,
-    HISTORY,
-    METRICS,
-    SEQUENCES,
-    WEIGHTS,
-    read_attempts,
-    read_config,
-    record_folder,
-    shared_folder,
-    state,
-)
+from pipeline.records.finished import read_attempts, record_folder
 from pipeline.records.identity import EVALUATION_VERSION, TRAINING_VERSION, git_state, run_identity, run_name
-from pipeline.records.settings_file import SETTINGS, settings_fault, settings_text
+from pipeline.records.settings_file import settings_fault, settings_text
 from pipeline.sae.base import SAE
 from pipeline.sae.saved import load_sae, saelens_model_name, save_sae
 from pipeline.storage.files import (
@@ -46,11 +33,23 @@ from pipeline.storage.files import (
     remove,
     remove_folder,
     safetensors_bytes,
+    state,
     write_bytes,
     write_sealed,
     write_text,
 )
-from pipeline.storage.reading import GONE, other_run, problem, read_bytes, say
+from pipeline.storage.layout import (
+    CONFIG,
+    EXECUTION,
+    FAILURE,
+    HISTORY,
+    METRICS,
+    SEQUENCES,
+    SETTINGS,
+    WEIGHTS,
+    shared_folder,
+)
+from pipeline.storage.reading import GONE, other_run, problem, read_bytes, read_config, say
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 
 EARLY = 500

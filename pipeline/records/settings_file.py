@@ -6,7 +6,6 @@ from pipeline.errors import DamagedFile
 from pipeline.storage.files import digest
 from pipeline.storage.reading import DIFFERS, GONE, other_run, read_bytes
 
-SETTINGS = "config.yaml"
 SETTINGS_RUN = "# run: "
 """Begins the line of config.yaml that names its run; older files have none."""
 SETTINGS_SEAL = "# sha256 of the lines above: "

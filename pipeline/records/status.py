@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DamagedFile, UserError
-from pipeline.records.finished import CONFIG, Damage, damages, read_failure, read_record, say_damages
+from pipeline.records.finished import Damage, damages, read_failure, read_record, say_damages
+from pipeline.storage.layout import CONFIG
 from pipeline.storage.lease import is_alive
 from pipeline.storage.reading import Parts, folder_fault, problem, read_object, say, whole_object
 

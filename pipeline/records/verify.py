@@ -34,7 +34,7 @@ def _of_run(folder: Path, evaluation: str) -> Iterator[str]:
 
 def _of_packs(folder: Path) -> Iterator[str]:
     """A pack's file is named by its content."""
-    from pipeline.records.identity import short_hash
+    from pipeline.storage.files import short_hash
 
     for path in sorted(folder.glob("*.json")):
         try:

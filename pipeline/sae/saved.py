@@ -8,11 +8,11 @@ import torch
 
 from pipeline.config.schema import ModelConfig
 from pipeline.errors import UserError
-from pipeline.records.finished import CONFIG, WEIGHTS, read_config, state
 from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class
-from pipeline.storage.files import SEAL, safetensors_bytes, sealed, write_bytes, write_json
-from pipeline.storage.reading import problem, read_safetensors
+from pipeline.storage.files import SEAL, safetensors_bytes, sealed, state, write_bytes, write_json
+from pipeline.storage.layout import CONFIG, WEIGHTS
+from pipeline.storage.reading import problem, read_config, read_safetensors
 
 SAELENS_NAMES = {"baseline": "standard", "gated_unfrozen": "gated"}
 SAELENS: dict[str, Any] = {

@@ -194,6 +194,16 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def state(content: bytes) -> dict[str, Any]:
+    """What a record states of a file."""
+    return {"size": len(content), "sha256": digest(content)}
+
+
+def short_hash(content: Any) -> str:
+    """Twelve hexadecimal digits that name a JSON value."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def safetensors_bytes(tensors: Mapping[str, "Tensor"]) -> bytes:
     """A file of tensors with their checksum, which `pipeline.storage.reading` looks at."""
     from safetensors.torch import save  # imports torch, which aggregation does without

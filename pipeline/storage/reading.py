@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DamagedFile
 from pipeline.storage.files import SEAL, is_whole, tensors_checksum
+from pipeline.storage.layout import CONFIG
 
 if TYPE_CHECKING:
     import numpy as np
@@ -196,3 +197,17 @@ def _read_tensors(
     if stated is None and own is not None and own != tensors_checksum(found, to_bytes):
         raise DamagedFile(path, DIFFERS)
     return found
+
+
+def read_config(folder: Path) -> dict[str, Any] | None:
+    """A run's cfg.json; None where there is none.
+
+    Raises:
+        DamagedFile: it is not what was written.
+    """
+    config = read_object(folder / CONFIG, {"d_in": int, "d_sae": int, "metadata": dict})
+    if config is not None:
+        stated = config["metadata"].pop(SEAL, None)
+        if not is_whole(config | {SEAL: stated}):
+            raise DamagedFile(folder / CONFIG, DIFFERS)
+    return config

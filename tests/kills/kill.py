@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 import torch
