@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from pipeline.arguments import key_values, whole_number
-from pipeline.places import BASE
+from pipeline.cli.options import key_values, whole_number
+from pipeline.storage.places import BASE
 
 SITES, LAYERS, ARMS = ("attn_z", "mlp_out", "resid_post"), tuple(range(9)), {"gated": 4, "baseline": 6}
 LAMBDAS = 20

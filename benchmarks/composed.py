@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from pipeline.cli import announce_plugins
-from pipeline.config import RunConfig
-from pipeline.from_hydra import from_hydra
-from pipeline.places import BASE
+from pipeline.cli.hydra_main import announce_plugins
+from pipeline.cli.validate import from_hydra
+from pipeline.config.schema import RunConfig
+from pipeline.storage.places import BASE
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:

@@ -11,12 +11,12 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from pipeline.analysis.curves import fronts, read_off
 from pipeline.comparison import bootstrap
 from pipeline.comparison.arms import Pair
 from pipeline.comparison.documents import Documents
 from pipeline.comparison.estimate import Estimate
 from pipeline.comparison.panel import Panel
-from pipeline.curves import fronts, read_off
 
 PREDICTIONS = 254.0
 Line = tuple[float, float]

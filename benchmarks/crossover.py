@@ -7,7 +7,7 @@ pairs.
 import statistics
 import sys
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 import torch
@@ -17,7 +17,7 @@ from benchmarks.machine import seconds
 from benchmarks.options import Options
 from benchmarks.peers import LEARNING_RATE
 from benchmarks.untrained import trainer
-from pipeline.sae import choice
+from pipeline.sae.sparse_step import selection
 from pipeline.training.trainer import Trainer
 
 SHAPES = {
@@ -38,12 +38,12 @@ def ratios(architecture: str, x: Tensor, d_sae: int, share: float, precision: st
     """Seconds of an all sparse step over those of an all dense one, in turn."""
     made = trainer(architecture, x, len(x), d_sae, share * d_sae, precision)
     inputs, kind = x * made.scale, device.partition(":")[0]
-    key = f"{kind} {precision}" if f"{kind} {precision}" in choice.SPARSE_BELOW else kind
+    key = f"{kind} {precision}" if f"{kind} {precision}" in selection.SPARSE_BELOW else kind
     found = []
     for _ in range(15 if len(x) < 1000 else 3):
         times = []
         for limit in (1.0, 0.0):  # all sparse, all dense
-            choice.SPARSE_BELOW[key] = limit
+            selection.SPARSE_BELOW[key] = limit
             times.append(seconds(lambda: _step(made, inputs), device))
         found.append(times[0] / times[1])
     return found

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 from benchmarks import machine
@@ -17,7 +17,7 @@ from benchmarks.bars import add_figures
 from benchmarks.options import Options
 from benchmarks.process import timed
 from benchmarks.table import Table
-from pipeline.execution import available_cores
+from pipeline.runtime.device import available_cores
 
 MEANT_AT = 150e9
 PHASES = ("load", "activations", "training", "evaluation")

@@ -9,11 +9,11 @@ from benchmarks import peers
 from benchmarks.options import Options
 from benchmarks.table import Table
 from benchmarks.untrained import LAMBDA, set_l0, trainer
-from pipeline.activations import calibrate
-from pipeline.sae import choice
+from pipeline.activations.blocks import calibrate
 from pipeline.sae.base import SAE, Step, by_feature
-from pipeline.sae.elementwise import ElementwiseSAE
-from pipeline.sae.pairs import formed
+from pipeline.sae.sparse_step import selection
+from pipeline.sae.sparse_step.codes import formed
+from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 TOLERANCE = 1e-5
 BATCH, D_IN, D_SAE = 256, 128, 512
@@ -59,13 +59,13 @@ def _made(architecture: str, l0: float) -> tuple[ElementwiseSAE, Tensor]:
 
 def _ours(sae: ElementwiseSAE, x: Tensor, share: float | None = None) -> dict[str, Tensor]:
     """Our step's gradients: by the table of shares, or all sparse (1.1) or all dense (0)."""
-    kept = choice.SPARSE_BELOW["cpu"]
+    kept = selection.SPARSE_BELOW["cpu"]
     if share is not None:
-        choice.SPARSE_BELOW["cpu"] = share
+        selection.SPARSE_BELOW["cpu"] = share
     try:
         return _formed(sae.take_gradients(x, LAMBDA))
     finally:
-        choice.SPARSE_BELOW["cpu"] = kept
+        selection.SPARSE_BELOW["cpu"] = kept
 
 
 def _autograd(sae: ElementwiseSAE, x: Tensor) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 from benchmarks import grid_judge, machine
@@ -26,13 +26,13 @@ from benchmarks.grid_work import TOKENS, Result, Work
 from benchmarks.options import Options
 from benchmarks.process import timed
 from benchmarks.table import Spread, Table
-from pipeline.activations import StreamShape, calibration_size, harvest
-from pipeline.arguments import command
+from pipeline.activations.blocks import StreamShape, calibration_size, harvest
+from pipeline.cli.options import command
 from pipeline.errors import UserError
-from pipeline.execution import available_cores
-from pipeline.files import write_safetensors
-from pipeline.model_loading import load_language_model
-from pipeline.places import BASE
+from pipeline.language_model.loading import load_language_model
+from pipeline.runtime.device import available_cores
+from pipeline.storage.files import write_safetensors
+from pipeline.storage.places import BASE
 from pipeline.tokens.sources import calibration_contexts, evaluation_contexts, training_contexts
 
 PEERS = BASE / ".venv-peers" / "bin" / "python"

@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from benchmarks.grid_work import Work
 from benchmarks.options import Options
 from benchmarks.table import Table
-from pipeline.activations import calibrate, calibration_size, harvest
-from pipeline.config import RunConfig
+from pipeline.activations.blocks import calibrate, calibration_size, harvest
+from pipeline.config.schema import RunConfig
 from pipeline.evaluation.evaluate import Candidate, evaluate, metrics_of
 from pipeline.evaluation.references import references
-from pipeline.model_loading import load_language_model
+from pipeline.language_model.loading import load_language_model
 from pipeline.sae import load_sae
 from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class

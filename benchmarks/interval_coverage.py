@@ -26,7 +26,7 @@ from benchmarks.coverage_law import (
     true_differences,
     true_median,
 )  # fmt: skip
-from pipeline.arguments import key_values, whole_number
+from pipeline.cli.options import key_values, whole_number
 from pipeline.comparison import tables
 from pipeline.comparison.along import RATIO
 from pipeline.comparison.arms import Arms, Pair, fronts_of, pairs

@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 from benchmarks import machine
@@ -19,11 +19,11 @@ from benchmarks.bars import add_figures
 from benchmarks.composed import compose
 from benchmarks.options import Options
 from benchmarks.table import Spread, Table
-from pipeline import record
-from pipeline.config import Execution, RunConfig
+from pipeline.config.schema import Execution, RunConfig
+from pipeline.monitoring.progress import Progress
 from pipeline.pack import Pack
-from pipeline.progress import Progress
-from pipeline.reading import whole_object
+from pipeline.records import record
+from pipeline.storage.reading import whole_object
 
 
 @dataclass(frozen=True)

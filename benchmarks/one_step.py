@@ -13,7 +13,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 from torch import Tensor
@@ -22,9 +22,9 @@ from benchmarks.options import Options
 from benchmarks.table import Table
 from benchmarks.three_ways import DENSE, SPARSE, Setting, blocks_of, steps_of, trainer_of
 from benchmarks.whole_training import QUICK, SITE_AND_RATE, WHOLE, runs
-from pipeline.activations import Block, StreamShape
+from pipeline.activations.blocks import Block, StreamShape
 from pipeline.sae.base import SAE, by_feature
-from pipeline.sae.pairs import formed
+from pipeline.sae.sparse_step.codes import formed
 from pipeline.training.schedule import learning_rate, sparsity_coefficient
 from pipeline.training.trainer import Trainer
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from pipeline.arguments import key_values, true_or_false
-from pipeline.execution import available_cores
-from pipeline.places import BASE
+from pipeline.cli.options import key_values, true_or_false
+from pipeline.runtime.device import available_cores
+from pipeline.storage.places import BASE
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.comparison.student import t_quantile
+from pipeline.comparison.t_distribution import t_quantile
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.sae.elementwise import ElementwiseSAE
+from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 LEARNING_RATE = 1e-12
 """So low that L0 stays where it is set; the step costs the same."""

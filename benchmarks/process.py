@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.places import BASE
+from pipeline.storage.places import BASE
 
 
 def timed(command: Sequence[str], log: Path, extra: dict[str, str] | None = None) -> float:

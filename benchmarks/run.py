@@ -17,16 +17,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 from benchmarks import bars, machine
 from benchmarks.options import Options
 from benchmarks.table import TABLES
-from pipeline.arguments import command, key_values, true_or_false
+from pipeline.cli.options import command, key_values, true_or_false
 from pipeline.errors import UserError
-from pipeline.identity import git_state
-from pipeline.places import BASE
+from pipeline.records.identity import git_state
+from pipeline.storage.places import BASE
 
 PARTS = {
     "step": "benchmarks.training_step",  # in the peers' environment
@@ -58,9 +58,9 @@ def run_part(part: str, options: Options) -> bool:
     python = str(peers_python()) if part in IN_PEERS_ENVIRONMENT else sys.executable
     arguments = [f"out={options.out}", f"threads={options.threads}", f"device={options.device}"]
     quick = [f"quick={str(options.quick).lower()}"]
-    environment = os.environ | {"PYTHONPATH": str(BASE), "PYTHONWARNINGS": "ignore"}
+    variables = os.environ | {"PYTHONPATH": str(BASE), "PYTHONWARNINGS": "ignore"}
     print(f"\n== {part}", flush=True)
-    done = subprocess.run([python, "-m", PARTS[part], *arguments, *quick], cwd=BASE, env=environment)
+    done = subprocess.run([python, "-m", PARTS[part], *arguments, *quick], cwd=BASE, env=variables)
     return done.returncode == 0
 
 

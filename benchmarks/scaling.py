@@ -4,7 +4,7 @@ import resource
 import sys
 from collections.abc import Callable
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 import torch
@@ -14,8 +14,8 @@ from benchmarks.options import Options
 from benchmarks.table import Spread, Table
 from benchmarks.training_step import interleaved, products
 from benchmarks.untrained import trainer
-from pipeline.activations import Block, StreamShape
-from pipeline.sae.elementwise import ElementwiseSAE
+from pipeline.activations.blocks import Block, StreamShape
+from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 BATCH, D_IN, WIDTH, L0 = 1024, 512, 4096, 80
 WIDTHS = (1024, 2048, 4096, 8192, 16384)

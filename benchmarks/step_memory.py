@@ -6,7 +6,7 @@ measures the same. A dense step, with which every training begins, needs more th
 
 import sys
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 import torch
@@ -15,9 +15,9 @@ from benchmarks.bars import add_figures
 from benchmarks.live_memory import LiveMemory
 from benchmarks.options import Options
 from benchmarks.table import Table
-from pipeline.config import TrainConfig
-from pipeline.sae.elementwise import ElementwiseSAE
+from pipeline.config.schema import TrainConfig
 from pipeline.sae.registry import config_class, sae_class
+from pipeline.sae.sparse_step.step import ElementwiseSAE
 from pipeline.training.optimizer import Optimizer
 
 BATCH, D_IN, D_SAE = 4096, 2560, 2**17

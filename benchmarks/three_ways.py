@@ -15,15 +15,23 @@ from pathlib import Path
 
 import torch
 
-from pipeline.activations import Block, Calibration, StreamShape, calibrate, calibration_size, harvest, read_block
-from pipeline.config import RunConfig
+from pipeline.activations.blocks import (
+    Block,
+    Calibration,
+    StreamShape,
+    calibrate,
+    calibration_size,
+    harvest,
+    read_block,
+)
+from pipeline.config.schema import RunConfig
 from pipeline.evaluation.evaluate import Candidate, evaluate
 from pipeline.evaluation.references import References, references
-from pipeline.language_model import LanguageModel
-from pipeline.model_loading import load_language_model
-from pipeline.sae import choice
+from pipeline.language_model.loading import load_language_model
+from pipeline.language_model.model import LanguageModel
+from pipeline.language_model.sites import d_sae
 from pipeline.sae.base import SAE
-from pipeline.sites import d_sae
+from pipeline.sae.sparse_step import selection
 from pipeline.tokens.contexts import Contexts
 from pipeline.tokens.sources import calibration_contexts, evaluation_contexts, training_contexts
 from pipeline.training.trainer import Trainer
@@ -89,12 +97,12 @@ def reordered(block: Block) -> Block:
 @contextmanager
 def steps_of(way: str) -> Iterator[None]:
     """Steps that are all dense, or as the table of shares has them."""
-    kept = choice.SPARSE_BELOW["cpu"]
-    choice.SPARSE_BELOW["cpu"] = 0.0 if way == DENSE else kept
+    kept = selection.SPARSE_BELOW["cpu"]
+    selection.SPARSE_BELOW["cpu"] = 0.0 if way == DENSE else kept
     try:
         yield
     finally:
-        choice.SPARSE_BELOW["cpu"] = kept
+        selection.SPARSE_BELOW["cpu"] = kept
 
 
 def held_out_sums(

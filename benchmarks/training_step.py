@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 import torch
@@ -22,9 +22,9 @@ from benchmarks.bars import add_figures
 from benchmarks.options import Options
 from benchmarks.table import Spread, Table
 from benchmarks.untrained import LAMBDA, trainer
-from pipeline.activations import Block, StreamShape
-from pipeline.sae import choice
-from pipeline.sae.elementwise import ElementwiseSAE
+from pipeline.activations.blocks import Block, StreamShape
+from pipeline.sae.sparse_step import selection
+from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 OURS = "ours"
 
@@ -101,12 +101,12 @@ def in_a_row(call: Callable[[], object], times: int) -> Callable[[], object]:
 
 def peak_bytes(step: Callable[[], object], sae: ElementwiseSAE, inputs: Tensor) -> float:
     """A GPU's memory at the worst moment of two dense steps, for each of the SAE's parameters; without the inputs."""
-    kept = dict(choice.SPARSE_BELOW)
-    choice.SPARSE_BELOW.clear()
+    kept = dict(selection.SPARSE_BELOW)
+    selection.SPARSE_BELOW.clear()
     torch.cuda.reset_peak_memory_stats()
     step()
     step()
-    choice.SPARSE_BELOW.update(kept)
+    selection.SPARSE_BELOW.update(kept)
     most = torch.cuda.max_memory_allocated() - inputs.untyped_storage().nbytes()
     return most / sum(p.numel() for p in sae.parameters())
 

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.peers import LEARNING_RATE
-from pipeline.activations import calibrate
-from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
-from pipeline.sae.elementwise import ElementwiseSAE
+from pipeline.activations.blocks import calibrate
+from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.sae.registry import config_class
+from pipeline.sae.sparse_step.step import ElementwiseSAE
 from pipeline.training.trainer import Trainer
 
 LAMBDA = 4.0

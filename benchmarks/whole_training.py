@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 from jaxtyping import Float
@@ -30,7 +30,7 @@ from benchmarks.options import Options
 from benchmarks.paired import Difference, each_level, over_allowed
 from benchmarks.table import Table
 from benchmarks.three_ways import SPARSE, WAYS, Setting, held_out_sums, train
-from pipeline.config import RunConfig
+from pipeline.config.schema import RunConfig
 
 ARMS = {"gated": 2.3, "baseline": 1.95}
 CURVES = ("loss", "l0")

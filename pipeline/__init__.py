@@ -1,18 +1,31 @@
-"""From a grid of settings to a Pareto frontier of sparse autoencoders."""
+"""From a grid of settings to a Pareto frontier of sparse autoencoders.
 
-import ctypes
-import os
-from contextlib import suppress
+The rooms of this package, in the order of the data's path. Each imports from those before it and from no later one; the
+doors (run.py, plot_pareto.py, ...) and hydra_plugins/ import from all.
+"""
 
-# MKL then gives the same bits whatever the number of threads; it is read once, before the first matmul.
-os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
-# Threads that wait for one another spin for about 0.1 ms, then sleep. Spinning on, as they would, makes a training step
-# 40 times slower where another program uses the same cores; read once, when torch loads OpenMP.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-# cuBLAS then gives the same bits whatever another stream does (pipeline/pack/blocks.py); read at its first product.
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-# Memory of up to 1 GB that is freed is kept for the next tensor of its size; glibc would give back every piece above
-# 32 MB, and fresh pages for each took a fifth of the time of a wide SAE's step.
-with suppress(OSError, AttributeError):
-    for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-        ctypes.CDLL("libc.so.6").mallopt(parameter, 1 << 30)
+ROOMS = (
+    "errors",  # what is the user's to mend, in one line
+    "config",  # what a run is: its settings, typed, and the values that they accept
+    "storage",  # files that are complete or absent, leases, where everything lies
+    "runtime",  # the process and the machine: device, signals, streams
+    "slurm",  # what Slurm says
+    "bundled",  # the language model in the package, and its text
+    "tokens",  # text in, contexts out
+    "language_model",  # TransformerLens: activations at sites, losses with a site replaced
+    "activations",  # blocks of activations in a seeded order, and the input scale
+    "sae",  # architectures, the sparse step, kernels
+    "training",  # optimizer, schedules, resampling, checkpoints, the loop over steps
+    "evaluation",  # L0, loss recovered, gamma, from sums over sequences
+    "records",  # what a run leaves on disk: identity, record, status
+    "monitoring",  # progress, trackers, tables of runs
+    "estimates",  # memory, FLOPs and disk, before anything runs
+    "pack",  # runs that one process trains together
+    "cli",  # from what a user types to a checked configuration
+    "launching",  # which process trains which pack: here or on Slurm
+    "diagnosis",  # what to change on a machine or cluster
+    "analysis",  # records to tables, frontiers, curves
+    "comparison",  # frontiers to ratios, intervals, verdicts
+    "figures",  # the paper's figures, and others
+    "report",  # summary, page and tables that people read
+)

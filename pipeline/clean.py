@@ -15,16 +15,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.arguments import command, hint, key_values, seconds, true_or_false
-from pipeline.clock import clock
+from pipeline.cli.options import command, key_values, seconds, true_or_false
+from pipeline.config.hints import hint
 from pipeline.errors import DamagedFile, UserError
-from pipeline.files import ASIDE
-from pipeline.finished import METRICS, PARTS, damages
-from pipeline.lease import UNFINISHED
-from pipeline.places import SWEEPS, door
-from pipeline.reading import read_bytes, say, whole_object
-from pipeline.settings_file import SETTINGS
-from pipeline.states import RUNNING_SECONDS, declared_runs, lease_of, read_run, sweeps_on_disk
+from pipeline.records.finished import PARTS, damages
+from pipeline.records.status import RUNNING_SECONDS, declared_runs, lease_of, read_run, sweeps_on_disk
+from pipeline.runtime.durations import clock
+from pipeline.storage.files import ASIDE
+from pipeline.storage.layout import METRICS, SETTINGS
+from pipeline.storage.lease import UNFINISHED
+from pipeline.storage.places import SWEEPS, door
+from pipeline.storage.reading import read_bytes, say, whole_object
 
 KINDS = ("unwanted", "old", "checkpoints", "temporary")
 USAGE = f"""\
@@ -67,7 +68,7 @@ def find(sweeps_dir: Path, now: float) -> Iterator[Waste]:
     Raises:
         UserError: there is no manifest, or one cannot be read, so that nobody knows which runs are wanted.
     """
-    from pipeline.identity import TRAINING_VERSION
+    from pipeline.records.identity import TRAINING_VERSION
 
     sweeps = sweeps_on_disk(sweeps_dir)
     if not sweeps:

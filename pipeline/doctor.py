@@ -11,13 +11,13 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.arguments import command, key_values, seconds, true_or_false
+from pipeline.cli.options import command, key_values, seconds, true_or_false
 from pipeline.diagnosis import cluster, cluster_checks, machine
 from pipeline.diagnosis.finding import Finding
 from pipeline.diagnosis.probe import probe
-from pipeline.launching.squeue import NoAnswer
-from pipeline.places import SWEEPS, door
-from pipeline.states import largest_sweep
+from pipeline.records.status import largest_sweep
+from pipeline.slurm.squeue import NoAnswer
+from pipeline.storage.places import SWEEPS, door
 
 USAGE = f"""\
 usage: {door("doctor")} [partition=NAME] [probe=false] [sweeps_dir=FOLDER]

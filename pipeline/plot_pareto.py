@@ -15,19 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.arguments import command, key_values, one_sweep, records_folder, true_or_false, whole_number
+from pipeline.analysis.results_folder import check_name, check_writable
+from pipeline.cli.options import command, key_values, one_sweep, records_folder, true_or_false, whole_number
 from pipeline.errors import UserError
-from pipeline.places import CHECKOUT, PAPER_TABLE, RESULTS, SWEEPS, door
-from pipeline.reading import whole_object
-from pipeline.results_folder import check_name, check_writable
-from pipeline.states import sweeps_on_disk
+from pipeline.records.status import sweeps_on_disk
+from pipeline.storage.places import CHECKOUT, PAPER_TABLE, RESULTS, SWEEPS, door
+from pipeline.storage.reading import whole_object
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipeline.analysis.curves import Floats
     from pipeline.comparison.arms import Arms
     from pipeline.comparison.findings import Findings
-    from pipeline.curves import Floats
 
 USAGE = f"""\
 usage: {door("plot_pareto")} [sweep=NAME | source=FILE.csv [percent=true]] [reference=ARM]
@@ -119,7 +119,7 @@ def _arms(reference: str | None, candidates: str | None) -> "Arms":
 
 
 def _family(path: Path) -> "tuple[Floats, Floats]":
-    from pipeline.compute_hit import read_family
+    from pipeline.analysis.compute_efficiency import read_family
 
     return read_family(path)
 
@@ -132,9 +132,9 @@ def chosen_sweeps(options: Options) -> list[str]:
 
 def aggregate(options: Options, sweep: str) -> list[Path]:
     """Write the tables and figures of one sweep, print its results, and return the paths to look at."""
-    from pipeline.aggregate import read_pruned, read_sweep
+    from pipeline.analysis.table import read_pruned, read_sweep
     from pipeline.comparison.findings import findings
-    from pipeline.screen import print_results, print_unfinished
+    from pipeline.report.terminal import print_results, print_unfinished
 
     check_writable(options.results_dir / sweep)
     runs = read_sweep(options.sweeps_dir, sweep)
@@ -146,9 +146,9 @@ def aggregate(options: Options, sweep: str) -> list[Path]:
 
 def aggregate_source(options: Options, path: Path) -> list[Path]:
     """As `aggregate`, for points from a CSV; there are no sequences, hence no intervals over them."""
+    from pipeline.analysis.external_points import read_source
     from pipeline.comparison.findings import findings
-    from pipeline.published import read_source
-    from pipeline.screen import print_results
+    from pipeline.report.terminal import print_results
 
     source = read_source(path, options.percent)
     check_writable(options.results_dir / source.name)
@@ -164,15 +164,15 @@ def write_results(options: Options, name: str, found: "Findings", pruned: "pd.Da
     Returns:
         The paths of the pictures (of one kind: the others lie beside), then of the words, and the page's last.
     """
-    from pipeline.columns import guide
+    from pipeline.analysis.external_points import paper_points
+    from pipeline.analysis.frontier import died_lines, on_frontier
     from pipeline.comparison import summary, tables
-    from pipeline.figures.every import draw_figures
-    from pipeline.figures.material import material
-    from pipeline.files import csv_text, write_text
-    from pipeline.frontier import died_lines, on_frontier
-    from pipeline.published import paper_points
+    from pipeline.figures.draw_all import draw_figures
+    from pipeline.figures.inputs import material
+    from pipeline.records.columns import guide
     from pipeline.report.page import Results, page
-    from pipeline.screen import print_ratios
+    from pipeline.report.terminal import print_ratios
+    from pipeline.storage.files import csv_text, write_text
 
     results, runs = options.results_dir / name, found.runs
     with_intervals = tables.with_intervals(runs, found.compared).assign(on_frontier=on_frontier(runs))
@@ -192,9 +192,9 @@ def write_results(options: Options, name: str, found: "Findings", pruned: "pd.Da
 
 def _write_tables(options: Options, results: Path, found: "Findings") -> None:
     """The tables that a sweep has something for; those of an earlier call go where it has nothing."""
+    from pipeline.analysis.compute_efficiency import compute_hits
+    from pipeline.analysis.frontier import frontier, frontiers
     from pipeline.comparison import pruning, robustness, tables
-    from pipeline.compute_hit import compute_hits
-    from pipeline.frontier import frontier, frontiers
 
     made: dict[str, pd.DataFrame | None] = {}
     if found.runs["status"].eq("done").any():
@@ -218,7 +218,7 @@ def _write_tables(options: Options, results: Path, found: "Findings") -> None:
 
 def _keep_faults(results: Path, found: "Findings") -> None:
     """What went wrong in a panel by our fault, for whoever mends it."""
-    from pipeline.files import write_text
+    from pipeline.storage.files import write_text
 
     faults = [one.fault for one in found.compared if one.fault]
     if faults:
@@ -240,7 +240,7 @@ def _commands(options: Options, name: str) -> list[str]:
 
 
 def write_table(path: Path, rows: "pd.DataFrame") -> None:
-    from pipeline.files import write_text
+    from pipeline.storage.files import write_text
 
     write_text(path, rows.to_csv(index=False, lineterminator="\n"))
 
@@ -273,7 +273,7 @@ def plot(arguments: Sequence[str]) -> int:
 
 def _report_fault(results: Path, sweep: str, error: Exception) -> None:
     """One line, and the traceback in a file."""
-    from pipeline.files import write_text
+    from pipeline.storage.files import write_text
 
     path = results / "faults.txt"
     write_text(path, "".join(traceback.format_exception(error)))

@@ -7,10 +7,11 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     # pathlib would import modules that this folder may shadow; os is loaded already
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
-from pipeline import run, streams
-from pipeline.cli import plain_errors, with_homes
-from pipeline.command_line import check_command_line
-from pipeline.places import door
+from pipeline import run
+from pipeline.cli.command_line import check_command_line
+from pipeline.cli.hydra_main import plain_errors, with_homes
+from pipeline.runtime import streams
+from pipeline.storage.places import door
 
 USAGE = f"""\
 usage: {door("prefetch")} OVERRIDES

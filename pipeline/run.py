@@ -15,11 +15,12 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pipeline import config_groups, streams
-from pipeline.cli import announce_plugins, plain_errors, with_homes
-from pipeline.command_line import check_command_line
-from pipeline.places import door
-from pipeline.sweep_files import check_files
+from pipeline.cli import groups
+from pipeline.cli.command_line import check_command_line
+from pipeline.cli.hydra_main import announce_plugins, plain_errors, with_homes
+from pipeline.cli.sweep_files import check_files
+from pipeline.runtime import environment, streams  # noqa: F401  environment: before torch
+from pipeline.storage.places import door
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises instead of printing; `plain_errors` prints one line
 announce_plugins()
@@ -27,12 +28,12 @@ announce_plugins()
 
 def train(cfg: DictConfig) -> None:
     """One run, without -m; with it, Hydra's launcher takes this place (pipeline/hydra_plugins)."""
-    from pipeline.from_hydra import from_hydra, launcher_options
+    from pipeline.cli.validate import from_hydra, launcher_options
 
     with plain_errors():  # here too: Hydra would add a line of its own
         launcher_options(HydraConfig.get().launcher)  # one run needs none, and a wrong one is a mistake all the same
         job = from_hydra(cfg)
-        from pipeline.launch import launch
+        from pipeline.launching.launch import launch
 
         if not launch([job], plan_only=job.plan, extend=job.extend):
             raise SystemExit(1)
@@ -45,7 +46,7 @@ def start(arguments: list[str], more: tuple[str, ...] = ()) -> None:
         checked = check_command_line(with_homes(arguments), door("run"))
         check_files([argument for argument in checked if "=" in argument])
         sys.argv[1:] = [*checked, *more]
-        hydra.main(version_base="1.3", config_path=str(config_groups.FOLDERS[0]), config_name="config")(train)()
+        hydra.main(version_base="1.3", config_path=str(groups.FOLDERS[0]), config_name="config")(train)()
 
 
 def main() -> None:

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import streams
-from pipeline.arguments import command, key_values, one_sweep, records_folder, seconds, true_or_false
-from pipeline.clock import clock
-from pipeline.launching import squeue
-from pipeline.naming import LEAST, short_names
-from pipeline.places import SWEEPS, door
-from pipeline.states import RunOnDisk, read_states, read_tasks, reason, sweeps_on_disk
-from pipeline.verify import verify
+from pipeline.cli.options import command, key_values, one_sweep, records_folder, seconds, true_or_false
+from pipeline.monitoring.naming import LEAST, short_names
+from pipeline.records.status import RunOnDisk, read_states, read_tasks, reason, sweeps_on_disk
+from pipeline.records.verify import verify
+from pipeline.runtime import streams
+from pipeline.runtime.durations import clock
+from pipeline.slurm import squeue
+from pipeline.storage.places import SWEEPS, door
 
 USAGE = f"""\
 usage: {door("status")} [sweep=NAME] [watch=SECONDS] [verify=true] [sweeps_dir=FOLDER]

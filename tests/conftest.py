@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from pipeline.runtime import environment  # noqa: F401  before torch
+
+# isort: split
 import torch
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # what a GPU would run is run by Python; read when Triton is imported
 
-from pipeline.execution import hardware
+from pipeline.runtime.device import hardware
 from tests.launching.sweeps import arguments, launch
 from tests.tiny import save_tiny_model, save_tiny_text
 

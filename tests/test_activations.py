@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.activations import Block, StreamShape, calibrate, calibration_size, harvest, read_block
-from pipeline.config import TrainConfig
-from pipeline.language_model import LanguageModel
+from pipeline.activations.blocks import Block, StreamShape, calibrate, calibration_size, harvest, read_block
+from pipeline.config.schema import TrainConfig
+from pipeline.language_model.model import LanguageModel
 from pipeline.tokens.contexts import Contexts
 from pipeline.tokens.sources import ContextsInMemory, permutation
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from pipeline import config_groups, launch, plan
+from pipeline.cli import groups
+from pipeline.launching import launch, plan
 from pipeline.run import start
 from tests.test_command_line import forked
 
@@ -28,7 +29,7 @@ def own_conf(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "conf"
     shutil.copytree(ROOT / "conf", folder, ignore=shutil.ignore_patterns("local"))
     (folder / "local").mkdir()
-    monkeypatch.setattr(config_groups, "FOLDERS", (folder,))
+    monkeypatch.setattr(groups, "FOLDERS", (folder,))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(sys, "argv", ["pipeline/run.py"])

@@ -5,7 +5,8 @@ import sys
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from pipeline import launch, plot_pareto, status
+from pipeline import plot_pareto, status
+from pipeline.launching import launch
 from pipeline.run import main
 from tests.test_command_line import SMALL
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.circumstances import check_circumstances, check_tracker
-from pipeline.config import Execution, Job, TrackerConfig
+from pipeline.config.schema import Execution, Job, TrackerConfig
 from pipeline.errors import UserError
+from pipeline.runtime.preconditions import check_circumstances, check_tracker
 
 
 def job(sweeps_dir: Path, sweep_name: str = "adhoc", tracker: str = "none") -> Job:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.clean import find, main
-from pipeline.identity import TRAINING_VERSION
+from pipeline.records.identity import TRAINING_VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 HOURS = 3 * 3600
@@ -147,6 +147,8 @@ def test_mistakes_are_one_line_and_the_start_is_fast(disk):
             [sys.executable, "pipeline/clean.py", *arguments], cwd=ROOT, capture_output=True, text=True
         )
         assert done.returncode == 2 and expected in done.stderr and len(done.stderr.splitlines()) == 1
-    code = "import sys, pipeline.clean, pipeline.identity; print({'torch', 'pandas', 'hydra'} & set(sys.modules))"
+    code = (
+        "import sys, pipeline.clean, pipeline.records.identity; print({'torch', 'pandas', 'hydra'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stdout + done.stderr

@@ -8,14 +8,15 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from pipeline import columns, record, results_table, screen
-from pipeline.aggregate import EXPECTED, FIRST
-from pipeline.columns import AXES
-from pipeline.config import DataConfig, EvalConfig, ModelConfig, ResampleConfig, SiteConfig, TrainConfig
-from pipeline.files import write_json
-from pipeline.finished import FAILURE
-from pipeline.places import BASE
-from pipeline.report import table
+from pipeline.analysis.table import EXPECTED, FIRST
+from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, ResampleConfig, SiteConfig, TrainConfig
+from pipeline.monitoring import results_table
+from pipeline.records import columns, record
+from pipeline.records.columns import AXES
+from pipeline.report import table, terminal
+from pipeline.storage.files import write_json
+from pipeline.storage.layout import FAILURE
+from pipeline.storage.places import BASE
 
 
 def test_every_column_of_the_committed_results_is_described() -> None:
@@ -39,9 +40,9 @@ def test_what_aggregation_and_the_configuration_add_is_described_by_name() -> No
 
 
 def test_screen_page_and_table_of_results_have_the_same_names() -> None:
-    for name in (*results_table.SETTINGS, *results_table.MEASURED, *screen.BEFORE, *screen.AFTER, *table.MEASURED):
+    for name in (*results_table.SETTINGS, *results_table.MEASURED, *terminal.BEFORE, *terminal.AFTER, *table.MEASURED):
         assert columns.heading(name) == columns.HEADINGS.get(name, name)
-    assert set(results_table.MEASURED) == set(screen.AFTER) <= set(table.MEASURED)
+    assert set(results_table.MEASURED) == set(terminal.AFTER) <= set(table.MEASURED)
     assert columns.heading(AXES[0]) == "lambda"
 
 

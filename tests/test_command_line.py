@@ -16,7 +16,7 @@ import hydra  # noqa: F401  once, for all forks
 import pytest
 import yaml
 
-from pipeline import record
+from pipeline.records import record
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = [sys.executable, "pipeline/run.py"]
@@ -166,7 +166,7 @@ def test_a_users_own_defaults_and_a_tracker(tiny, tmp_path):
     (copy / "local").mkdir()
     (copy / "local" / "default.yaml").write_text("# @package _global_\nseed: 7\ntracker: {name: tensorboard}\n")
     script = (
-        "import sys; from pathlib import Path; from pipeline import config_groups as groups;"
+        "import sys; from pathlib import Path; from pipeline.cli import groups;"
         "groups.FOLDERS = (Path(sys.argv.pop(1)),);"
         "from pipeline.run import main; main()"
     )

@@ -9,9 +9,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.cli import announce_plugins
-from pipeline.composing import Composer
-from pipeline.places import CONF
+from pipeline.cli.compose import Composer
+from pipeline.cli.hydra_main import announce_plugins
+from pipeline.storage.places import CONF
 
 announce_plugins()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.compute_hit import compute_for, compute_hits, multiplier, read_family
+from pipeline.analysis.compute_efficiency import compute_for, compute_hits, multiplier, read_family
 from pipeline.errors import UserError
 
 COMPUTE = np.array([1e18, 1e19, 1e20, 1e21])

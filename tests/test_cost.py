@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from pipeline import plan
-from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
-from pipeline.cost import START, model_seconds, pack_cost, sweep_seconds
-from pipeline.places import PACKAGE
+from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from pipeline.estimates.compute import START, model_seconds, pack_cost, sweep_seconds
+from pipeline.launching import plan
 from pipeline.sae.registry import config_class
+from pipeline.storage.places import PACKAGE
 
 SITES = {"attn_z": "attn.hook_z", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}
 

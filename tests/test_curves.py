@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from optuna._hypervolume import compute_hypervolume
 
-from pipeline.curves import REFERENCE_FIDELITY, REFERENCE_L0, fronts, hypervolume, overlap, read_off
+from pipeline.analysis.curves import REFERENCE_FIDELITY, REFERENCE_L0, fronts, hypervolume, overlap, read_off
 
 Point = tuple[float, float]
 

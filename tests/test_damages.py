@@ -16,24 +16,25 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import clean, record, status
-from pipeline.aggregate import read_sweep
+from pipeline import clean, status
+from pipeline.analysis.table import read_sweep
 from pipeline.comparison.compare import panels
-from pipeline.config import Job, RunConfig, TrackerConfig
+from pipeline.config.launcher import LocalOptions
+from pipeline.config.schema import Job, RunConfig, TrackerConfig
 from pipeline.errors import DamagedFile, Interrupted, UserError
 from pipeline.figures.figure_training import _history
-from pipeline.files import digest, write_sealed
-from pipeline.finished import read_attempts
-from pipeline.identity import run_name
-from pipeline.launch import Place, launch
-from pipeline.launching.options import LocalOptions
+from pipeline.launching.launch import Place, launch
 from pipeline.launching.this_process import ThisProcess
 from pipeline.pack import pack
+from pipeline.records import record
+from pipeline.records.finished import read_attempts
+from pipeline.records.identity import run_name
+from pipeline.records.status import read_states, reason
+from pipeline.records.sweep import status_on_disk
+from pipeline.records.verify import verify
 from pipeline.sae.saved import load_sae
-from pipeline.states import read_states, reason
-from pipeline.sweep import status_on_disk
+from pipeline.storage.files import digest, write_sealed
 from pipeline.training.checkpoint import read_checkpoint, step_of
-from pipeline.verify import verify
 from tests.kills.victim import execution, runs
 from tests.launching.sweeps import SAME, content
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from pipeline import declaration
-from pipeline.cli import announce_plugins
-from pipeline.config import Job
-from pipeline.declaration import declare, declared
+from pipeline.cli.hydra_main import announce_plugins
+from pipeline.cli.validate import from_hydra
+from pipeline.config.schema import Job
 from pipeline.errors import UserError
-from pipeline.from_hydra import from_hydra
-from pipeline.places import CONF
+from pipeline.records import manifest
+from pipeline.records.manifest import declare, declared
+from pipeline.storage.places import CONF
 
 announce_plugins()
 
@@ -73,7 +73,7 @@ def test_another_version_names_the_same_settings_differently(jobs):
     with pytest.raises(UserError, match="has 2 runs"):
         declared(jobs("train.lr=0.5", seeds=(0, 1)))
     assert seeds(declare(jobs("architecture=gated", seeds=(0, 1, 2)), "upgraded")) == [0, 1, 2]
-    assert json.loads(path.read_text())["version"] == declaration.TRAINING_VERSION
+    assert json.loads(path.read_text())["version"] == manifest.TRAINING_VERSION
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"runs": 3}', "{", '{"runs": [], "sha256": "wrong"}'])

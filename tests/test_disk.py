@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.composed import compose
-from pipeline.disk import Need, check, needed
 from pipeline.errors import UserError
+from pipeline.estimates.disk import Need, check, needed
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from pipeline import execution
-from pipeline.config import Execution
+from pipeline.config.schema import Execution
 from pipeline.errors import UserError
-from pipeline.execution import process_facts
+from pipeline.runtime import device
+from pipeline.runtime.device import process_facts
 
 
 def test_a_record_names_the_processor():
@@ -18,12 +18,12 @@ def test_a_record_names_the_processor():
 def test_a_gpu_that_triton_cannot_use_is_one_line(monkeypatch):
     pytest.importorskip("triton")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(execution, "c_compiler", lambda: "gcc")
+    monkeypatch.setattr(device, "c_compiler", lambda: "gcc")
     if torch.cuda.device_count():
         pytest.skip("this machine's GPU is one that it can use")
     with pytest.raises(UserError, match=r"^Triton cannot use this machine's GPU: .+Python\.h") as raised:
-        execution.use_device(Execution(device="cuda"))
+        device.use_device(Execution(device="cuda"))
     assert "\n" not in str(raised.value)
-    monkeypatch.setattr(execution, "c_compiler", lambda: None)
+    monkeypatch.setattr(device, "c_compiler", lambda: None)
     with pytest.raises(UserError, match="no C compiler"):
-        execution.use_device(Execution(device="cuda"))
+        device.use_device(Execution(device="cuda"))

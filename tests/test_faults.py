@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import record
-from pipeline.config import Job, TrackerConfig
+from pipeline.config.schema import Job, TrackerConfig
 from pipeline.errors import DamagedFile, Interrupted, NotWritable, UserError
-from pipeline.identity import evaluation_identity, run_name
 from pipeline.launching.tasks import TaskTable, read_pack
-from pipeline.reading import read_arrays, read_safetensors
+from pipeline.records import record
+from pipeline.records.identity import evaluation_identity, run_name
+from pipeline.records.status import read_run
+from pipeline.records.sweep import status_on_disk
 from pipeline.sae.saved import load_sae
-from pipeline.states import read_run
-from pipeline.sweep import status_on_disk
+from pipeline.storage.reading import read_arrays, read_safetensors
 from tests.kills.victim import execution, runs, train
 from tests.launching.sweeps import ROOT, arguments, assert_same_runs, finish, launch, start
 

@@ -10,15 +10,15 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
-from pipeline.accepted import LARGEST
-from pipeline.checked import parts
-from pipeline.cli import announce_plugins
+from pipeline.cli.hydra_main import announce_plugins
+from pipeline.cli.settings_help import described, settings, settings_of
+from pipeline.cli.validate import checked_job, from_hydra, launcher_options
+from pipeline.config.accepted import LARGEST
+from pipeline.config.checked import parts
+from pipeline.config.launcher import LAUNCHERS
 from pipeline.errors import UserError
-from pipeline.from_hydra import checked_job, from_hydra, launcher_options
-from pipeline.launching.options import LAUNCHERS
-from pipeline.places import CONF
 from pipeline.sae.registry import config_class, registered
-from pipeline.settings_help import described, settings, settings_of
+from pipeline.storage.places import CONF
 
 NULL = {
     "model.hub_id", "model.revision", "model.tokenizer_id", "model.shape", "model.shape.positions",

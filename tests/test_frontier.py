@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.aggregate import table as read
-from pipeline.frontier import (
+from pipeline.analysis.frontier import (
     KEY,
     died,
     died_lines,
@@ -18,7 +17,8 @@ from pipeline.frontier import (
     on_frontier,
     points,
 )
-from pipeline.places import BASE
+from pipeline.analysis.table import table as read
+from pipeline.storage.places import BASE
 
 
 def by_definition(l0: list[float], loss_recovered: list[float]) -> list[bool]:

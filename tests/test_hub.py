@@ -5,9 +5,9 @@ import time
 import pytest
 from huggingface_hub import constants
 
-from pipeline import hub
-from pipeline.config import ModelConfig
+from pipeline.config.schema import ModelConfig
 from pipeline.errors import UserError
+from pipeline.runtime import hub
 from pipeline.tokens.contexts import load_tokenizer
 
 

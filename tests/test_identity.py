@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.bundled import card
-from pipeline.config import ModelConfig
-from pipeline.identity import model_identity
+from pipeline.config.schema import ModelConfig
+from pipeline.records.identity import model_identity
 from tests.families import VOCABULARY, save_tokenizer
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.places import BASE
+from pipeline.storage.places import BASE
 
 TRAINING = [
     "layer=1", "model=local", "model.context=32", "data=files", "train.steps=20", "train.batch=32", "train.block=600",

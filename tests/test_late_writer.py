@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from pipeline import progress as progress_module
-from pipeline import record
-from pipeline.config import RunConfig, TrackerConfig
+from pipeline.config.schema import RunConfig, TrackerConfig
 from pipeline.errors import LeaseLost
-from pipeline.files import GUARDS, append_line, remove, remove_folder, write_bytes
-from pipeline.lease import LEASE, Leases, _fence, read_lease
+from pipeline.monitoring import progress as progress_module
+from pipeline.monitoring.progress import Progress
 from pipeline.pack import Pack, pack
-from pipeline.progress import Progress
+from pipeline.records import record
+from pipeline.storage.files import GUARDS, append_line, remove, remove_folder, write_bytes
+from pipeline.storage.lease import LEASE, Leases, _fence, read_lease
 from pipeline.training.trainer import Trainer
 from tests.kills.victim import execution, runs
 

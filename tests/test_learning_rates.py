@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from docs.generate.learning_rates import choices, document
+from pipeline.analysis.frontier import KEY
 from pipeline.errors import UserError
-from pipeline.frontier import KEY
-from pipeline.learning_rates import choices, document
 
 LOW, HIGH = 5, 50
 Points = list[tuple[float, float]]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import lease
 from pipeline.errors import LeaseLost, NotWritable
-from pipeline.files import write_bytes, write_json
-from pipeline.lease import Leases, read_lease
+from pipeline.storage import lease
+from pipeline.storage.files import write_bytes, write_json
+from pipeline.storage.lease import Leases, read_lease
 
 
 def rewrite(folder, **changes):

@@ -16,13 +16,14 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline import config
-from pipeline.config import ModelConfig, ModelShape, RunConfig
+from pipeline.config import schema
+from pipeline.config.model_shape import model_shape, read_model_config, shape_of_config
+from pipeline.config.schema import ModelConfig, ModelShape, RunConfig
 from pipeline.errors import UserError
-from pipeline.language_model import LanguageModel, Prefix, cross_entropy
-from pipeline.model_loading import load_language_model
-from pipeline.places import CONF
-from pipeline.sites import d_in, model_shape, read_model_config, shape_of_config
+from pipeline.language_model.loading import load_language_model
+from pipeline.language_model.model import LanguageModel, Prefix, cross_entropy
+from pipeline.language_model.sites import d_in
+from pipeline.storage.places import CONF
 
 VOCABULARY, CONTEXT, LAYERS = 64, 16, 2
 SITES = ("attn_z", "mlp_out", "mlp_post", "resid_post")
@@ -216,10 +217,10 @@ def where(tokens: Tensor) -> Tensor:
 def runs(family: Family) -> list[RunConfig]:
     """One run for every site of conf/site/ that is used here, and layer of the model."""
     conf = CONF / "site"
-    sites = [config.SiteConfig(**OmegaConf.load(conf / f"{name}.yaml")) for name in SITES]
-    data, train = config.DataConfig(name="none", source="files"), config.TrainConfig(steps=1, batch=1, lr=1.0)
+    sites = [schema.SiteConfig(**OmegaConf.load(conf / f"{name}.yaml")) for name in SITES]
+    data, train = schema.DataConfig(name="none", source="files"), schema.TrainConfig(steps=1, batch=1, lr=1.0)
     return [
-        RunConfig(family.model, site, None, data, train, config.EvalConfig(), layer, 1.0, 0)
+        RunConfig(family.model, site, None, data, train, schema.EvalConfig(), layer, 1.0, 0)
         for layer in range(model_shape(family.model).n_layers)
         for site in sites
     ]

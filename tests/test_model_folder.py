@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pipeline.config import ModelConfig
+from pipeline.config.model_shape import read_model_config, shape_of_config
+from pipeline.config.schema import ModelConfig
 from pipeline.errors import UserError
-from pipeline.model_folder import check_model
-from pipeline.model_loading import check_tensors, load_language_model
-from pipeline.sites import read_model_config, shape_of_config
+from pipeline.language_model.folder import check_model
+from pipeline.language_model.loading import check_tensors, load_language_model
 from pipeline.tokens.contexts import Packer
 from tests.families import CONTEXT, FAMILIES, VOCABULARY, save, save_tokenizer
 

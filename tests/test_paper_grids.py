@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.checked import checked
-from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from docs.generate.paper_grids import FIGURES, Row, lambda_ratios, read_rows, sweep_yaml
+from pipeline.cli.validate import check
+from pipeline.config.checked import checked
+from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import UserError
-from pipeline.from_hydra import check
-from pipeline.paper_grids import FIGURES, Row, lambda_ratios, read_rows, sweep_yaml
-from pipeline.places import CONF, PAPER_TABLE
+from pipeline.language_model.sites import d_in, d_sae
 from pipeline.sae.registry import config_class
-from pipeline.sites import d_in, d_sae
+from pipeline.storage.places import CONF, PAPER_TABLE
 
 
 def typed(node: DictConfig, schema: type, section: str):

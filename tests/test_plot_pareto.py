@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from pipeline import plot_pareto
-from pipeline.aggregate import FIRST, read_sweep
-from pipeline.places import BASE
+from pipeline.analysis.table import FIRST, read_sweep
+from pipeline.storage.places import BASE
 
 EVALUATION = "0123456789ab"
 TABLES = [
@@ -215,7 +215,7 @@ def test_a_table_does_not_replace_the_results_of_a_sweep_of_its_name(
 ) -> None:
     disk.done("a")
     disk.manifest("s")
-    monkeypatch.setattr("pipeline.figures.every.figures", dict)
+    monkeypatch.setattr("pipeline.figures.draw_all.figures", dict)
     table, runs = tmp_path / "s.csv", tmp_path / "results" / "s" / "runs.csv"
     table.write_text("arch,model,site,layer,width,l0,loss_recovered\ngated,m,mlp,1,8,5,0.9\n")
     assert plot_pareto.main([*folders(tmp_path), "sweep=s"]) == 0
@@ -382,7 +382,8 @@ def test_frontier_csv_holds_the_non_dominated_runs(tmp_path: Path, disk: Disk) -
 
 
 def test_aggregation_imports_no_torch() -> None:
-    modules = "pipeline.plot_pareto, pipeline.published, pipeline.comparison.summary, pipeline.compute_hit"
+    rooms = ("analysis.external_points", "analysis.compute_efficiency", "comparison.summary")
+    modules = ", ".join(["pipeline.plot_pareto", *(f"pipeline.{room}" for room in rooms)])
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(BASE)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=60).returncode == 0

@@ -10,11 +10,11 @@ import huggingface_hub
 import pytest
 import torch
 
-from pipeline import fetching
-from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import UserError
+from pipeline.launching import fetch
 from pipeline.sae.registry import config_class
-from pipeline.tokens import prefetched
+from pipeline.tokens import hub_cache
 from pipeline.tokens.sources import evaluation_contexts, training_contexts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,11 +56,11 @@ def model(tiny_model) -> ModelConfig:
 def test_runs_read_what_the_hub_would_have_given(hub, model):
     from_hub = training_contexts(model, DATA, 0).read(0, 60)
     held_out = evaluation_contexts(model, DATA, 8)
-    assert "300 documents" in fetching.fetch_text(DATA, 1e9) and len(prefetched.files(DATA)) == 1
+    assert "300 documents" in fetch.fetch_text(DATA, 1e9) and len(hub_cache.files(DATA)) == 1
     hub.clear()
     assert torch.equal(training_contexts(model, DATA, 0).read(0, 60).tokens, from_hub.tokens)
     assert torch.equal(evaluation_contexts(model, DATA, 8).tokens, held_out.tokens)
-    assert "all there are" in fetching.fetch_text(DATA, 1e12)
+    assert "all there are" in fetch.fetch_text(DATA, 1e12)
     assert hub == []
 
 
@@ -69,7 +69,7 @@ def test_a_run_that_was_begun_on_the_hub_goes_on_with_the_same_contexts(hub, mod
     begun.read(0, 30)
     position = begun.position()
     rest = begun.read(30, 20)
-    fetching.fetch_text(DATA, 1e9)
+    fetch.fetch_text(DATA, 1e9)
     resumed = training_contexts(model, DATA, 0)
     resumed.restore(position)
     assert torch.equal(resumed.read(30, 20).tokens, rest.tokens)
@@ -79,49 +79,49 @@ def test_validation_text_is_read_from_what_was_brought(hub, model):
     data = replace(DATA, validation_fraction=0.4)
     from_hub = [evaluation_contexts(model, data, 4, split).tokens for split in ("validation", "test")]
     assert not torch.equal(*from_hub)
-    fetching.fetch_text(data, 1e9)
+    fetch.fetch_text(data, 1e9)
     hub.clear()
     brought = [evaluation_contexts(model, data, 4, split).tokens for split in ("validation", "test")]
     assert all(torch.equal(one, other) for one, other in zip(brought, from_hub, strict=True)) and hub == []
 
 
 def test_rows_without_text_stay_rows(hub, model, monkeypatch):
-    monkeypatch.setattr(prefetched, "DOCUMENTS_A_FILE", 10)
+    monkeypatch.setattr(hub_cache, "DOCUMENTS_A_FILE", 10)
     empty = [*range(10, 20), 25]  # all of a file, and one
     monkeypatch.setitem(globals(), "ROWS", [row | {"body": None} if i in empty else row for i, row in enumerate(ROWS)])
     from_hub, held_out = training_contexts(model, DATA, 0).read(0, 60), evaluation_contexts(model, DATA, 8)
-    fetching.fetch_text(DATA, 1e9)
+    fetch.fetch_text(DATA, 1e9)
     there = training_contexts(model, DATA, 0)
     assert torch.equal(there.read(0, 60).tokens, from_hub.tokens) and there.position()["skipped"] == 1
     assert torch.equal(evaluation_contexts(model, DATA, 8).tokens, held_out.tokens)
 
 
 def test_only_as_much_as_is_wanted_and_more_when_more_is(hub, monkeypatch):
-    monkeypatch.setattr(prefetched, "DOCUMENTS_A_FILE", 10)
-    fetching.fetch_text(DATA, 4000)
-    about = prefetched.about(DATA)
+    monkeypatch.setattr(hub_cache, "DOCUMENTS_A_FILE", 10)
+    fetch.fetch_text(DATA, 4000)
+    about = hub_cache.about(DATA)
     assert about is not None and 4000 <= about["characters"] < 4300 and not about["whole"]
-    assert len(prefetched.files(DATA)) == -(-about["documents"] // 10)
+    assert len(hub_cache.files(DATA)) == -(-about["documents"] // 10)
     hub.clear()
-    fetching.fetch_text(DATA, 3000)
+    fetch.fetch_text(DATA, 3000)
     assert hub == []
-    fetching.fetch_text(DATA, 8000)
-    more = prefetched.about(DATA)
+    fetch.fetch_text(DATA, 8000)
+    more = hub_cache.about(DATA)
     assert hub and more is not None and more["characters"] >= 8000
-    assert [path.name for path in prefetched.folder(DATA).parent.iterdir()] == [prefetched.folder(DATA).name]
+    assert [path.name for path in hub_cache.folder(DATA).parent.iterdir()] == [hub_cache.folder(DATA).name]
 
 
 def test_models_are_brought_with_the_weights_they_have(hub, tmp_path):
     gpt2 = ModelConfig(name="gpt2", hub_id="some/gpt2", revision="r", context=16, layer=0)
-    list(fetching.fetch_model(gpt2))
+    list(fetch.fetch_model(gpt2))
     assert ["*.safetensors" in patterns for _, patterns in hub] == [True, False] and "*.bin" in hub[1][1]
     hub.clear()
     (tmp_path / "snapshot" / "model.safetensors").write_text("")
-    list(fetching.fetch_model(gpt2))
+    list(fetch.fetch_model(gpt2))
     assert len(hub) == 1
     hub.clear()
     legacy = ModelConfig(name="old", hub_id="some/old", tokenizer_id="some/tokens", legacy=True, context=16, layer=0)
-    said = list(fetching.fetch_model(legacy))
+    said = list(fetch.fetch_model(legacy))
     assert [repository for repository, _ in hub] == ["some/tokens", "some/old"] and "nodes must reach" in said[-1]
 
 
@@ -132,10 +132,10 @@ def test_a_hub_that_is_away_is_one_line_and_leaves_nothing(hub, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", away)
     monkeypatch.setattr(datasets, "load_dataset", away)
     gpt2 = ModelConfig(name="gpt2", hub_id="some/gpt2", revision="r", context=16, layer=0)
-    for call in (lambda: list(fetching.fetch_model(gpt2)), lambda: fetching.fetch_text(DATA, 100)):
+    for call in (lambda: list(fetch.fetch_model(gpt2)), lambda: fetch.fetch_text(DATA, 100)):
         with pytest.raises(UserError, match=r"cannot be had from the hub: Name or service not known$"):
             call()
-    assert prefetched.about(DATA) is None and not list(prefetched.folder(DATA).parent.glob("*"))
+    assert hub_cache.about(DATA) is None and not list(hub_cache.folder(DATA).parent.glob("*"))
 
 
 @pytest.mark.parametrize(
@@ -173,5 +173,5 @@ def test_local_models_and_texts_are_held_to_what_runs_need(hub, model, tmp_path)
         (run, "holds one document"),
     ):
         with pytest.raises(UserError, match=said):
-            list(fetching.fetch([wrong]))
+            list(fetch.fetch([wrong]))
     assert hub == []

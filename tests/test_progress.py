@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline import progress as progress_module
-from pipeline.config import RunConfig
-from pipeline.identity import run_name
-from pipeline.naming import short_names, without_the_middle
-from pipeline.progress import Progress
-from pipeline.progress_shown import table
+from pipeline.config.schema import RunConfig
+from pipeline.monitoring import progress as progress_module
+from pipeline.monitoring.naming import short_names, without_the_middle
+from pipeline.monitoring.progress import Progress
+from pipeline.monitoring.progress_shown import table
+from pipeline.records.identity import run_name
 from pipeline.training.trainer import Trainer
 from tests.pack.test_pack import TRAIN, make_run
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from docs.generate.paper_ratios import document
 from pipeline import plot_pareto
+from pipeline.analysis.external_points import read_source
 from pipeline.errors import UserError
 from pipeline.evaluation.metrics import loss_recovered
-from pipeline.paper_ratios import document
-from pipeline.places import BASE, PAPER_TABLE
-from pipeline.published import read_source
+from pipeline.storage.places import BASE, PAPER_TABLE
 
 HEADER = "arch,model,site,layer,lam,l0,loss_recovered,width,alive,gamma,note"
 ROWS = (

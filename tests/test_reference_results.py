@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
-from pipeline import record
-from pipeline.cli import announce_plugins
+from pipeline.cli.hydra_main import announce_plugins
+from pipeline.cli.validate import from_hydra
 from pipeline.evaluation.metrics import loss_recovered
-from pipeline.from_hydra import from_hydra
-from pipeline.identity import EVALUATION_VERSION, TRAINING_VERSION, run_name
-from pipeline.reading import whole_object
+from pipeline.records import record
+from pipeline.records.identity import EVALUATION_VERSION, TRAINING_VERSION, run_name
+from pipeline.storage.reading import whole_object
 
 ROOT = Path(__file__).resolve().parent.parent
 SWEEP = "gated_vs_baseline"

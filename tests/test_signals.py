@@ -5,7 +5,7 @@ import sys
 
 STREAM = """
 import signal
-from pipeline.signals import stop_on_signal
+from pipeline.runtime.signals import stop_on_signal
 for number in range(200):
     with stop_on_signal(lambda message: None, (signal.SIGALRM,)) as stop:
         signal.setitimer(signal.ITIMER_REAL, 1e-4, 2e-4)
@@ -17,7 +17,7 @@ print("all answered")
 """
 WAITING = """
 import os, signal, threading, time
-from pipeline.signals import stop_on_signal
+from pipeline.runtime.signals import stop_on_signal
 with stop_on_signal(print) as stop:
     began = time.monotonic()
     assert not stop.wait(0.25) and 0.25 <= time.monotonic() - began < 1
@@ -31,7 +31,7 @@ with stop_on_signal(print) as stop:
 """
 HANGUP = """
 import os, signal
-from pipeline.signals import stop_on_signal
+from pipeline.runtime.signals import stop_on_signal
 for before, stopped in ((signal.SIG_DFL, True), (signal.SIG_IGN, False)):
     signal.signal(signal.SIGHUP, before)
     with stop_on_signal(lambda message: None) as stop:

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.config import ModelConfig
+from pipeline.config.model_shape import model_shape
+from pipeline.config.schema import ModelConfig
 from pipeline.errors import UserError
-from pipeline.language_model import LanguageModel, cross_entropy
-from pipeline.model_loading import load_language_model
-from pipeline.site_check import check_sites
-from pipeline.sites import WIDTHS, model_shape
+from pipeline.language_model.loading import load_language_model
+from pipeline.language_model.model import LanguageModel, cross_entropy
+from pipeline.language_model.site_check import check_sites
+from pipeline.language_model.sites import WIDTHS
 from tests.families import (
     CONTEXT,
     FAMILIES,

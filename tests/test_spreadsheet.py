@@ -11,10 +11,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from pipeline import plot_pareto
+from pipeline.analysis.external_points import read_source
+from pipeline.analysis.frontier import axes_of, points
 from pipeline.errors import UserError
-from pipeline.figures import against_l0, style
-from pipeline.frontier import axes_of, points
-from pipeline.published import read_source
+from pipeline.figures import style, versus_l0
 
 GRID = [
     "architecture,model,site,layer,d_sae,sparsity_coefficient,l0,loss_recovered,x",
@@ -203,7 +203,7 @@ def test_a_long_front_is_drawn_in_time_that_grows_with_its_length(tmp_path: Path
     source = read_source(written(tmp_path, [GRID[0], *rows])).runs
     front = source.assign(on_frontier=True, arm="gated", point=range(len(source)))
     look = {"gated": style.look("gated")}
-    labels = against_l0._axis_values(Figure().add_subplot(), front, look, "loss_recovered")
+    labels = versus_l0._axis_values(Figure().add_subplot(), front, look, "loss_recovered")
     assert len(labels) == 200 and [label.x for label in labels[:2]] == pytest.approx([0.2, 600.1])
 
 
@@ -251,7 +251,7 @@ def test_names_and_gaps_reach_no_output_as_markup_or_nan(tmp_path: Path, capsys:
     bad = "<script>alert(1)</script>"
     lines = [line.replace("mlp_out", bad).replace(",m,", ",[/x] $m$ a|b&c,") for line in GRID]
     path = written(tmp_path, lines, name="my <b>points.csv")
-    with patch("pipeline.figures.every.draw_figures", return_value=[]):
+    with patch("pipeline.figures.draw_all.draw_figures", return_value=[]):
         assert plot_pareto.main([f"source={path}", f"results_dir={tmp_path}"]) == 0
     folder = tmp_path / "my <b>points"
     page, summary = ((folder / name).read_text() for name in ("report.html", "summary.md"))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import status
-from pipeline.lease import process_start
 from pipeline.status import lines
+from pipeline.storage.lease import process_start
 
 ROOT = Path(__file__).resolve().parent.parent
 NOW = 1_000_000.0

@@ -12,7 +12,7 @@ from pipeline import clean, doctor, plot_pareto, status
 
 WORK = """
 import sys
-from pipeline import streams
+from pipeline.runtime import streams
 streams.prepare(lambda error: print("lost:", error.errno, file=sys.stderr))
 file = open(sys.argv[1], "w")
 for _ in range(30):
@@ -22,7 +22,7 @@ file.close()
 print("end", file=sys.stderr)
 streams.lost()
 """
-NAMES = r"from pipeline import streams; streams.prepare(); print('\u03bb\xb2 \xfc \udcfc', end='')"
+NAMES = r"from pipeline.runtime import streams; streams.prepare(); print('\u03bb\xb2 \xfc \udcfc', end='')"
 
 
 def work(tmp_path: Path, redirected: str) -> str:

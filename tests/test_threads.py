@@ -14,16 +14,17 @@ import pytest
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from pipeline import record
-from pipeline.config import EvalConfig, ResampleConfig, RunConfig
-from pipeline.language_model import LanguageModel
+from pipeline.config.schema import EvalConfig, ResampleConfig, RunConfig
+from pipeline.language_model.model import LanguageModel
 from pipeline.pack import pack
-from pipeline.sae import compiled, elementwise
-from pipeline.sae.active_pairs import weighted_sum
-from pipeline.sae.baseline import BaselineConfig
-from pipeline.sae.gated import GatedConfig
-from pipeline.sae.gated_unfrozen import GatedUnfrozenConfig
+from pipeline.records import record
+from pipeline.sae.architectures.baseline import BaselineConfig
+from pipeline.sae.architectures.gated import GatedConfig
+from pipeline.sae.architectures.gated_unfrozen import GatedUnfrozenConfig
+from pipeline.sae.kernels import jit
 from pipeline.sae.precision import may_be_split, product
+from pipeline.sae.sparse_step import step
+from pipeline.sae.sparse_step.codes_cpu import weighted_sum
 from tests.operations import Refused, Watched
 from tests.pack.test_pack import TRAIN, assert_same_run, execute, make_run
 
@@ -33,8 +34,8 @@ STEPS = 8
 @pytest.fixture
 def runs(tiny_model: Path, tiny_text: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """Every architecture, sparse and dense, in both precisions; large enough for PyTorch and our loops to be split."""
-    monkeypatch.setattr(compiled, "SPLIT_FROM", 0)
-    monkeypatch.setattr(elementwise, "AT_ONCE", 2**16)  # a dense step takes its rows in parts
+    monkeypatch.setattr(jit, "SPLIT_FROM", 0)
+    monkeypatch.setattr(step, "AT_ONCE", 2**16)  # a dense step takes its rows in parts
     resample = ResampleConfig(steps=[4], window=2, inputs=1100, lr_warmup=3)  # a whole part of 1,024 and a short one
     train = replace(
         TRAIN, steps=STEPS, batch=512, block=2048, lm_batch=16, calibration=2000, lr=1e-2, resample=resample
@@ -146,7 +147,7 @@ def test_draws_are_the_same_under_any_number_of_threads():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (513, 1), (1025, 33)])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_a_weighted_sum_of_rows_is_the_product_with_a_vector(shape, threads, monkeypatch):
-    monkeypatch.setattr(compiled, "SPLIT_FROM", 0)
+    monkeypatch.setattr(jit, "SPLIT_FROM", 0)
     generator = torch.Generator().manual_seed(0)
     table, weights = torch.randn(shape, generator=generator), torch.randn(shape[0], generator=generator)
     torch.set_num_threads(1)

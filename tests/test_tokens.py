@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.config import DataConfig, ModelConfig
+from pipeline.config.schema import DataConfig, ModelConfig
 from pipeline.errors import UserError
 from pipeline.tokens import sources, text
-from pipeline.tokens.ahead import read_ahead
 from pipeline.tokens.contexts import Contexts, Packer
+from pipeline.tokens.prefetch import read_ahead
 from pipeline.tokens.sources import ContextsInMemory, ContextsStreamed, evaluation_contexts, training_contexts
 
 BOS, EOS, WORDS = 0, 1, 200

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.curves import Floats, fronts, overlap, read_off
+from pipeline.analysis.curves import Floats, fronts, overlap, read_off
 
 GRID = 200
 """Places along the interval, in the middle of equal cells."""

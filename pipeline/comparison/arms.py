@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.curves import Floats
-from pipeline.frontier import ARM, as_floats, point_numbers
+from pipeline.analysis.curves import Floats
+from pipeline.analysis.frontier import ARM, as_floats, point_numbers
 
 BASELINE, GATED = "baseline", "gated"
 """The arms of the paper's claims; the first is every sweep's reference unless another is named."""

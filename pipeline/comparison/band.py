@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pipeline.analysis.curves import Floats
 from pipeline.comparison.bootstrap import LEVEL
 from pipeline.comparison.noise import added
-from pipeline.comparison.student import two_tails
-from pipeline.curves import Floats
+from pipeline.comparison.t_distribution import two_tails
 
 SEED = 20240425
 """Of the draws of seeds' noise."""

@@ -11,9 +11,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.analysis.curves import Floats
 from pipeline.comparison.documents import Documents
-from pipeline.comparison.student import t_quantile
-from pipeline.curves import Floats
+from pipeline.comparison.t_distribution import t_quantile
 
 LEVEL = 0.95
 SEED = 20240424

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.analysis.frontier import PANEL, as_floats, numbered
 from pipeline.comparison import bootstrap
 from pipeline.comparison.arms import Arms, fronts_of, pairs
 from pipeline.comparison.documents import read_documents
@@ -15,7 +16,6 @@ from pipeline.comparison.measure import Measured, measure_pair
 from pipeline.comparison.panel import Panel
 from pipeline.comparison.refusal import refusals
 from pipeline.comparison.shrinkage import Shrinkage, shrinkage
-from pipeline.frontier import PANEL, as_floats, numbered
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def panels(
     """Every panel with a finished run, compared; one that fails takes no other with it.
 
     Args:
-        runs: as `pipeline.aggregate.read_sweep` gives them.
+        runs: as `pipeline.analysis.table.read_sweep` gives them.
         sweeps_dir: where the runs' sequences are; None for points without any.
         replicates: draws of documents; 0 for no intervals.
         arms: the reference and its candidates; by default every arm with the baseline.

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.analysis.curves import Floats
 from pipeline.comparison.band import Band
-from pipeline.curves import Floats
 
 ABOVE, BELOW, CROSSING, UNDECIDED, NOT_COMPARED = "above", "below", "crossing", "undecided", "not compared"
 

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.curves import Floats
+from pipeline.analysis.curves import Floats
 from pipeline.errors import DamagedFile
-from pipeline.reading import read_arrays
+from pipeline.storage.reading import read_arrays
 
 ABLATIONS = ("zero", "mean")
 PER_SEQUENCE, NORMS = ("tokens", "l0", "ce_sae"), ("xhat_xhat", "x_xhat")

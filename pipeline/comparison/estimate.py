@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.analysis.curves import Floats
 from pipeline.comparison import bootstrap, seeds
 from pipeline.comparison.along import OUTRIGHT, RATIO, Gaps, Reading, gaps, reading
 from pipeline.comparison.arms import Pair
@@ -11,7 +12,6 @@ from pipeline.comparison.band import Band
 from pipeline.comparison.direction import Direction, direction
 from pipeline.comparison.noise import Noise, Text, Training
 from pipeline.comparison.panel import Fidelity, Panel
-from pipeline.curves import Floats
 
 NARROW = 1.25
 """Where neither arm's L0 changes by this factor along the interval, it is hardly more than one point."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from pipeline.analysis.curves import Floats
 from pipeline.comparison.bootstrap import LEVEL
-from pipeline.curves import Floats
 
 
 def holm(p: Floats) -> Floats:

@@ -39,10 +39,10 @@ def findings(
     """Compare everything.
 
     Args:
-        runs: as `pipeline.aggregate.read_sweep` gives them.
+        runs: as `pipeline.analysis.table.read_sweep` gives them.
         sweeps_dir: where the runs' sequences are; None for points without any.
         replicates: draws of documents; 0 for no intervals.
-        pruned: as `pipeline.aggregate.read_pruned` gives them.
+        pruned: as `pipeline.analysis.table.read_pruned` gives them.
         arms: the reference and its candidates.
     """
     compared: list[Compared] = []

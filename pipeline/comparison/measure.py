@@ -7,12 +7,12 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.analysis.curves import Floats
+from pipeline.analysis.frontier import non_dominated
 from pipeline.comparison.along import OUTRIGHT, RATIO, SAVED
 from pipeline.comparison.arms import Front, Pair
 from pipeline.comparison.estimate import Estimate, estimate
 from pipeline.comparison.panel import DELTA_CE, LOSS_RECOVERED, Fidelity, Panel
-from pipeline.curves import Floats
-from pipeline.frontier import non_dominated
 
 Places = npt.NDArray[np.intp]
 

@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.analysis.curves import Floats
 from pipeline.comparison.bootstrap import LEVEL, NORMAL_QUANTILE
-from pipeline.comparison.student import t_quantile, two_tails
-from pipeline.curves import Floats
+from pipeline.comparison.t_distribution import t_quantile, two_tails
 
 Kind = Literal["sequences", "seeds", "both"]
 KINDS: tuple[Kind, ...] = ("sequences", "seeds", "both")

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.analysis.curves import Floats
+from pipeline.analysis.frontier import as_floats
 from pipeline.comparison import bootstrap
 from pipeline.comparison.along import Sampler
 from pipeline.comparison.arms import Front
 from pipeline.comparison.documents import Documents
-from pipeline.curves import Floats
-from pipeline.frontier import as_floats
 
 Fidelity = Literal["zero", "mean", "delta_ce"]
 """Loss recovered by what the site is ablated with, or minus the cross-entropy added."""

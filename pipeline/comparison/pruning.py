@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.aggregate import PRUNE_BELOW
+from pipeline.analysis.frontier import PANEL
+from pipeline.analysis.table import PRUNE_BELOW
 from pipeline.comparison.along import RATIO
 from pipeline.comparison.arms import Front, Pair, fronts_of
 from pipeline.comparison.compare import Compared
@@ -20,7 +21,6 @@ from pipeline.comparison.estimate import Estimate
 from pipeline.comparison.measure import Measured, measure, measure_pair
 from pipeline.comparison.panel import LOSS_RECOVERED, Panel
 from pipeline.comparison.tables import l0_ratios
-from pipeline.frontier import PANEL
 
 AS_TRAINED, REFERENCE_PRUNED, BOTH_PRUNED = "as trained", "reference pruned", "both pruned"
 SCENARIOS = (AS_TRAINED, REFERENCE_PRUNED, BOTH_PRUNED)
@@ -54,7 +54,7 @@ def compare_pruned(one: Compared, pruned: pd.DataFrame, sweeps_dir: Path | None)
     """Every pair of fronts of a panel again, with one and with both of them pruned, and each with itself.
 
     Args:
-        pruned: as `pipeline.aggregate.read_pruned` gives them; where the panel has no such rows, there is nothing.
+        pruned: as `pipeline.analysis.table.read_pruned` gives them; where the panel has no such rows, there is nothing.
         sweeps_dir: where the runs' sequences are.
     """
     panel = one.panel

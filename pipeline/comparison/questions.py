@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pipeline.analysis.curves import as_ratio
 from pipeline.comparison.along import OUTRIGHT, RATIO, SAVED
 from pipeline.comparison.arms import BASELINE, GATED, Pair
 from pipeline.comparison.compare import Compared
@@ -15,7 +16,6 @@ from pipeline.comparison.measure import Measured
 from pipeline.comparison.panel import DELTA_CE, Panel
 from pipeline.comparison.seeds import FEWEST_SEEDS
 from pipeline.comparison.shrinkage import HEALTHY, Measurement, Shrinkage
-from pipeline.curves import as_ratio
 
 SUPPORTED, CONTRADICTED, MIXED = "supported", "contradicted", "mixed"
 NOT_JUDGED = "not judged"

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from pipeline.analysis.frontier import as_floats
 from pipeline.comparison import bootstrap
 from pipeline.comparison.panel import LOSS_RECOVERED, Panel
-from pipeline.frontier import as_floats
 
 
 def refusals(panel: Panel) -> dict[str, str]:

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.interpolate import PchipInterpolator
 
+from pipeline.analysis.curves import Floats, as_ratio, fronts
+from pipeline.analysis.frontier import axes_of
 from pipeline.comparison.along import RATIO
 from pipeline.comparison.arms import Front, Pair, fronts_of, pairs
 from pipeline.comparison.compare import Compared
@@ -18,8 +20,6 @@ from pipeline.comparison.estimate import Estimate
 from pipeline.comparison.measure import Measured, measure
 from pipeline.comparison.panel import Panel
 from pipeline.comparison.tables import WHICH, of_pair
-from pipeline.curves import Floats, as_ratio, fronts
-from pipeline.frontier import axes_of
 
 SETTINGS = ("train.steps", "train.data_directions")
 """Settings of training by which the runs of both arms are taken apart where they differ."""

@@ -6,10 +6,10 @@ Fronts of single seeds would be too ragged to read off the whole interval.
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.analysis.curves import Floats
+from pipeline.analysis.frontier import non_dominated
 from pipeline.comparison.along import Sampler
 from pipeline.comparison.arms import Front, Pair
-from pipeline.curves import Floats
-from pipeline.frontier import non_dominated
 
 FEWEST_SEEDS = 3
 """Below that the noise of training is not measured."""

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pipeline.frontier import as_floats
+from pipeline.analysis.frontier import as_floats
 
 STEPS = "train.resample.steps"
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.analysis.frontier import PANEL
 from pipeline.comparison import tables
 from pipeline.comparison.arms import Pair
 from pipeline.comparison.findings import Findings
 from pipeline.comparison.panel import Panel
-from pipeline.frontier import PANEL
 
 NOTHING = "\N{EN DASH}"
 """What stands where there is no value."""

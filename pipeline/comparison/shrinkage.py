@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.analysis.curves import Floats
+from pipeline.analysis.frontier import as_floats, non_dominated
 from pipeline.comparison import bootstrap, seeds
 from pipeline.comparison.arms import Front, Pair
 from pipeline.comparison.noise import Noise, Text, Training
 from pipeline.comparison.panel import DELTA_CE, Fidelity, Panel
-from pipeline.curves import Floats
-from pipeline.frontier import as_floats, non_dominated
 
 HEALTHY = 0.9
 """Alive fraction from which on a point counts."""

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pipeline.analysis.frontier import died_lines
 from pipeline.comparison import claims, pruning, shown_claims, shown_numbers
 from pipeline.comparison.compare import Compared
 from pipeline.comparison.findings import Findings
 from pipeline.comparison.settings import settings_line
 from pipeline.comparison.shown import Shown, all_arms, arms, key, place, row_of
 from pipeline.comparison.words import explained
-from pipeline.frontier import died_lines
 
 METHOD = """\
 The ratio is L0 of the reference over L0 of the candidate at equal loss recovered: its median along what both fronts

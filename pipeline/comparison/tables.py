@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.aggregate import FIRST
+from pipeline.analysis.curves import Floats, as_ratio
+from pipeline.analysis.frontier import PANEL
+from pipeline.analysis.table import FIRST
 from pipeline.comparison import bootstrap
 from pipeline.comparison.along import RATIO, SAVED
 from pipeline.comparison.arms import Pair
@@ -16,8 +18,6 @@ from pipeline.comparison.measure import Measured
 from pipeline.comparison.noise import KINDS, Kind
 from pipeline.comparison.panel import DELTA_CE, LOSS_RECOVERED, Panel
 from pipeline.comparison.questions import NOT_JUDGED, Answer, asks_half
-from pipeline.curves import Floats, as_ratio
-from pipeline.frontier import PANEL
 
 WHICH = ("model", "site", "layer", "reference", "candidate", "comparison")
 FURTHER = (

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.analysis.curves import Floats, fronts, read_off
 from pipeline.comparison import bootstrap, seeds
 from pipeline.comparison.along import Sampler, end_slopes
 from pipeline.comparison.arms import Front, Pair
 from pipeline.comparison.compare import Compared
 from pipeline.comparison.noise import KINDS, Noise, Text, Training
 from pipeline.comparison.panel import DELTA_CE, Panel
-from pipeline.curves import Floats, fronts, read_off
 
 AT_L0 = (10.0, 20.0, 50.0, 100.0)
 OVER = (5.0, 30.0)

@@ -6,9 +6,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.arguments import hint
+from pipeline.config.hints import hint
 from pipeline.errors import UserError
-from pipeline.launching.squeue import NoAnswer, outside_of_jobs
+from pipeline.slurm.squeue import NoAnswer, outside_of_jobs
 
 SECONDS = 30
 

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.c_compiler import MISSING, c_compiler
 from pipeline.diagnosis.finding import Finding
-from pipeline.places import PACKAGE, door
-from pipeline.tokens.prefetched import hub_cache
+from pipeline.runtime.c_compiler import MISSING, c_compiler
+from pipeline.storage.places import PACKAGE, door
+from pipeline.tokens.hub_cache import hub_cache
 
 GIGABYTE = 1e9
 HUB = ("huggingface.co", 443)

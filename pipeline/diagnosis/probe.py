@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.diagnosis.cluster import ClusterFacts
 from pipeline.diagnosis.finding import Finding
 from pipeline.diagnosis.machine import MachineFacts, findings, gather
-from pipeline.launching import squeue
+from pipeline.slurm import squeue
 
 FOLDER = ".doctor"
 POLL_SECONDS = 0.5

@@ -13,7 +13,7 @@ from pipeline.errors import Interrupted
 from pipeline.evaluation.metrics import metrics
 from pipeline.evaluation.references import References, batches, summed
 from pipeline.evaluation.sums import EvaluationSums
-from pipeline.language_model import LanguageModel
+from pipeline.language_model.model import LanguageModel
 from pipeline.sae.base import SAE
 from pipeline.tokens.contexts import Contexts
 

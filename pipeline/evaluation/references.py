@@ -9,10 +9,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline.errors import DamagedFile
-from pipeline.files import write_safetensors
-from pipeline.identity import short_hash
-from pipeline.language_model import LanguageModel
-from pipeline.reading import read_safetensors, say
+from pipeline.language_model.model import LanguageModel
+from pipeline.storage.files import short_hash, write_safetensors
+from pipeline.storage.reading import read_safetensors, say
 from pipeline.tokens.contexts import Contexts
 
 ABLATIONS = ("ce_zero", "ce_mean")

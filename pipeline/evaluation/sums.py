@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline.sae.base import SAE
-from pipeline.sae.pairs import Pairs
+from pipeline.sae.sparse_step.codes import Pairs
 
 PER_SEQUENCE = ("tokens", "l0", "x_x", "xhat_xhat", "x_xhat", "error", "cosine", "norm_ratio", "ce_sae")
 """Columns of a run's sequences: counts and sums over the non-special tokens of each context.

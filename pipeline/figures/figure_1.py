@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.figures import against_l0
-from pipeline.figures.material import Looks, Material, drawn
+from pipeline.analysis.frontier import PANEL, as_floats, numbered
+from pipeline.figures import versus_l0
+from pipeline.figures.inputs import Looks, Material, drawn
 from pipeline.figures.measures import LOSS_RECOVERED
-from pipeline.frontier import PANEL, as_floats, numbered
 
 MEASURES = (LOSS_RECOVERED,)
 
@@ -24,7 +24,7 @@ def data(source: Material) -> pd.DataFrame:
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
     known = pd.Series(np.isfinite(as_floats(points["loss_recovered"])), points.index)
     shown = known.groupby(numbered(points, list(PANEL))).transform("any")
-    return against_l0.draw(points[shown].reset_index(drop=True), looks, MEASURES, refused(points[~shown]))
+    return versus_l0.draw(points[shown].reset_index(drop=True), looks, MEASURES, refused(points[~shown]))
 
 
 def refused(points: pd.DataFrame) -> list[str]:

@@ -6,8 +6,8 @@ Gamma of a dying dictionary drifts to 1 or above, so that neither can be read wi
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.figures import against_l0
-from pipeline.figures.material import Looks, Material, drawn
+from pipeline.figures import versus_l0
+from pipeline.figures.inputs import Looks, Material, drawn
 from pipeline.figures.measures import GAMMA, alive
 
 
@@ -17,4 +17,4 @@ def data(source: Material) -> pd.DataFrame:
 
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
-    return against_l0.draw(points, looks, (GAMMA, alive(points)))
+    return versus_l0.draw(points, looks, (GAMMA, alive(points)))

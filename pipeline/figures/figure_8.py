@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pipeline.analysis.curves import Floats, fronts, read_off
+from pipeline.analysis.frontier import PANEL, as_floats, numbered, points
 from pipeline.comparison.arms import BASELINE, GATED
-from pipeline.curves import Floats, fronts, read_off
-from pipeline.figures import against_l0
-from pipeline.figures.material import Looks, Material, drawn
+from pipeline.figures import versus_l0
+from pipeline.figures.inputs import Looks, Material, drawn
 from pipeline.figures.measures import LOSS_RECOVERED
-from pipeline.frontier import PANEL, as_floats, numbered, points
 
 MEASURES = (
     LOSS_RECOVERED,
-    against_l0.Measure("above_gated", "Difference to gated\nat equal L0", 1.1, levels=(0.0,), reach=(0.0,)),
+    versus_l0.Measure("above_gated", "Difference to gated\nat equal L0", 1.1, levels=(0.0,), reach=(0.0,)),
 )
 
 
@@ -48,4 +48,4 @@ def _front_at(gated: pd.DataFrame, rows: pd.DataFrame) -> Floats:
 
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
-    return against_l0.draw(points, looks, MEASURES)
+    return versus_l0.draw(points, looks, MEASURES)

@@ -7,11 +7,11 @@ of a finished baseline as wide as gated. Its gamma then is 1; what is left betwe
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pipeline.analysis.frontier import PANEL, numbered
 from pipeline.comparison.arms import BASELINE, GATED
-from pipeline.figures import against_l0
-from pipeline.figures.material import Looks, Material, drawn
+from pipeline.figures import versus_l0
+from pipeline.figures.inputs import Looks, Material, drawn
 from pipeline.figures.measures import GAMMA, LOSS_RECOVERED
-from pipeline.frontier import PANEL, numbered
 
 MEASURES = (LOSS_RECOVERED, GAMMA)
 
@@ -26,4 +26,4 @@ def data(source: Material) -> pd.DataFrame:
 
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
-    return against_l0.draw(points, looks, MEASURES)
+    return versus_l0.draw(points, looks, MEASURES)

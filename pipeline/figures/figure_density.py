@@ -12,11 +12,11 @@ from matplotlib.ticker import MultipleLocator
 
 from pipeline.comparison.documents import record_path
 from pipeline.errors import DamagedFile
-from pipeline.figures.material import Looks, Material
+from pipeline.figures.inputs import Looks, Material
 from pipeline.figures.panels import finish, panel_width, wrapped
 from pipeline.figures.sample import of_each, sample_heading
 from pipeline.figures.style import RC
-from pipeline.reading import read_arrays
+from pipeline.storage.reading import read_arrays
 
 BINS_PER_DECADE = 4
 ROUNDING = 1e-9

@@ -3,8 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.figures import against_l0
-from pipeline.figures.material import Looks, Material, drawn
+from pipeline.figures import versus_l0
+from pipeline.figures.inputs import Looks, Material, drawn
 from pipeline.figures.measures import ALIVE, CE_ADDED, GAMMA, alive
 
 
@@ -14,4 +14,4 @@ def data(source: Material) -> pd.DataFrame:
 
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
-    return against_l0.draw(points, looks, (GAMMA, alive(points), CE_ADDED))
+    return versus_l0.draw(points, looks, (GAMMA, alive(points), CE_ADDED))

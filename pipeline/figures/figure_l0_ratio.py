@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from pipeline.analysis.frontier import PANEL, as_floats
 from pipeline.comparison.questions import ABOUT_HALF
-from pipeline.figures.material import Looks, Material
+from pipeline.figures.inputs import Looks, Material
 from pipeline.figures.panels import common_range, finish, grid, heading, log_axis, shown, wrapped
 from pipeline.figures.style import BAND, RC, REFERENCE
-from pipeline.frontier import PANEL, as_floats
 
 LINES: dict[str, dict[str, Any]] = {
     "width_1.5": {"color": "#000000", "linestyle": "-"},

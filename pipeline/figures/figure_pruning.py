@@ -6,10 +6,10 @@ A pruned arm has every run at each of its thresholds and as it is; its front is 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.aggregate import PRUNE_BELOW
-from pipeline.figures import against_l0
+from pipeline.analysis.table import PRUNE_BELOW
+from pipeline.figures import versus_l0
 from pipeline.figures.figure_1 import MEASURES
-from pipeline.figures.material import Looks, Material, drawn, material
+from pipeline.figures.inputs import Looks, Material, drawn, material
 from pipeline.figures.style import PRUNED
 
 NO_BARS = "no error bars here: verdicts on pruned fronts are in summary.md"
@@ -31,4 +31,4 @@ def data(source: Material) -> pd.DataFrame:
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
     pruned = {label: looks[label.replace(PRUNED, "")].pruned() for label in points["arm"].unique() if PRUNED in label}
-    return against_l0.draw(points, looks | pruned, MEASURES, [NO_BARS])
+    return versus_l0.draw(points, looks | pruned, MEASURES, [NO_BARS])

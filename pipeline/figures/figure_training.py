@@ -12,12 +12,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from pipeline.figures.material import Looks, Material
+from pipeline.analysis.frontier import as_floats
+from pipeline.figures.inputs import Looks, Material
 from pipeline.figures.panels import PAGE, arm_lines, finish, log_axis, wrapped
 from pipeline.figures.sample import of_each, sample_heading, spread
 from pipeline.figures.style import BAND, RC
-from pipeline.finished import read_history
-from pipeline.frontier import as_floats
+from pipeline.records.finished import read_history
 
 CURVES = {
     "l0": "L0", "loss": "Loss", "reconstruction": "Reconstruction", "penalty": "Penalty", "auxiliary": "Auxiliary term",

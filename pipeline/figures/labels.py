@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.curves import Floats
+from pipeline.analysis.curves import Floats
 
 SIZE = 6.0
 """Of the font, points."""

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pandas as pd
 
+from pipeline.analysis.frontier import as_floats
 from pipeline.comparison.questions import SHRUNK, UNBIASED
 from pipeline.comparison.shrinkage import HEALTHY
-from pipeline.figures.against_l0 import Measure
-from pipeline.figures.material import ALIVE_FREQUENCY
-from pipeline.frontier import as_floats
+from pipeline.figures.inputs import ALIVE_FREQUENCY
+from pipeline.figures.versus_l0 import Measure
 
 LOSS_RECOVERED = Measure("loss_recovered", "Loss recovered", 1.9, levels=(0.0, 1.0), by="by zero ablation")
 """The lines: zero ablation, and splicing that costs nothing."""

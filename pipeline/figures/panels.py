@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
+from pipeline.analysis.frontier import PANEL
+from pipeline.figures.inputs import Looks
 from pipeline.figures.labels import Label, place
-from pipeline.figures.material import Looks
-from pipeline.frontier import PANEL
 
 PAGE = 7.0
 """Inches of a printed page's width, which three panels fill."""

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.figures.material import Material
+from pipeline.analysis.frontier import PANEL, as_floats
+from pipeline.figures.inputs import Material
 from pipeline.figures.panels import ORDER, heading, titles
-from pipeline.frontier import PANEL, as_floats
 
 LAMBDAS = 5
 """Lambdas of an arm in a panel."""

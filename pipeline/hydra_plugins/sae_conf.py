@@ -3,7 +3,7 @@
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from pipeline.places import CONF_FOLDERS
+from pipeline.storage.places import CONF_FOLDERS
 
 
 class OwnConf(SearchPathPlugin):

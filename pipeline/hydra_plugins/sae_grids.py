@@ -33,7 +33,7 @@ class GridsSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
-        from pipeline.grids import check_count, check_grids, count
+        from pipeline.cli.grids import check_count, check_grids, count
 
         check_grids(self.common, self.grids)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)

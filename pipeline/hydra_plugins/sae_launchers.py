@@ -14,25 +14,25 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.launching.options import LAUNCHERS, Options
+from pipeline.config.launcher import LAUNCHERS, Options
 
 
 class LocalLauncher(Launcher):
-    """Composes all runs, then hands them to `pipeline.launch`."""
+    """Composes all runs, then hands them to `pipeline.launching.launch`."""
 
     def __init__(self, **options: Any) -> None:
         """Options are read in `setup`: Hydra wraps what is raised here in an error of its own."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from pipeline.from_hydra import launcher_options
+        from pipeline.cli.validate import launcher_options
 
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         self.options = launcher_options(config.hydra.launcher)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from pipeline.composing import Composer
-        from pipeline.from_hydra import from_hydra
-        from pipeline.launch import launch
+        from pipeline.cli.compose import Composer
+        from pipeline.cli.validate import from_hydra
+        from pipeline.launching.launch import launch
 
         compose = Composer(self.hydra_context.config_loader, self.config)
         configs = [compose(overrides) for overrides in job_overrides]
@@ -43,11 +43,11 @@ class LocalLauncher(Launcher):
 
 
 class SlurmLauncher(LocalLauncher):
-    """The same with tasks of Slurm: `pipeline.launch` tells them apart by their options."""
+    """The same with tasks of Slurm: `pipeline.launching.launch` tells them apart by their options."""
 
 
 def _settings() -> str:
-    from pipeline.settings_help import described
+    from pipeline.cli.settings_help import described
 
     return described()
 

@@ -24,9 +24,9 @@ class PrefetchLauncher(Launcher):
         self.hydra_context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from pipeline.composing import Composer
-        from pipeline.fetching import fetch
-        from pipeline.from_hydra import from_hydra
+        from pipeline.cli.compose import Composer
+        from pipeline.cli.validate import from_hydra
+        from pipeline.launching.fetch import fetch
 
         compose = Composer(self.hydra_context.config_loader, self.config)
         for line in fetch([from_hydra(compose(overrides)).run for overrides in job_overrides]):

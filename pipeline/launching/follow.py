@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from pipeline import record
-from pipeline.config import Execution, Job, RunConfig
+from pipeline.config.schema import Execution, Job, RunConfig
 from pipeline.errors import Interrupted, ProcessKilled
-from pipeline.finished import finished, read_failure
-from pipeline.identity import evaluation_identity, run_name
 from pipeline.launching.tasks import CANCELLED, COMPLETED, FINAL, KILLED, Outcome, Task, TaskTable
-from pipeline.lease import Leases, holder, read_lease, watch
-from pipeline.progress import Progress
-from pipeline.reading import whole_object
-from pipeline.signals import StopFlag
-from pipeline.states import OF_PROGRESS, PROGRESS
+from pipeline.monitoring.progress import Progress
+from pipeline.records import record
+from pipeline.records.finished import finished, read_failure
+from pipeline.records.identity import evaluation_identity, run_name
+from pipeline.records.status import OF_PROGRESS, PROGRESS
+from pipeline.runtime.signals import StopFlag
+from pipeline.storage.lease import Leases, holder, read_lease, watch
+from pipeline.storage.reading import whole_object
 from pipeline.training.checkpoint import checkpoints, step_of
 
 

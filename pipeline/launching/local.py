@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from pipeline.config import Execution, Job
-from pipeline.execution import threads_each
-from pipeline.files import append_line
-from pipeline.launching.circles import circles, forget_blocks
-from pipeline.launching.deaths import by_signal
+from pipeline.activations.block_cache import Circle
+from pipeline.config.schema import Execution, Job
+from pipeline.launching.block_sharing import circles, forget_blocks
+from pipeline.launching.exit_reason import by_signal
 from pipeline.launching.tasks import (
     CANCELLED,
     COMPLETED,
@@ -27,10 +26,11 @@ from pipeline.launching.tasks import (
     read_outcome,
 )
 from pipeline.launching.worker import STOPPED, USERS_TO_MEND
-from pipeline.lease import process_start
-from pipeline.pack.exchange import Circle
-from pipeline.places import python_path
-from pipeline.progress import Progress
+from pipeline.monitoring.progress import Progress
+from pipeline.runtime.device import threads_each
+from pipeline.storage.files import append_line
+from pipeline.storage.lease import process_start
+from pipeline.storage.places import python_path
 
 
 @dataclass

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import RunConfig
-from pipeline.cost import memory
+from pipeline.config.schema import RunConfig
 from pipeline.errors import UserError
-from pipeline.identity import pack_identity, run_name
+from pipeline.estimates.compute import memory
+from pipeline.records.identity import pack_identity, run_name
 
 MOST = 16
 """Runs in a pack unless runs_per_pack says otherwise: beyond it sharing gains little, and a kill would stop more."""

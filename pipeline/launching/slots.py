@@ -3,11 +3,11 @@
 import os
 from collections.abc import Sequence
 
-from pipeline.config import Execution, RunConfig
-from pipeline.cost import SPARE, encoder_flops, memory, runs_worth_a_process
-from pipeline.execution import available_cores, choose_device
-from pipeline.launching.options import LocalOptions
+from pipeline.config.launcher import LocalOptions
+from pipeline.config.schema import Execution, RunConfig
+from pipeline.estimates.compute import SPARE, encoder_flops, memory, runs_worth_a_process
 from pipeline.launching.packing import MOST, Room, machine_memory
+from pipeline.runtime.device import available_cores, choose_device
 
 SMALL_STEP = 1e9
 """Floating-point operations of an encoder's product up to which a core for each process is assumed to do more than

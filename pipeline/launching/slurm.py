@@ -9,15 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Execution, Job
+from pipeline.config.launcher import SlurmOptions
+from pipeline.config.schema import Execution, Job
 from pipeline.errors import UserError
-from pipeline.launching import deaths, squeue
-from pipeline.launching.options import SlurmOptions
+from pipeline.launching import exit_reason
 from pipeline.launching.packing import Room
 from pipeline.launching.tasks import KILLED, LOST, SUBMITTING, WAITING, Outcome, Task, TaskTable, read_outcome
 from pipeline.launching.worker import SlurmTask
-from pipeline.places import python_path
-from pipeline.progress import Progress
+from pipeline.monitoring.progress import Progress
+from pipeline.slurm import squeue
+from pipeline.storage.places import python_path
 
 LOST_SECONDS = 60.0
 """A task that squeue does not know so long after its submission is lost."""
@@ -187,7 +188,7 @@ class Cluster:
     def _set(self, task: Task, row: squeue.Row) -> None:
         task.state, task.reason = row.state, "" if row.reason == "None" else row.reason
         if row.state in KILLED:
-            task.reason = deaths.in_log(Path(task.log), row.state)
+            task.reason = exit_reason.in_log(Path(task.log), row.state)
         array = task.job_id.split("_")[0]  # what holds one task of an array often holds all: one line
         advice = squeue.advice(row, array)
         if advice:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from pipeline.config import Execution, Job, RunConfig, TrackerConfig, plain
+from pipeline.config.schema import Execution, Job, RunConfig, TrackerConfig, plain
 from pipeline.errors import DamagedFile, UserError
-from pipeline.files import write_json, write_sealed
-from pipeline.identity import run_name, short_hash
-from pipeline.reading import read_bytes, whole_object
-from pipeline.states import read_tasks
+from pipeline.records.identity import run_name
+from pipeline.records.status import read_tasks
+from pipeline.storage.files import short_hash, write_json, write_sealed
+from pipeline.storage.reading import read_bytes, whole_object
 
 WAITING, SUBMITTING, RUNNING = "WAITING", "SUBMITTING", "RUNNING"
 COMPLETED, FAILED, CANCELLED, LOST = "COMPLETED", "FAILED", "CANCELLED", "LOST"
@@ -70,7 +70,7 @@ class PackFile:
 
 def read_pack(path: Path) -> PackFile:
     """Raises: UserError, when the file is damaged or holds what the configuration does not accept."""
-    from pipeline.from_hydra import checked_job
+    from pipeline.cli.validate import checked_job
 
     if not _is_whole_pack(path):
         raise UserError(f"{path} is absent or damaged: the command that launched this sweep writes it anew")

@@ -3,11 +3,11 @@
 import os
 import time
 
-from pipeline.config import Execution, Job
+from pipeline.config.schema import Execution, Job
 from pipeline.errors import Interrupted, UserError
 from pipeline.launching.tasks import CANCELLED, COMPLETED, FAILED, RUNNING, WAITING, Outcome, Task, TaskTable
-from pipeline.progress import Progress
-from pipeline.signals import StopFlag
+from pipeline.monitoring.progress import Progress
+from pipeline.runtime.signals import StopFlag
 
 
 class ThisProcess:

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import streams
 from pipeline.errors import Interrupted, UserError
-from pipeline.files import remove, write_json
-from pipeline.signals import STOPPING, StopFlag, stop_on_signal
+from pipeline.runtime import environment, streams  # noqa: F401  environment: before torch
+from pipeline.runtime.signals import STOPPING, StopFlag, stop_on_signal
+from pipeline.storage.files import remove, write_json
 
 STOPPED, USERS_TO_MEND = 130, 2
 """Exit codes of a task on this machine: it was told to stop; nobody but the user can mend what stopped it."""
@@ -49,8 +49,8 @@ def train(pack_file: Path, outcome: Path, stop: StopFlag, circle: dict[str, Any]
         Outcome,
         read_pack,
     )  # here and not above: a signal can be answered while it loads
+    from pipeline.monitoring.progress import Progress
     from pipeline.pack import Circle, Pack
-    from pipeline.progress import Progress
 
     try:
         pack = read_pack(pack_file)
@@ -87,7 +87,7 @@ class SlurmTask:
 
         An exit would be final to Slurm, and a requeue would defeat an scancel: hence the waiting.
         """
-        from pipeline.lease import own_job
+        from pipeline.storage.lease import own_job
 
         streams.prepare()
         outcome = Path(self.outcomes, f"{own_job()}.json")

@@ -5,5 +5,6 @@ when one goes wrong) -> training (exchange: its blocks, from a process beside th
 of it all).
 """
 
-from pipeline.pack.exchange import Circle as Circle
+from pipeline.activations.block_cache import Circle as Circle
 from pipeline.pack.pack import Pack as Pack
+from pipeline.runtime import environment as environment  # bits do not follow the number of threads

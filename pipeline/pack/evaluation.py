@@ -7,21 +7,22 @@ from typing import Any
 
 import torch
 
-from pipeline import record
-from pipeline.activations import training_facts
-from pipeline.clock import Timer
-from pipeline.config import RunConfig
-from pipeline.cost import encoder_flops, training_dense_flops
+from pipeline.activations.blocks import training_facts
+from pipeline.config.schema import RunConfig
 from pipeline.errors import Interrupted, UserError
+from pipeline.estimates.compute import encoder_flops, training_dense_flops
 from pipeline.evaluation.evaluate import Candidate, evaluate, metrics_of
 from pipeline.evaluation.metrics import alive_rule
 from pipeline.evaluation.references import References, references
 from pipeline.evaluation.sums import together
-from pipeline.execution import process_facts
-from pipeline.finished import shared_folder
-from pipeline.identity import evaluation_identity, reference_identity, run_name, short_hash
 from pipeline.pack.members import Member, Shared
+from pipeline.records import record
+from pipeline.records.identity import evaluation_identity, reference_identity, run_name
+from pipeline.runtime.device import process_facts
+from pipeline.runtime.durations import Timer
 from pipeline.sae.saved import load_sae
+from pipeline.storage.files import short_hash
+from pipeline.storage.layout import shared_folder
 from pipeline.tokens.contexts import Contexts
 
 

@@ -6,17 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import record
-from pipeline.activations import Calibration
-from pipeline.config import Execution, RunConfig
+from pipeline.activations.blocks import Calibration
+from pipeline.config.schema import Execution, RunConfig
 from pipeline.errors import Interrupted, LeaseLost, UserError
-from pipeline.execution import is_out_of_memory
-from pipeline.finished import finished
-from pipeline.identity import evaluation_identity
-from pipeline.language_model import LanguageModel
-from pipeline.lease import Leases, holder
-from pipeline.progress import Progress
-from pipeline.tracker import Tracker
+from pipeline.language_model.model import LanguageModel
+from pipeline.monitoring.progress import Progress
+from pipeline.monitoring.tracker import Tracker
+from pipeline.records import record
+from pipeline.records.finished import finished
+from pipeline.records.identity import evaluation_identity
+from pipeline.runtime.device import is_out_of_memory
+from pipeline.storage.lease import Leases, holder
 from pipeline.training.trainer import Trainer
 
 

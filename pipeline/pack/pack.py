@@ -5,22 +5,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline import record
-from pipeline.activations import Calibration, calibrate, calibration_size, harvest
-from pipeline.clock import Timer
-from pipeline.config import Execution, RunConfig, TrackerConfig
+from pipeline.activations.block_cache import Circle
+from pipeline.activations.blocks import Calibration, calibrate, calibration_size, harvest
+from pipeline.config.schema import Execution, RunConfig, TrackerConfig
 from pipeline.errors import Interrupted, UserError
-from pipeline.execution import use_device, use_threads
-from pipeline.language_model import LanguageModel
-from pipeline.lease import Leases
-from pipeline.model_loading import load_language_model
+from pipeline.language_model.loading import load_language_model
+from pipeline.language_model.model import LanguageModel
+from pipeline.language_model.site_check import check_sites
+from pipeline.language_model.sites import d_in
+from pipeline.monitoring.progress import Progress
 from pipeline.pack.evaluation import Evaluation
-from pipeline.pack.exchange import Circle
 from pipeline.pack.members import Member, Roster, Shared
 from pipeline.pack.training import Training
-from pipeline.progress import Progress
-from pipeline.site_check import check_sites
-from pipeline.sites import d_in
+from pipeline.records import record
+from pipeline.runtime.device import use_device, use_threads
+from pipeline.runtime.durations import Timer
+from pipeline.storage.lease import Leases
 from pipeline.tokens.sources import calibration_contexts, evaluation_contexts
 
 

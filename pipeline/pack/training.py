@@ -8,23 +8,23 @@ from typing import Any
 
 import torch
 
-from pipeline import record
-from pipeline.activations import Block, Calibration, StreamShape, read_block
-from pipeline.clock import Timer
-from pipeline.config import TrackerConfig
-from pipeline.cost import SPARE, block_bytes, memory
+from pipeline.activations.block_cache import Circle, Exchange
+from pipeline.activations.blocks import Block, Calibration, StreamShape, read_block
+from pipeline.activations.prefetch import Blocks, made_ahead
+from pipeline.config.schema import TrackerConfig
 from pipeline.errors import Interrupted
-from pipeline.files import ask_guard
-from pipeline.finished import HISTORY
-from pipeline.identity import git_state
-from pipeline.pack.blocks import Blocks, made_ahead
-from pipeline.pack.exchange import Circle, Exchange
+from pipeline.estimates.compute import SPARE, block_bytes, memory
+from pipeline.language_model.sites import d_sae
+from pipeline.monitoring.tracker import open_tracker
 from pipeline.pack.members import Member, Shared
+from pipeline.records import record
+from pipeline.records.identity import git_state
+from pipeline.runtime.durations import Timer
 from pipeline.sae.base import SAE
-from pipeline.sites import d_sae
-from pipeline.tokens.ahead import read_ahead
+from pipeline.storage.files import ask_guard
+from pipeline.storage.layout import HISTORY
+from pipeline.tokens.prefetch import read_ahead
 from pipeline.tokens.sources import ContextSource, training_contexts
-from pipeline.tracker import open_tracker
 from pipeline.training.trainer import Trainer
 
 

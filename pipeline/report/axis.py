@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from pipeline.curves import Floats
+from pipeline.analysis.curves import Floats
 
 
 @dataclass(frozen=True)

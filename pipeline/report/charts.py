@@ -12,12 +12,12 @@ from matplotlib import colors
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
 
+from pipeline.analysis.frontier import KEY, as_floats
 from pipeline.comparison.questions import SHRUNK, UNBIASED
 from pipeline.comparison.shrinkage import HEALTHY
-from pipeline.figures.material import Looks
+from pipeline.figures.inputs import Looks
 from pipeline.figures.panels import L0_LABEL, grid
 from pipeline.figures.style import RC, Look
-from pipeline.frontier import KEY, as_floats
 from pipeline.report.axis import Axis
 
 WIDTH, HEIGHT = 360, 264
@@ -134,7 +134,7 @@ def charts(data: pd.DataFrame, points: pd.DataFrame, entries: list[Entry]) -> li
 
     Args:
         data: as `finished` gives them.
-        points: means over seeds, as `pipeline.frontier.points` gives them; fronts are drawn through them.
+        points: means over seeds, as `pipeline.analysis.frontier.points` gives them; fronts are drawn through them.
         entries: as `legend` gives them.
     """
     numbers = {entry.label: entry.number for entry in entries}

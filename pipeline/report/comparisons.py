@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.analysis.frontier import PANEL
 from pipeline.comparison.noise import KINDS
-from pipeline.frontier import PANEL
 from pipeline.report import cells
 from pipeline.report.table import Column, Table, capped, plain, several, texts
 

@@ -11,12 +11,12 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.analysis.frontier import died_lines, points
 from pipeline.comparison import pruning, shown_claims, shown_numbers, summary, tables
 from pipeline.comparison.findings import Findings
 from pipeline.comparison.settings import settings_line
 from pipeline.comparison.words import explained
-from pipeline.figures.material import material
-from pipeline.frontier import died_lines, points
+from pipeline.figures.inputs import material
 from pipeline.report import charts, comparisons, provenance, table
 from pipeline.report.cells import NOTHING
 from pipeline.report.pictures import pictures

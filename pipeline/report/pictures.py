@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.figures.every import caption
+from pipeline.figures.draw_all import caption
 
 LARGEST = 3_000_000
 """Bytes of an SVG on the page; a larger one, of hundreds of panels, is there as its PNG."""

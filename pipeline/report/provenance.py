@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pipeline.frontier import SETTING_PREFIXES
+from pipeline.analysis.frontier import SETTING_PREFIXES
 from pipeline.report import cells
 
 Lines = list[tuple[str, str]]

@@ -12,9 +12,9 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from pipeline.columns import FORMS, heading
+from pipeline.analysis.frontier import ARM, KEY, SETTING_PREFIXES, as_floats, axes_of
 from pipeline.comparison.shown import Shown
-from pipeline.frontier import ARM, KEY, SETTING_PREFIXES, as_floats, axes_of
+from pipeline.records.columns import FORMS, heading
 from pipeline.report import cells
 
 RUNS_SHOWN = 2000

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from pipeline.sae.pairs import AllPairs, Gradient, Pairs
 from pipeline.sae.precision import product
+from pipeline.sae.sparse_step.codes import AllPairs, Gradient, Pairs
 
 
 class Step(Protocol):
@@ -77,7 +77,7 @@ class SAE(nn.Module):
     """A sparse autoencoder with encoder W_enc [d_in, d_sae] and decoder W_dec [d_sae, d_in].
 
     An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature. Most are
-    of the form in pipeline/sae/elementwise.py, whose training step leaves zeros out; any other is trained by autograd.
+    of the form in pipeline/sae/sparse_step/step.py, whose step leaves zeros out; any other is trained by autograd.
     Both matrices lie in memory feature by feature.
     """
 

@@ -34,8 +34,8 @@ def config_class(name: str) -> type:
 
 
 def registered() -> list[str]:
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):  # each architecture's file registers itself
-        importlib.import_module(f"pipeline.sae.{module.name}")
+    for module in pkgutil.iter_modules([str(Path(__file__).parent / "architectures")]):  # each file registers itself
+        importlib.import_module(f"pipeline.sae.architectures.{module.name}")
     return sorted(_ARCHITECTURES)
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from pipeline.config import ModelConfig
+from pipeline.config.schema import ModelConfig
 from pipeline.errors import UserError
-from pipeline.files import SEAL, safetensors_bytes, sealed, write_bytes, write_json
-from pipeline.finished import CONFIG, WEIGHTS, read_config, state
-from pipeline.reading import problem, read_safetensors
 from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class
+from pipeline.storage.files import SEAL, safetensors_bytes, sealed, state, write_bytes, write_json
+from pipeline.storage.layout import CONFIG, WEIGHTS
+from pipeline.storage.reading import problem, read_config, read_safetensors
 
 SAELENS_NAMES = {"baseline": "standard", "gated_unfrozen": "gated"}
 SAELENS: dict[str, Any] = {

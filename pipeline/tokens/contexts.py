@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from pipeline.config import ModelConfig
+from pipeline.config.model_shape import embedding_rows
+from pipeline.config.schema import ModelConfig
 from pipeline.errors import UserError
-from pipeline.hub import hub_or_cache, no_hub, quiet, shown
-from pipeline.sites import embedding_rows
+from pipeline.runtime.hub import hub_or_cache, no_hub, quiet, shown
 from pipeline.tokens.tables import Content
 
 Window = tuple[list[int], int]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig
+from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
 from pipeline.errors import UserError
 from pipeline.tokens import text
 from pipeline.tokens.contexts import Packer, Windows

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from pipeline.config import DataConfig
+from pipeline.config.schema import DataConfig
 from pipeline.errors import UserError
 
 PLAIN = (".txt", ".md", ".text")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config import DataConfig
+from pipeline.config.schema import DataConfig
 from pipeline.errors import UserError
 from pipeline.tokens.files import TABLES, TextFile, local_files
 from pipeline.tokens.plain import plain_documents

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import IO
 
-from pipeline.config import DataConfig
+from pipeline.config.schema import DataConfig
 from pipeline.errors import UserError
 from pipeline.tokens.files import TextFile
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import DataConfig
+from pipeline.config.schema import DataConfig
 from pipeline.errors import UserError
 from pipeline.tokens.files import BINARY, TABLES, TextFile
 from pipeline.tokens.json_rows import json_rows, lacks_column

@@ -9,9 +9,9 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from pipeline.bundled import corpus
-from pipeline.config import DataConfig
+from pipeline.config.schema import DataConfig
 from pipeline.errors import UserError
-from pipeline.tokens import prefetched
+from pipeline.tokens import hub_cache
 from pipeline.tokens.files import digest, local_files
 from pipeline.tokens.local import Counts, is_blank, local_documents
 from pipeline.tokens.tables import Content, content, wanted_columns
@@ -56,12 +56,12 @@ def streamed(data: DataConfig) -> Any:
 
     Documents that were brought beforehand (pipeline/prefetch.py) are read from there.
     """
-    return _stream(data, prefetched.files(data)).skip(data.evaluation_documents)
+    return _stream(data, hub_cache.files(data)).skip(data.evaluation_documents)
 
 
 def held_out_of_stream(data: DataConfig, split: HeldOut) -> Iterator[Content]:
     """One side of a stream's first documents, which are held out; rows without text are left out."""
-    for number, row in enumerate(_stream(data, prefetched.files(data)).take(data.evaluation_documents)):
+    for number, row in enumerate(_stream(data, hub_cache.files(data)).take(data.evaluation_documents)):
         document = content(row[wanted_columns(data)[0]], data, f"data={data.name}")
         if document is not None and not is_blank(document) and side_of_number(number, data) == split:
             yield document
@@ -69,7 +69,7 @@ def held_out_of_stream(data: DataConfig, split: HeldOut) -> Iterator[Content]:
 
 def origin(data: DataConfig) -> str:
     """Where `streamed` reads: a position in one place means nothing in another."""
-    return prefetched.folder(data).name if prefetched.files(data) else "hub"
+    return hub_cache.folder(data).name if hub_cache.files(data) else "hub"
 
 
 def all_documents(data: DataConfig) -> Iterator[Content | None]:

@@ -7,8 +7,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pipeline.errors import DamagedFile
-from pipeline.files import SEAL, digest, remove, write_bytes, write_sealed
-from pipeline.reading import other_run, read_bytes, read_object, say
+from pipeline.storage.files import SEAL, digest, remove, write_bytes, write_sealed
+from pipeline.storage.reading import other_run, read_bytes, read_object, say
 
 KEPT, TENSORS = 2, "tensors_sha256"
 

@@ -5,13 +5,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.activations import Calibration
-from pipeline.config import RunConfig
+from pipeline.activations.blocks import Calibration
+from pipeline.config.schema import RunConfig
 from pipeline.errors import UserError
 from pipeline.sae.base import SAE
-from pipeline.sae.elementwise import ElementwiseSAE
 from pipeline.sae.precision import FLOAT32
 from pipeline.sae.registry import sae_class
+from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 
 def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SAE, torch.Generator]:

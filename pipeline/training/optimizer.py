@@ -9,12 +9,12 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.optim.adam import adam as adam_of_torch
 
-from pipeline.config import TrainConfig
-from pipeline.sae.active_pairs import Gathered
+from pipeline.config.schema import TrainConfig
 from pipeline.sae.base import SAE, by_feature
-from pipeline.sae.compiled import split
-from pipeline.sae.pairs import Gradient, formed
-from pipeline.training.adam import adam, adam_of_gathered, adam_of_vectors
+from pipeline.sae.kernels.adam_cpu import adam, adam_of_gathered, adam_of_vectors
+from pipeline.sae.kernels.jit import split
+from pipeline.sae.sparse_step.codes import Gradient, formed
+from pipeline.sae.sparse_step.codes_cpu import Gathered
 
 
 @dataclass
@@ -105,8 +105,8 @@ class Optimizer:
         self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
     ) -> None:
         """In one pass over a GPU's memory."""
-        from pipeline.sae.gpu import adam as adam_on_gpu
-        from pipeline.sae.gpu.active_pairs import GatheredOnDevice
+        from pipeline.sae.kernels import adam_gpu as adam_on_gpu
+        from pipeline.sae.sparse_step.codes_gpu import GatheredOnDevice
 
         assert isinstance(gradient, GatheredOnDevice)
         factors = self._factors(learning_rate)

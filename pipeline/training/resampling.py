@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pipeline.config import ResampleConfig
+from pipeline.config.schema import ResampleConfig
 from pipeline.errors import TrainingDiverged
 from pipeline.sae.base import SAE
 from pipeline.training.optimizer import Optimizer

@@ -2,7 +2,7 @@
 
 import math
 
-from pipeline.config import TrainConfig
+from pipeline.config.schema import TrainConfig
 
 
 def learning_rate(train: TrainConfig, step: int) -> float:

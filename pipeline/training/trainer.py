@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from pipeline.activations import Block, Calibration
-from pipeline.config import RunConfig
+from pipeline.activations.blocks import Block, Calibration
+from pipeline.config.schema import RunConfig
 from pipeline.errors import TrainingDiverged
 from pipeline.sae.base import Step
 from pipeline.training.checkpoint import read_checkpoint, write_checkpoint

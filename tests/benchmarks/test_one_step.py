@@ -4,13 +4,13 @@ import pytest
 
 from benchmarks import one_step
 from benchmarks.three_ways import DENSE, SPARSE
-from pipeline.sae import choice
+from pipeline.sae.sparse_step import selection
 from pipeline.training import optimizer
 
 
 @pytest.fixture
 def common(tiny_model, tiny_text, monkeypatch):
-    monkeypatch.setitem(choice.SPARSE_BELOW, "cpu", 1.0)  # so short a training has many active features
+    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 1.0)  # so short a training has many active features
     return [
         "model=local", f"model.path={tiny_model}", "model.context=32", "data=files", f"data.path={tiny_text}",
         "site=mlp_out", "layer=1", "architecture.expansion=4", "train.steps=40", "train.batch=64", "train.block=2048",

@@ -6,8 +6,8 @@ import torch
 from benchmarks.bars import BARS
 from benchmarks.live_memory import LiveMemory
 from benchmarks.step_memory import bytes_a_parameter
-from pipeline.sae.elementwise import AT_ONCE
 from pipeline.sae.registry import config_class, sae_class
+from pipeline.sae.sparse_step.step import AT_ONCE
 
 
 def test_memory_is_counted_while_it_lives_and_views_have_none():
@@ -32,7 +32,7 @@ def test_a_dense_step_of_the_largest_saes_fits(architecture, precision):
 
 @pytest.mark.parametrize("architecture", ["gated", "baseline"])
 def test_a_dense_code_has_two_tensors_of_features_at_the_most(architecture):
-    """As pipeline/cost.py reckons."""
+    """As pipeline/estimates/compute.py reckons."""
     batch, d_sae = 8192, 2**16
     with LiveMemory("meta") as memory, torch.device("meta"):
         sae = sae_class(architecture)(config_class(architecture)(), 64, d_sae)

@@ -8,9 +8,10 @@ import torch
 from benchmarks import whole_training
 from benchmarks.held_out import METRICS, draws, metrics
 from benchmarks.three_ways import DENSE, REORDERED, SPARSE, Setting, held_out_sums, reordered, train
-from pipeline.activations import Block, StreamShape
+from pipeline.activations.blocks import Block, StreamShape
 from pipeline.evaluation.evaluate import metrics_of
-from pipeline.sae import choice, elementwise
+from pipeline.sae.sparse_step import selection
+from pipeline.sae.sparse_step import step as sparse_step
 
 SEEDS, ARM = (0, 1, 2, 3), "gated"
 
@@ -19,7 +20,7 @@ SEEDS, ARM = (0, 1, 2, 3), "gated"
 def sparse_from_the_start():
     """So short a training has many active features."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(choice.SPARSE_BELOW, "cpu", 1.0)
+        patch.setitem(selection.SPARSE_BELOW, "cpu", 1.0)
         yield
 
 
@@ -110,10 +111,10 @@ def test_sound_steps_hold_the_bars(common):
 
 
 def test_a_sparse_step_that_loses_its_smallest_pairs_is_seen(common, monkeypatch):
-    right = elementwise.choose_pairs
+    right = sparse_step.choose_pairs
 
     def losing(products, threshold, *precision):
         return right(products, threshold + 0.2, *precision)
 
-    monkeypatch.setattr(elementwise, "choose_pairs", losing)
+    monkeypatch.setattr(sparse_step, "choose_pairs", losing)
     assert worst(whole_training.measure(common, SEEDS, replicates=10)) > 1

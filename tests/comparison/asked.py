@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.analysis.frontier import PANEL
 from pipeline.comparison.arms import Front, Pair
 from pipeline.comparison.panel import Panel
 from pipeline.comparison.questions import DIRECTION, Answer
-from pipeline.frontier import PANEL
 
 
 def panel(site: str = "mlp_out", **key: Any) -> Panel:

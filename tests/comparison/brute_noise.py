@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.comparison.student import t_quantile
+from pipeline.comparison.t_distribution import t_quantile
 from tests.comparison import brute_force as by_definition
 from tests.comparison.brute_force import Point
 from tests.comparison.brute_records import Run

@@ -1,4 +1,4 @@
-"""Synthetic sweeps on disk, sequences and all: what `pipeline.record` would have left, made by arithmetic."""
+"""Synthetic sweeps on disk, sequences and all: what `pipeline.records.record` would have left, made by arithmetic."""
 
 import json
 from dataclasses import dataclass, field

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.comparison.band import SMALLEST, Band
-from pipeline.comparison.student import t_quantile
+from pipeline.comparison.t_distribution import t_quantile
 
 DRAWS = 20_000
 

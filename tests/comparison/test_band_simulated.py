@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.aggregate import read_sweep
+from pipeline.analysis.table import read_sweep
 from pipeline.comparison.along import RATIO
 from pipeline.comparison.compare import panels
 from tests.comparison import brute_noise as noise

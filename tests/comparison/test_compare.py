@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pipeline.aggregate import read_pruned, read_sweep
+from pipeline.analysis.table import read_pruned, read_sweep
 from pipeline.comparison import bootstrap, tables
 from pipeline.comparison.along import GRID
 from pipeline.comparison.arms import Arms
 from pipeline.comparison.compare import Compared, panels
 from pipeline.comparison.findings import Findings, findings
-from pipeline.comparison.student import t_quantile
 from pipeline.comparison.summary import not_compared, ratio_lines
+from pipeline.comparison.t_distribution import t_quantile
 from tests.comparison.records import Sweep, Text
 from tests.comparison.test_along import ratio_by_definition
 from tests.test_curves import Point, at_by_definition, front_by_definition

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.comparison.band import Band
 from pipeline.comparison.direction import direction
-from pipeline.comparison.student import t_quantile, two_tails
+from pipeline.comparison.t_distribution import t_quantile, two_tails
 
 FREEDOM = 4.0
 STUDENT = np.array([t_quantile(0.5 + share / 2, FREEDOM) for share in (np.arange(20_000) + 0.5) / 20_000])

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from pipeline import plot_pareto
-from pipeline.aggregate import read_pruned, read_sweep
+from pipeline.analysis.frontier import frontier
+from pipeline.analysis.table import read_pruned, read_sweep
 from pipeline.comparison import tables
 from pipeline.comparison.along import OUTRIGHT, RATIO, SAVED
 from pipeline.comparison.arms import Arms
@@ -24,7 +25,6 @@ from pipeline.comparison.questions import DIRECTION, HALF, SHRINKAGE, Answer, ju
 from pipeline.comparison.shown_claims import by_site
 from pipeline.comparison.shown_numbers import ratios
 from pipeline.comparison.summary import not_compared, ratio_lines, summary
-from pipeline.frontier import frontier
 from tests.comparison.records import Sweep, Text
 
 REPLICATES = 400
@@ -426,7 +426,7 @@ def test_the_command_keeps_the_traceback_of_a_panel_that_failed(
     two_pruned_sites(sweep)
     sweep.write("s")
     results = tmp_path / "results"
-    monkeypatch.setattr("pipeline.figures.every.draw_figures", lambda *_: [])
+    monkeypatch.setattr("pipeline.figures.draw_all.draw_figures", lambda *_: [])
     with monkeypatch.context() as broken:
         fail_at(broken, *DEEP["an estimate"])
         assert plotted(sweep, results) == 0
@@ -457,7 +457,7 @@ def test_a_sweep_that_fails_takes_no_other_with_it(
             raise ZeroDivisionError("deep down")
         return summary(name, found)
 
-    monkeypatch.setattr("pipeline.figures.every.draw_figures", lambda *_: [])
+    monkeypatch.setattr("pipeline.figures.draw_all.draw_figures", lambda *_: [])
     monkeypatch.setattr("pipeline.comparison.summary.summary", failing)
     results = tmp_path / "results"
     assert plotted(sweep, results) != 0

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.comparison.bootstrap import NORMAL_QUANTILE
 from pipeline.comparison.noise import KINDS, Noise, Text, Training, added
-from pipeline.comparison.student import t_quantile
+from pipeline.comparison.t_distribution import t_quantile
 
 T2, T4, T8 = 4.302653, 2.776445, 2.306004
 """97.5 % quantiles of Student's t, of the tables."""

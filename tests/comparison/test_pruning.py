@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from pipeline import plot_pareto
-from pipeline.aggregate import read_pruned, read_sweep
+from pipeline.analysis.table import read_pruned, read_sweep
 from pipeline.comparison import pruning, shown_claims, tables
 from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.summary import summary

@@ -16,7 +16,7 @@ from pipeline.comparison.noise import Noise, Text, Training
 from pipeline.comparison.panel import Fidelity
 from pipeline.comparison.questions import ABOUT_HALF, DIRECTION, HALF, SHRINKAGE, Answer, answers, judged_by
 from pipeline.comparison.shrinkage import Measurement, Shrinkage
-from pipeline.comparison.student import t_quantile
+from pipeline.comparison.t_distribution import t_quantile
 from tests.comparison.asked import pair, panel
 
 ERROR, FREEDOM = 0.02, 11.0

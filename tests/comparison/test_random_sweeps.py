@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.aggregate import read_pruned, read_sweep
+from pipeline.analysis.frontier import frontier
+from pipeline.analysis.table import read_pruned, read_sweep
 from pipeline.comparison import bootstrap, robustness, summary, tables, vertical
 from pipeline.comparison.along import OUTRIGHT, RATIO, SAVED
 from pipeline.comparison.compare import Compared
@@ -19,7 +20,6 @@ from pipeline.comparison.noise import KINDS
 from pipeline.comparison.panel import Panel
 from pipeline.comparison.pruning import BOTH_PRUNED
 from pipeline.comparison.questions import judged_by
-from pipeline.frontier import frontier
 from tests.comparison import brute_noise as noise
 from tests.comparison.brute_band import needed
 from tests.comparison.brute_force import FIDELITY, LOG_L0, front, points, read

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pipeline.aggregate import read_pruned, read_sweep
+from pipeline.analysis.table import read_pruned, read_sweep
 from tests.comparison.records import Sweep
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.aggregate import read_sweep
+from pipeline.analysis.table import read_sweep
 from pipeline.comparison.compare import Compared, panels
 from pipeline.comparison.refusal import blanked, refusals
 from tests.comparison.records import Sweep, Text

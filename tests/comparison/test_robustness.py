@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.aggregate import read_pruned, read_sweep
+from pipeline.analysis.table import read_pruned, read_sweep
 from pipeline.comparison import robustness
 from pipeline.comparison.estimate import Estimate
 from pipeline.comparison.findings import Findings, findings

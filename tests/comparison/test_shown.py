@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.aggregate import read_pruned, read_sweep
+from pipeline.analysis.table import read_pruned, read_sweep
 from pipeline.comparison import shown_claims, shown_numbers
 from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.shown import NOTHING, shown

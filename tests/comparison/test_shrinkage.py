@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pipeline.aggregate import read_sweep
+from pipeline.analysis.table import read_sweep
 from pipeline.comparison import bootstrap
 from pipeline.comparison.compare import Compared, panels
 from pipeline.comparison.noise import Noise
 from pipeline.comparison.shrinkage import Shrinkage
-from pipeline.comparison.student import t_quantile
+from pipeline.comparison.t_distribution import t_quantile
 from tests.comparison.records import Sweep
 
 REPLICATES = 80

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pipeline.comparison.student import t_quantile, two_tails
+from pipeline.comparison.t_distribution import t_quantile, two_tails
 
 
 @pytest.mark.parametrize(

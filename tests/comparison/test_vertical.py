@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from pipeline.aggregate import read_pruned, read_sweep
+from pipeline.analysis.curves import Floats
+from pipeline.analysis.table import read_pruned, read_sweep
 from pipeline.comparison import bootstrap
 from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.shown import NOTHING
 from pipeline.comparison.shown_numbers import ce_at_l0
-from pipeline.comparison.student import t_quantile
+from pipeline.comparison.t_distribution import t_quantile
 from pipeline.comparison.vertical import COLUMNS, _read, _slopes
-from pipeline.curves import Floats
 from tests.comparison.records import Sweep
 
 REPLICATES = 100

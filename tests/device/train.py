@@ -12,14 +12,15 @@ from pathlib import Path
 
 os.environ["TRITON_INTERPRET"] = "1"
 
-from pipeline.config import EvalConfig, Execution, RunConfig
+from pipeline.activations import prefetch
+from pipeline.config.schema import EvalConfig, Execution, RunConfig
 from pipeline.errors import Interrupted
-from pipeline.pack import Pack, blocks
-from pipeline.progress import Progress
-from pipeline.sae import choice
-from pipeline.sae.baseline import BaselineConfig
-from pipeline.sae.gated import GatedConfig
-from pipeline.sae.gated_unfrozen import GatedUnfrozenConfig
+from pipeline.monitoring.progress import Progress
+from pipeline.pack import Pack
+from pipeline.sae.architectures.baseline import BaselineConfig
+from pipeline.sae.architectures.gated import GatedConfig
+from pipeline.sae.architectures.gated_unfrozen import GatedUnfrozenConfig
+from pipeline.sae.sparse_step import selection
 from tests.device.pretend import NAME, register
 from tests.pack.test_pack import TRAIN, StopAfter, make_run, sixteen
 
@@ -51,19 +52,19 @@ def train(runs: list[RunConfig], folder: Path, device: str, stop: threading.Even
 def main(model: Path, text: Path, folder: Path) -> None:
     register(folder)
     prepared: list[str] = []
-    make = blocks.Blocks._make_prepared
+    make = prefetch.Blocks._make_prepared
 
     def noted(*arguments: object) -> None:
         prepared.append(threading.current_thread().name)
         make(*arguments)  # type: ignore[arg-type]
 
-    blocks.Blocks._make_prepared = noted  # type: ignore[method-assign, assignment]
+    prefetch.Blocks._make_prepared = noted  # type: ignore[method-assign, assignment]
     runs = sixteen(model, text)
     train(runs, folder / "whole", NAME)
     train(runs, folder / "interrupted", NAME, StopAfter(150))
     train(runs, folder / "interrupted", NAME)
     train(rounded(model, text), folder / "bfloat16", NAME)
-    choice.SPARSE_BELOW[NAME] = ALWAYS
+    selection.SPARSE_BELOW[NAME] = ALWAYS
     train(few(model, text), folder / "sparse", NAME)
     assert set(prepared) == {"next-block"} and len(prepared) > 3, "blocks are made beside the steps"
 

@@ -20,7 +20,7 @@ from pipeline.evaluation.metrics import (
 )
 from pipeline.evaluation.references import counted_predictions, summed
 from pipeline.evaluation.sums import PER_SEQUENCE, EvaluationSums
-from pipeline.sae.gated import GatedConfig, GatedSAE
+from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 
 SEQUENCES, POSITIONS, D_IN, D_SAE = 12, 7, 5, 30
 TABLES = Path(__file__).resolve().parents[2] / "docs" / "gated_paper_tables.csv"

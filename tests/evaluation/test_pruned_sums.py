@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pipeline.evaluation.evaluate import Candidate, evaluate
 from pipeline.evaluation.sums import UNTOUCHED, EvaluationSums, together
+from pipeline.sae.architectures.baseline import BaselineConfig, BaselineSAE
+from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 from pipeline.sae.base import SAE
-from pipeline.sae.baseline import BaselineConfig, BaselineSAE
-from pipeline.sae.gated import GatedConfig, GatedSAE
 from pipeline.tokens.contexts import Contexts
 
 SEQUENCES, POSITIONS, D_IN = 8, 6, 5

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from safetensors.numpy import save_file
 
-from pipeline.aggregate import PRUNE_BELOW, table
+from pipeline.analysis.table import PRUNE_BELOW, table
 from pipeline.comparison.compare import panels
 from pipeline.comparison.tables import curves
-from pipeline.figures.material import Material, material
+from pipeline.figures.inputs import Material, material
 
 WORSE = {"gated": 1.0, "baseline": 2.0}
 TOKENS = 4000

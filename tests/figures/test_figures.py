@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.aggregate import table
+from pipeline.analysis.external_points import paper_points
+from pipeline.analysis.table import table
 from pipeline.comparison.claims import ABOUT_HALF, HEALTHY, SHRUNK, UNBIASED
 from pipeline.figures import (
     figure_1,
@@ -19,10 +20,9 @@ from pipeline.figures import (
     figure_l0_ratio,
     figure_training,
 )
-from pipeline.figures.every import draw_figures, figures
-from pipeline.figures.material import material
+from pipeline.figures.draw_all import draw_figures, figures
+from pipeline.figures.inputs import material
 from pipeline.figures.sample import LAMBDAS, PANELS, sample, spread
-from pipeline.published import paper_points
 from tests.figures.synthetic import TOKENS, leave, of, row
 
 GRID = [

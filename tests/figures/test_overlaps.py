@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from pipeline.figures.every import figures
-from pipeline.figures.material import Material
+from pipeline.figures.draw_all import figures
+from pipeline.figures.inputs import Material
 from pipeline.figures.panels import MOST_PIXELS, finish, log_axis
 from tests.figures.synthetic import busy, leave, of, row, written
 

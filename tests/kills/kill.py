@@ -17,16 +17,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pipeline  # noqa: F401  before torch: it sets what MKL and OpenMP read once
+from pipeline.runtime import environment  # noqa: F401  before torch
 
 # isort: split
 import torch
 import transformer_lens.model_bridge  # noqa: F401  imported once, for all victims
 
-from pipeline import record
-from pipeline.config import RunConfig
-from pipeline.files import digest
-from pipeline.identity import git_state
+from pipeline.config.schema import RunConfig
+from pipeline.records import record
+from pipeline.records.identity import git_state
+from pipeline.storage.files import digest
 from tests.kills.victim import PHASES, Phase, launched, runs, train
 from tests.launching.sweeps import SAME, assert_same_runs
 from tests.tiny import save_tiny_model, save_tiny_text

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import lease, record
-from pipeline.config import (
+from pipeline.config.launcher import LocalOptions
+from pipeline.config.schema import (
     DataConfig,
     EvalConfig,
     Execution,
@@ -24,14 +24,15 @@ from pipeline.config import (
     TrackerConfig,
     TrainConfig,
 )
-from pipeline.files import digest
-from pipeline.launch import Place, launch
-from pipeline.launching.options import LocalOptions
+from pipeline.launching.launch import Place, launch
 from pipeline.launching.this_process import ThisProcess
+from pipeline.monitoring.progress import Progress
 from pipeline.pack import Pack, evaluation, training
-from pipeline.progress import Progress
-from pipeline.sae.baseline import BaselineConfig
-from pipeline.sae.gated import GatedConfig
+from pipeline.records import record
+from pipeline.sae.architectures.baseline import BaselineConfig
+from pipeline.sae.architectures.gated import GatedConfig
+from pipeline.storage import lease
+from pipeline.storage.files import digest
 from pipeline.training import trainer
 from tests.launching.sweeps import SAME
 

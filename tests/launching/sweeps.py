@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import record
-from pipeline.reading import whole_object
+from pipeline.records import record
+from pipeline.storage.reading import whole_object
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RUN = [sys.executable, "pipeline/run.py", "-m"]

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from benchmarks.composed import compose
-from pipeline.config import Execution, Job, RunConfig, TrackerConfig
-from pipeline.launching import circles as of_sweep
+from pipeline.activations.block_cache import Circle
+from pipeline.config.schema import Execution, Job, RunConfig, TrackerConfig
+from pipeline.launching import block_sharing as of_sweep
 from pipeline.launching.tasks import TaskTable
-from pipeline.pack.exchange import Circle
 
 GIB = 2.0**30
 Usage = namedtuple("Usage", "total used free")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.lease import process_start
-from pipeline.reading import whole_object
+from pipeline.storage.lease import process_start
+from pipeline.storage.reading import whole_object
 from tests.launching.sweeps import (
     Culprit,
     arguments,

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import record
-from pipeline.config import Job, RunConfig, TrackerConfig
-from pipeline.launch import launch
-from pipeline.launching.deaths import by_signal, in_log
+from pipeline.config.schema import Job, RunConfig, TrackerConfig
+from pipeline.launching.exit_reason import by_signal, in_log
+from pipeline.launching.launch import launch
 from pipeline.pack.evaluation import Evaluation
 from pipeline.pack.training import Training
-from pipeline.reading import whole_object
+from pipeline.records import record
 from pipeline.sae import registry
-from pipeline.sae.baseline import BaselineConfig, BaselineSAE
+from pipeline.sae.architectures.baseline import BaselineConfig, BaselineSAE
+from pipeline.storage.reading import whole_object
 from tests.kills.victim import execution, runs, train
 from tests.launching.sweeps import assert_same_runs
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.composed import compose
-from pipeline.config import Execution, RunConfig
+from pipeline.config.schema import Execution, RunConfig
 from pipeline.launching import slots as of_machine
 
 GIB = 2.0**30

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.activations import Block, StreamShape
+from pipeline.activations.blocks import Block, StreamShape
+from pipeline.activations.prefetch import Blocks, made_ahead
 from pipeline.errors import Interrupted
-from pipeline.pack.blocks import Blocks, made_ahead
 
 SHAPE = StreamShape(9, 4, 8, 16)
 CPU = torch.device("cpu")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.activations import Block, StreamShape
+from pipeline.activations import block_cache
+from pipeline.activations.block_cache import HELD, Circle, Exchange
+from pipeline.activations.blocks import Block, StreamShape
 from pipeline.errors import Interrupted
-from pipeline.pack import exchange
-from pipeline.pack.exchange import HELD, Circle, Exchange
 
 SHAPE, BLOCKS = StreamShape(9, 4, 8, 8), 12
 
@@ -63,7 +63,7 @@ def together(*calls: Callable[[], None]) -> None:
 
 @pytest.mark.parametrize("places", [2, 3])
 def test_each_block_is_made_once_and_read_by_all(places: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "HELD", BLOCKS)  # on a busy machine a thread may fall far behind
+    monkeypatch.setattr(block_cache, "HELD", BLOCKS)  # on a busy machine a thread may fall far behind
     processes = [Process(tmp_path, place, places) for place in range(places)]
     together(*(lambda process=process: process.take(range(BLOCKS), 0.15) for process in processes))
     assert sorted(index for process in processes for index in process.made) == list(range(BLOCKS))
@@ -101,7 +101,7 @@ def test_a_claim_of_a_process_that_died_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_a_claim_that_lasts_too_long_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(block_cache, "PATIENCE_SECONDS", 0.3)
     maker, waiting = Process(tmp_path, 0), Process(tmp_path, 1)
     assert maker.exchange._claim(0) and not waiting.exchange._claim(0)
     waiting.take(range(1), 0)

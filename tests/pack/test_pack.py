@@ -10,9 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipeline import identity, record
-from pipeline.activations import Block, StreamShape, calibration_size
-from pipeline.config import (
+from pipeline.activations.blocks import Block, StreamShape, calibration_size
+from pipeline.config.schema import (
     DataConfig,
     EvalConfig,
     Execution,
@@ -24,15 +23,16 @@ from pipeline.config import (
     evaluation_settings,
 )
 from pipeline.errors import Interrupted
-from pipeline.finished import record_folder
-from pipeline.identity import evaluation_identity, pack_identity, reference_identity, run_name
+from pipeline.monitoring.progress import Progress
 from pipeline.pack import Pack
-from pipeline.progress import Progress
-from pipeline.reading import whole_object
-from pipeline.sae.baseline import BaselineConfig
-from pipeline.sae.gated import GatedConfig
-from pipeline.states import read_run
-from pipeline.tokens.ahead import ReadAhead
+from pipeline.records import identity, record
+from pipeline.records.finished import record_folder
+from pipeline.records.identity import evaluation_identity, pack_identity, reference_identity, run_name
+from pipeline.records.status import read_run
+from pipeline.sae.architectures.baseline import BaselineConfig
+from pipeline.sae.architectures.gated import GatedConfig
+from pipeline.storage.reading import whole_object
+from pipeline.tokens.prefetch import ReadAhead
 from pipeline.training.trainer import Trainer
 
 SITES = {"attn_z": "attn.hook_z", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 
 from pipeline import plot_pareto
+from pipeline.analysis.external_points import read_source
+from pipeline.analysis.frontier import on_frontier
 from pipeline.comparison import tables
 from pipeline.comparison.findings import findings
 from pipeline.figures import figure_1
-from pipeline.frontier import on_frontier
-from pipeline.places import BASE, PAPER_TABLE
-from pipeline.published import read_source
 from pipeline.report.page import Results
 from pipeline.report.page import page as page_of
+from pipeline.storage.places import BASE, PAPER_TABLE
 from tests.report.browser import Browser
 from tests.report.conftest import SITE
 
@@ -167,7 +167,7 @@ def test_no_window_is_too_narrow(browser: Browser, page: Path, width: int, schem
 def test_a_window_of_1400_cuts_no_table_and_shows_the_figures_themselves(browser: Browser, tmp_path: Path) -> None:
     """With the names and numbers of the committed results."""
     source = BASE / "results" / "reference" / "gated_vs_baseline" / "runs.csv"
-    with patch("pipeline.figures.every.figures", return_value={"figure_1": figure_1}):
+    with patch("pipeline.figures.draw_all.figures", return_value={"figure_1": figure_1}):
         assert plot_pareto.main([f"source={source}", f"results_dir={tmp_path}"]) == 0
     page = tmp_path / "runs" / "report.html"
     browser.size(1400)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.config import TrainConfig
+from pipeline.config.schema import TrainConfig
+from pipeline.sae.architectures.baseline import BaselineConfig, BaselineSAE
 from pipeline.sae.base import SAE
-from pipeline.sae.baseline import BaselineConfig, BaselineSAE
 from pipeline.training.optimizer import Optimizer
 
 D_IN, D_SAE, BATCH = 5, 12, 40

@@ -7,14 +7,16 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.sae import choice, compiled, elementwise
-from pipeline.sae.active_pairs import ActivePairs
+from pipeline.sae.architectures.baseline import BaselineConfig, BaselineSAE
+from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
+from pipeline.sae.architectures.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
 from pipeline.sae.base import SAE, Step
-from pipeline.sae.baseline import BaselineConfig, BaselineSAE
-from pipeline.sae.elementwise import Activations, ElementwiseSAE, Products
-from pipeline.sae.gated import GatedConfig, GatedSAE
-from pipeline.sae.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
-from pipeline.sae.pairs import AllPairs, formed
+from pipeline.sae.kernels import jit
+from pipeline.sae.sparse_step import selection
+from pipeline.sae.sparse_step import step as sparse_step
+from pipeline.sae.sparse_step.codes import AllPairs, formed
+from pipeline.sae.sparse_step.codes_cpu import ActivePairs
+from pipeline.sae.sparse_step.step import Activations, ElementwiseSAE, Products
 
 D_IN, D_SAE, BATCH, COEFFICIENT = 24, 96, 50, 0.3
 MAKERS = {
@@ -61,7 +63,7 @@ def by_autograd(sae: ElementwiseSAE, x: Tensor) -> dict[str, Tensor]:
 
 
 def written_out(sae: ElementwiseSAE, x: Tensor, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
-    monkeypatch.setitem(choice.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
+    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
     step = sae.take_gradients(x, COEFFICIENT)
     assert step.sparse == sparse
     return gradients(step)
@@ -71,7 +73,7 @@ def written_out(sae: ElementwiseSAE, x: Tensor, sparse: bool, monkeypatch: pytes
 def rows(request, monkeypatch) -> None:
     """How many rows of the batch a dense step takes at a time."""
     if request.param:
-        monkeypatch.setattr(elementwise, "AT_ONCE", request.param * D_SAE)
+        monkeypatch.setattr(sparse_step, "AT_ONCE", request.param * D_SAE)
         assert 2 * request.param < BATCH and BATCH % request.param
 
 
@@ -105,7 +107,7 @@ def test_single_precision_is_as_good_as_the_dense_steps(share, sae, monkeypatch)
 @pytest.mark.parametrize("sparse", [False, True])
 def test_a_step_says_what_the_loss_was_made_of(sparse, rows, sae, monkeypatch) -> None:
     make_active(sae, 0.1)
-    monkeypatch.setitem(choice.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
+    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
     plain, step = SAE.take_gradients(sae, inputs(), COEFFICIENT), sae.take_gradients(inputs(), COEFFICIENT)
     assert step.terms() == pytest.approx(plain.terms(), rel=1e-12)
     assert step.l0() == plain.l0() and torch.equal(step.fired(), plain.fired())
@@ -118,7 +120,7 @@ PRODUCTS = {"baseline": 5, "gated": 7, "gated, prose": 7, "gated, unfrozen": 8}
 @pytest.mark.parametrize("kind", MAKERS)
 def test_a_dense_step_counts_its_products_as_torch_does(kind, rows, monkeypatch) -> None:
     """Of the step written out; autograd's has the product of b_dec with W_enc beside, and what that teaches both."""
-    monkeypatch.setitem(choice.SPARSE_BELOW, "cpu", 0.0)
+    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 0.0)
     sae = MAKERS[kind]()
     x = inputs().float()
     with FlopCounterMode(display=False) as counter:
@@ -146,7 +148,7 @@ def test_a_sparse_step_counts_the_encoder_and_what_it_forms_over_active_pairs(sh
 
     monkeypatch.setattr(ActivePairs, "reconstruct", reconstructed)
     monkeypatch.setattr(ActivePairs, "gather", gathered)
-    monkeypatch.setitem(choice.SPARSE_BELOW, "cpu", 2.0)
+    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 2.0)
     step = sae.take_gradients(inputs(), COEFFICIENT)
     assert step.sparse and sae.dense_products is not None
     assert formed_over_pairs == [active] * (sae.dense_products - 1)
@@ -166,16 +168,16 @@ def test_code_is_the_encoder_where_it_is_not_zero(share, rows, sae) -> None:
 
 
 def test_few_active_pairs_make_a_sparse_step_and_many_a_dense_one() -> None:
-    for share in (choice.SPARSE_BELOW["cpu"] - 0.01, choice.SPARSE_BELOW["cpu"] + 0.01):
+    for share in (selection.SPARSE_BELOW["cpu"] - 0.01, selection.SPARSE_BELOW["cpu"] + 0.01):
         products = torch.zeros(100, 100)
         products.view(-1)[: round(1e4 * share)] = 1
-        chosen = choice.choose_pairs(products, torch.full((100,), 0.5))
-        assert chosen.sparse == (share < choice.SPARSE_BELOW["cpu"])
+        chosen = selection.choose_pairs(products, torch.full((100,), 0.5))
+        assert chosen.sparse == (share < selection.SPARSE_BELOW["cpu"])
 
 
 def test_a_gated_steps_sparse_bits_do_not_follow_the_number_of_threads(monkeypatch) -> None:
     """At a size where torch does use several threads; every loop of ours is split."""
-    monkeypatch.setattr(compiled, "SPLIT_FROM", 0)
+    monkeypatch.setattr(jit, "SPLIT_FROM", 0)
     found = []
     x = torch.randn(512, 256, generator=torch.Generator().manual_seed(3))
     for threads in (1, 2):

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.config import TrainConfig
+from pipeline.config.schema import TrainConfig
+from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
+from pipeline.sae.architectures.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
 from pipeline.sae.base import SAE, Losses
-from pipeline.sae.gated import GatedConfig, GatedSAE
-from pipeline.sae.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
 from pipeline.training.optimizer import Optimizer
 
 D_IN, D_SAE, BATCH = 5, 12, 40

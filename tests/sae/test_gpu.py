@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.config import TrainConfig
-from pipeline.sae import choice
+from pipeline.config.schema import TrainConfig
+from pipeline.sae.architectures.baseline import BaselineConfig, BaselineSAE
+from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
+from pipeline.sae.architectures.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
 from pipeline.sae.base import SAE
-from pipeline.sae.baseline import BaselineConfig, BaselineSAE
-from pipeline.sae.elementwise import ElementwiseSAE
-from pipeline.sae.gated import GatedConfig, GatedSAE
-from pipeline.sae.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
-from pipeline.sae.pairs import formed
+from pipeline.sae.sparse_step import selection
+from pipeline.sae.sparse_step.codes import formed
+from pipeline.sae.sparse_step.step import ElementwiseSAE
 from pipeline.training.optimizer import Optimizer
 
 D_IN, D_SAE, BATCH, COEFFICIENT = 12, 40, 9, 0.3  # no power of two
@@ -45,8 +45,8 @@ def inputs() -> Tensor:
 @pytest.fixture(autouse=True)
 def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("triton")
-    monkeypatch.setattr(choice, "active_pairs", choice.active_on_device)
-    monkeypatch.setitem(choice.SPARSE_BELOW, DEVICE, 2.0)
+    monkeypatch.setattr(selection, "active_pairs", selection.active_on_device)
+    monkeypatch.setitem(selection.SPARSE_BELOW, DEVICE, 2.0)
 
 
 @pytest.mark.parametrize("bias", [-9.0, -1.0, 9.0])
@@ -97,7 +97,7 @@ def test_a_code_is_the_encoders() -> None:
 
 
 def test_many_active_pairs_make_a_dense_step(monkeypatch) -> None:
-    monkeypatch.setitem(choice.SPARSE_BELOW, DEVICE, 0.005)
+    monkeypatch.setitem(selection.SPARSE_BELOW, DEVICE, 0.005)
     assert not make("gated", 9.0).take_gradients(inputs(), COEFFICIENT).sparse
     assert make("gated", -9.0).take_gradients(inputs(), COEFFICIENT).sparse
 

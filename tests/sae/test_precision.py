@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from pipeline.sae import choice
+from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 from pipeline.sae.base import SAE
-from pipeline.sae.gated import GatedConfig, GatedSAE
-from pipeline.sae.pairs import formed
 from pipeline.sae.precision import product
+from pipeline.sae.sparse_step import selection
+from pipeline.sae.sparse_step.codes import formed
 
 
 def test_operands_are_rounded_and_sums_are_exact() -> None:
@@ -22,7 +22,7 @@ def test_operands_are_rounded_and_sums_are_exact() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 2.0])
 def test_a_steps_gradients_are_close_to_float32s_whether_dense_or_sparse(share, monkeypatch) -> None:
-    monkeypatch.setitem(choice.SPARSE_BELOW, "cpu", share)
+    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", share)
     generator = torch.Generator().manual_seed(0)
     sae, x = GatedSAE(GatedConfig(), 64, 128), torch.randn(200, 64, generator=generator)
     with torch.no_grad():

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.activations import Block, StreamShape, calibrate
-from pipeline.checked import checked
-from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
-from pipeline.cost import training_dense_flops
+from pipeline.activations.blocks import Block, StreamShape, calibrate
+from pipeline.config.checked import checked
+from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import UserError
-from pipeline.sae import baseline, gated, registry
+from pipeline.estimates.compute import training_dense_flops
+from pipeline.sae import registry
+from pipeline.sae.architectures import baseline, gated
 from pipeline.sae.base import SAE, Losses, squared_error
 from pipeline.sae.saved import load_sae, save_sae
 from pipeline.training.trainer import Trainer

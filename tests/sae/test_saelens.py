@@ -15,14 +15,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pipeline.config import DataConfig, ModelConfig
+from pipeline.config.schema import DataConfig, ModelConfig
 from pipeline.evaluation.evaluate import Candidate, evaluate, metrics_of
 from pipeline.evaluation.references import references
-from pipeline.model_loading import load_language_model
-from pipeline.places import BASE
+from pipeline.language_model.loading import load_language_model
 from pipeline.sae import load_sae
 from pipeline.sae.base import SAE
 from pipeline.sae.saved import saelens_model_name
+from pipeline.storage.places import BASE
 from pipeline.tokens.contexts import Contexts
 from pipeline.tokens.sources import evaluation_contexts
 

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from pipeline.errors import DamagedFile, UserError
+from pipeline.sae.architectures.baseline import BaselineConfig, BaselineSAE
+from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 from pipeline.sae.base import SAE
-from pipeline.sae.baseline import BaselineConfig, BaselineSAE
-from pipeline.sae.gated import GatedConfig, GatedSAE
 from pipeline.sae.saved import CONFIG, WEIGHTS, load_sae, save_sae
 
 D_IN, D_SAE = 6, 15

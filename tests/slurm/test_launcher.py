@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.reading import whole_object
+from pipeline.storage.reading import whole_object
 from tests.launching.sweeps import (
     arguments,
     assert_same_runs,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.launching.squeue import outside_of_jobs
+from pipeline.slurm.squeue import outside_of_jobs
 from tests.launching.sweeps import ROOT, RUN, arguments, launch, tasks
 from tests.slurm.cluster import PATH, Cluster
 from tests.slurm.slurm_conf import Settings

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import pytest
 
 from pipeline.bundled.corpus import documents
-from pipeline.config import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import UserError
-from pipeline.places import PACKAGE
 from pipeline.sae.registry import config_class
+from pipeline.storage.places import PACKAGE
 from pipeline.tokens import enough
 from pipeline.tokens.enough import check_text
 from pipeline.tokens.sources import evaluation_contexts, training_contexts

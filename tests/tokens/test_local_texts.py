@@ -14,11 +14,11 @@ import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
-from pipeline.config import DataConfig
+from pipeline.config.data import check_text_settings
+from pipeline.config.schema import DataConfig
 from pipeline.errors import UserError
 from pipeline.tokens import text
 from pipeline.tokens.local import Counts, local_documents
-from pipeline.tokens.settings import check_text_settings
 
 DOCUMENTS = ['One, with a "quote".', "Two\nlines of it.", "Drei Körbe; 三"]
 JSONL = "".join(json.dumps({"n": i, "text": document}) + "\n" for i, document in enumerate(DOCUMENTS)).encode()

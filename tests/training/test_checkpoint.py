@@ -142,7 +142,7 @@ def test_a_kill_before_the_rename_leaves_nothing_that_is_read(folder: Path, monk
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.files.os.replace", killed)
+    monkeypatch.setattr("pipeline.storage.files.os.replace", killed)
     with pytest.raises(KeyboardInterrupt):
         write(folder, 30)
     found = read_checkpoint(folder)

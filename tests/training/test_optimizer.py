@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.config import TrainConfig
-from pipeline.sae import choice
-from pipeline.sae.active_pairs import Gathered
+from pipeline.config.schema import TrainConfig
+from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 from pipeline.sae.base import SAE
-from pipeline.sae.gated import GatedConfig, GatedSAE
-from pipeline.sae.pairs import formed
+from pipeline.sae.sparse_step import selection
+from pipeline.sae.sparse_step.codes import formed
+from pipeline.sae.sparse_step.codes_cpu import Gathered
 from pipeline.training.optimizer import Optimizer
 
 D_IN, D_SAE, RATE = 6, 10, 0.05
@@ -79,7 +79,7 @@ def test_moments_see_the_gradient_without_what_lies_along_each_feature() -> None
 
 @pytest.mark.parametrize("beta1", [0.0, 0.9])
 def test_gradients_over_pairs_move_as_the_matrices_they_stand_for(beta1: float, monkeypatch) -> None:
-    monkeypatch.setitem(choice.SPARSE_BELOW, "cpu", 2.0)
+    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 2.0)
     (sae, optimizer), (other, by_matrix) = make(beta1), make(beta1)
     x = torch.randn(32, D_IN, generator=torch.Generator().manual_seed(4))
     for _ in range(3):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.config import ResampleConfig, TrainConfig
+from pipeline.config.schema import ResampleConfig, TrainConfig
 from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class
 from pipeline.training.optimizer import Optimizer

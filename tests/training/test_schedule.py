@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pipeline.config import ResampleConfig, TrainConfig
+from pipeline.config.schema import ResampleConfig, TrainConfig
 from pipeline.training.schedule import learning_rate, sparsity_coefficient
 
 RATE = 3e-4

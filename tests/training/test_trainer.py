@@ -9,14 +9,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.activations import Block, Calibration, StreamShape, calibrate
-from pipeline.config import DataConfig, EvalConfig, ModelConfig, ResampleConfig, RunConfig, SiteConfig, TrainConfig
+from pipeline.activations.blocks import Block, Calibration, StreamShape, calibrate
+from pipeline.config.schema import (
+    DataConfig,
+    EvalConfig,
+    ModelConfig,
+    ResampleConfig,
+    RunConfig,
+    SiteConfig,
+    TrainConfig,
+)
 from pipeline.errors import TrainingDiverged
-from pipeline.files import SEAL, write_sealed
-from pipeline.sae import compiled
-from pipeline.sae.choice import SPARSE_BELOW
-from pipeline.sae.elementwise import ElementwiseSAE
+from pipeline.sae.kernels import jit
 from pipeline.sae.registry import config_class
+from pipeline.sae.sparse_step.selection import SPARSE_BELOW
+from pipeline.sae.sparse_step.step import ElementwiseSAE
+from pipeline.storage.files import SEAL, write_sealed
 from pipeline.training import trainer as trainer_module
 from pipeline.training.resampling import resample
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
@@ -295,7 +303,7 @@ def test_absurd_learning_rate_diverges(blocks, calibration) -> None:
 @pytest.mark.parametrize("architecture", ["gated", "baseline"])
 def test_the_number_of_threads_changes_no_bit(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the default sweep's shapes, where torch does use several threads; every loop of ours is split."""
-    monkeypatch.setattr(compiled, "SPLIT_FROM", 0)
+    monkeypatch.setattr(jit, "SPLIT_FROM", 0)
     shape = StreamShape(256, 16, 256, 32)
     x = torch.randn(shape.contexts_per_block * 255, 256, generator=torch.Generator().manual_seed(0))
     run = config(architecture, coefficient=4.0, steps=12, batch=256)

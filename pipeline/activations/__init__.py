@@ -1,0 +1,1 @@
+"""Blocks of activations for training, in a seeded order; computed ahead, and shared between processes."""

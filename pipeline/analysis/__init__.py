@@ -1,0 +1,1 @@
+"""From records, or tables of points, to frontiers. No torch."""

@@ -1,0 +1,1 @@
+"""What a run is: its settings, typed, with the values that they accept."""

@@ -1,0 +1,1 @@
+"""What runs will need, from shapes alone: memory, floating-point operations, disk."""

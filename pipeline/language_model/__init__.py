@@ -1,0 +1,1 @@
+"""The language model, read through TransformerLens: loading, sites, activations, spliced losses."""

@@ -1,0 +1,179 @@
+"""From a list of jobs to records on disk: check everything, skip what is done, have the rest trained pack by pack."""
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.config.launcher import LocalOptions, Options, SlurmOptions
+from pipeline.config.schema import Job, RunConfig
+from pipeline.errors import LeaseLost, UserError
+from pipeline.estimates import disk
+from pipeline.language_model.folder import check_model
+from pipeline.language_model.loading import check_tensors
+from pipeline.language_model.sites import d_sae
+from pipeline.launching import slots
+from pipeline.launching.follow import Executor, Follower
+from pipeline.launching.local import Processes, end_orphans
+from pipeline.launching.packing import Room, pack_up
+from pipeline.launching.tasks import TaskTable
+from pipeline.launching.this_process import ThisProcess
+from pipeline.monitoring.progress import Progress
+from pipeline.monitoring.results_table import print_results
+from pipeline.records import record
+from pipeline.records.finished import read_failure
+from pipeline.records.identity import run_name
+from pipeline.records.manifest import declare, declared
+from pipeline.records.sweep import status_on_disk, unique
+from pipeline.runtime.device import choose_device
+from pipeline.runtime.preconditions import check_circumstances
+from pipeline.runtime.signals import StopFlag, stop_on_signal
+from pipeline.storage.files import GUARDS, remove
+from pipeline.storage.layout import FAILURE
+from pipeline.storage.lease import Leases, holder
+from pipeline.storage.places import door
+from pipeline.tokens.enough import check_text
+
+
+def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool = False, extend: bool = False) -> bool:
+    """Train what these jobs ask for and is not on disk.
+
+    Args:
+        options: of a launcher; None for a single run, which is trained in this process.
+        plan_only: print what would be done, with its cost, and train nothing.
+        extend: declare these runs together with those that the sweep has, instead of in their place.
+
+    Returns:
+        Whether every run has its record at the end; true also when tasks were submitted that nobody waits for.
+    """
+    check_circumstances(jobs[0])
+    for model in {job.run.model for job in jobs}:
+        check_model(model)  # fails early: another model than its folder's name says
+    runs = unique([job.run for job in jobs])
+    for run in runs:
+        d_sae(run)  # fails early: a layer or hook that the model lacks
+    declared(jobs, extend)  # fails early: runs that would be dropped
+    wanted = _wanted(jobs[0], runs)
+    for model in {run.model for run in wanted}:
+        check_tensors(model)  # fails early: a model that cannot be loaded
+    notes = check_text(wanted)
+    place = Place(jobs[0], options, wanted)
+    packed = pack_up(wanted, place.room, place.at_once)
+    if plan_only:
+        from pipeline.launching.plan import print_plan
+
+        print_plan(jobs, packed, place.room.device, place.at_once, place.local, notes)
+        return True
+    folder = Path(jobs[0].execution.sweeps_dir) / jobs[0].sweep_name
+    if options is None:
+        GUARDS.pop(folder, None)  # a single run is declared beside whoever launches the sweep
+    with Leases([folder] if options else []) as leases:
+        if leases.living:
+            raise UserError(f"{jobs[0].sweep_name} is being launched by {holder(leases.living[folder])}: one is enough")
+        declare(jobs, f"{door('run')} {shlex.join(sys.argv[1:])}", extend)
+        try:
+            table = TaskTable.read(folder) if options else TaskTable(folder, (), False)
+            waited = _launch(jobs[0], runs, place, table, notes)
+        except LeaseLost as lost:
+            raise UserError(f"{jobs[0].sweep_name}: {lost}") from lost
+    return print_results(Path(jobs[0].execution.sweeps_dir), runs) if waited else True
+
+
+class Place:
+    """Where this launch's packs are trained: how many at once, what each may take, and by which executor."""
+
+    def __init__(self, job: Job, options: Options | None, wanted: Sequence[RunConfig]) -> None:
+        self.job, self.options = job, options or LocalOptions()
+        self.here = options is None  # one run, in this very process
+        self.local = not isinstance(options, SlurmOptions)
+        if isinstance(options, SlurmOptions):
+            from pipeline.launching.slurm import room
+
+            self.room: Room = room(options)
+            self.at_once, self.most_at_once = 1, options.array_parallelism
+            return
+        assert isinstance(self.options, LocalOptions)
+        choose_device(job.execution)  # fails early
+        found: list[str | None] = [*slots.gpus(job.execution)] or [None]
+        count = 1 if self.here else self.options.slots or slots.slots_for(wanted, job.execution)
+        self.slots = [found[i % len(found)] for i in range(count)]
+        self.at_once = self.most_at_once = count
+        self.room = slots.room(self.options, job.execution, count)
+
+    def executor(self, table: TaskTable, progress: Progress, stop: StopFlag) -> Executor:
+        if isinstance(self.options, SlurmOptions):
+            from pipeline.launching.slurm import Cluster
+
+            return Cluster(table, self.options, progress)
+        if self.here:
+            return ThisProcess(table, progress, stop)
+        return Processes(table, progress, self.slots)
+
+
+def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable, notes: Sequence[str]) -> bool:
+    """Adopt what an earlier launch left running, add what is missing, follow all; false when nobody waits."""
+    wanted = _wanted(job, runs)
+    with Progress(wanted) as progress, stop_on_signal(progress.say) as stop:
+        progress.say(f"records go to {Path(job.execution.sweeps_dir).absolute()}")
+        end_orphans(table, progress)
+        executor = place.executor(table, progress, stop)
+        _refuse_other_executors(job, table, executor)
+        adopted = {name for task in table.open for name in task.runs}
+        _say_what_is_there(job, runs, wanted, progress)
+        for note in notes:
+            progress.say(note)
+        missing = [run for run in wanted if run_name(run) not in adopted]
+        if adopted:
+            progress.say(f"{len(table.open)} tasks of an earlier launch go on, with {len(adopted)} runs")
+        _forget_failures([record.run_folder(Path(job.execution.sweeps_dir), run) for run in missing])
+        packed = pack_up(missing, place.room, place.at_once)
+        warning = disk.check(disk.needed(packed, place.most_at_once, place.local), Path(job.execution.sweeps_dir))
+        if warning:
+            progress.say(warning)
+        for pack in packed:
+            table.add(table.add_pack(pack, job, executor.execution(job)), executor.name)
+        table.save()
+        if isinstance(place.options, SlurmOptions) and not place.options.wait:
+            executor.poll()
+            table.save()
+            progress.say(f"{table.submitted()}; the same command, or {door('status')}, follows them")
+            return False
+        follower = Follower(table, executor, job, {run_name(r): r for r in runs}, progress, place.options.retries)
+        follower.follow(stop, place.options.poll_seconds)
+    return True
+
+
+def _forget_failures(folders: Sequence[Path]) -> None:
+    """Of runs that are tried again, unless a process works on one."""
+    with Leases([folder for folder in folders if os.path.lexists(folder / FAILURE)]) as leases:
+        for folder in list(leases.mine):
+            remove(folder / FAILURE)
+            leases.release(folder, finished=True)
+
+
+def _refuse_other_executors(job: Job, table: TaskTable, executor: Executor) -> None:
+    others = [task for task in table.open if task.executor != executor.name]
+    if others:
+        ids = " ".join(sorted({task.job_id.split("_")[0] for task in others}))
+        raise UserError(
+            f"{job.sweep_name} has {len(others)} tasks on {others[0].executor} (jobs {ids}): follow them with "
+            f"hydra/launcher={others[0].executor}, or end them, follow once, and then launch here"
+        )
+
+
+def _wanted(job: Job, runs: Sequence[RunConfig]) -> list[RunConfig]:
+    skipped = {"done"} if job.execution.retry_failed else {"done", "failed"}
+    return [run for run in runs if status_on_disk(Path(job.execution.sweeps_dir), run) not in skipped]
+
+
+def _say_what_is_there(job: Job, runs: Sequence[RunConfig], wanted: Sequence[RunConfig], progress: Progress) -> None:
+    sweeps_dir = Path(job.execution.sweeps_dir)
+    found = [status_on_disk(sweeps_dir, run) for run in runs]
+    count = {status: found.count(status) for status in ("done", "failed", "begun", "missing")}
+    parts = [f"{count['done']} done", f"{count['begun']} to resume", f"{count['missing']} to train"]
+    progress.say(f"{job.sweep_name}: {len(runs)} runs: {', '.join(parts)}, {count['failed']} failed before")
+    for run in runs:
+        failure = read_failure(record.run_folder(sweeps_dir, run))
+        if run not in wanted and failure:
+            progress.note(run, f"failed before ({failure['reason']}); execution.retry_failed=true tries again")

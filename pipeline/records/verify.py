@@ -1,0 +1,45 @@
+"""Every checksum of a sweep's files, compared: what `status.py verify=true` prints."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.errors import DamagedFile
+from pipeline.records.finished import damages, read_all_again, read_record, training_damages
+from pipeline.records.status import declared_runs
+from pipeline.storage.reading import folder_fault, read_bytes
+
+
+def verify(sweeps_dir: Path, sweep: str) -> list[str]:
+    """A line for every damaged file, and none where all are as they were written.
+
+    Files of JSON that cannot be read at all are named on stderr too, by whoever met them first.
+    """
+    read_all_again()
+    runs = declared_runs(sweeps_dir, sweep)
+    found = [line for entry in runs for line in _of_run(sweeps_dir / "runs" / entry["run"], entry["evaluation"])]
+    return [*found, *_of_packs(sweeps_dir / sweep / "packs")]
+
+
+def _of_run(folder: Path, evaluation: str) -> Iterator[str]:
+    record, damaged = read_record(folder, evaluation)
+    if folder_fault(folder):
+        yield f"{damaged}: move it away, and the command that launches it trains the run"
+        return
+    if damaged:
+        yield f"{folder.name}  {damaged}: the command that launches it evaluates the run again"
+    for damage in damages(folder, record, "all") if record else training_damages(folder):
+        yield f"{folder.name}  {damage.path.name}: {damage}"
+
+
+def _of_packs(folder: Path) -> Iterator[str]:
+    """A pack's file is named by its content."""
+    from pipeline.storage.files import short_hash
+
+    for path in sorted(folder.glob("*.json")):
+        try:
+            whole = short_hash(json.loads(read_bytes(path))) == path.stem
+        except (DamagedFile, ValueError, RecursionError):
+            whole = False
+        if not whole:
+            yield f"packs/{path.name} is damaged: the command that launches the sweep writes it anew"

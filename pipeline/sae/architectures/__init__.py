@@ -1,0 +1,1 @@
+"""The architectures, one file each. The listing of this folder is the registry."""

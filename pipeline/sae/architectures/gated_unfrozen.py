@@ -1,0 +1,24 @@
+"""The Gated SAE whose auxiliary loss teaches the decoder too: the paper's ablation "unfreeze decoder" (figure 8)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pipeline.config.accepted import Expansion, Name
+from pipeline.sae.architectures.gated import GatedSAE
+from pipeline.sae.registry import register
+
+
+@dataclass(frozen=True)
+class GatedUnfrozenConfig:
+    name: Name = "gated_unfrozen"
+    expansion: Expansion = 4.0
+    stop_pre_bias: bool = False
+
+
+@register("gated_unfrozen", GatedUnfrozenConfig)
+class GatedUnfrozenSAE(GatedSAE):
+    """As GatedSAE; the loss has the same value, W_dec and b_dec another gradient."""
+
+    auxiliary_frozen: ClassVar[bool] = False
+    dense_products: ClassVar[int | None] = 8
+    """As a GatedSAE's, and the gradient of W_dec from the decoded gate."""

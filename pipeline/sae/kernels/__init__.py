@@ -1,0 +1,1 @@
+"""Compiled loops, on a CPU and on a GPU."""

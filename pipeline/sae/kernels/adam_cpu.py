@@ -1,0 +1,90 @@
+"""Adam's step in one pass over memory, on a CPU: with gradients that lie there, or formed a row at a time."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from pipeline.sae.kernels.cpu import add_weighted
+from pipeline.sae.kernels.jit import Array, summing
+
+
+@summing
+def _move(
+    row: Float[Array, " d"], slope: Float[Array, " d"], mean: Float[Array, " d"], square: Float[Array, " d"],
+    step_size: float, beta1: float, beta2: float, root: float, epsilon: float, averaged: bool, unit: bool,
+) -> None:  # fmt: skip
+    """Adam's step (Kingma and Ba, algorithm 1) with its bias corrections in step_size and root.
+
+    Without `averaged`, beta1 is 0: the mean is the gradient, and nothing is kept. Where `unit`, the row stays on the
+    unit sphere: what of the gradient lies along it is left out, and it is renormalised afterwards.
+    """
+    zero, one = row.dtype.type(0), row.dtype.type(1)
+    along = zero
+    if unit:
+        for place in range(len(row)):
+            along += slope[place] * row[place]
+    square_norm = zero
+    if averaged:
+        for place in range(len(row)):
+            across = slope[place] - along * row[place]
+            mean[place] = beta1 * mean[place] + (one - beta1) * across
+            square[place] = beta2 * square[place] + (one - beta2) * across * across
+            row[place] -= step_size * mean[place] / (np.sqrt(square[place]) * root + epsilon)
+            square_norm += row[place] * row[place]
+    else:
+        for place in range(len(row)):
+            across = slope[place] - along * row[place]
+            square[place] = beta2 * square[place] + (one - beta2) * across * across
+            row[place] -= step_size * across / (np.sqrt(square[place]) * root + epsilon)
+            square_norm += row[place] * row[place]
+    if unit:
+        shrink = one / np.sqrt(square_norm)
+        for place in range(len(row)):
+            row[place] *= shrink
+
+
+@summing
+def adam(
+    gradient: Float[Array, "rows d"], parameter: Float[Array, "rows d"], mean: Float[Array, "rows d"],
+    square: Float[Array, "rows d"], step_size: float, beta1: float, beta2: float, root: float, epsilon: float,
+    averaged: bool, unit: bool, first: int, last: int,
+) -> None:  # fmt: skip
+    for index in range(first, last):
+        _move(
+            parameter[index], gradient[index], mean[index], square[index], step_size, beta1, beta2, root, epsilon,
+            averaged, unit,
+        )  # fmt: skip
+
+
+@summing
+def adam_of_gathered(
+    starts: Int[Array, " rows+1"], index: Int[Array, " pairs"], weights: Float[Array, " pairs"],
+    table: Float[Array, "n d"], parameter: Float[Array, "rows d"], mean: Float[Array, "rows d"],
+    square: Float[Array, "rows d"], step_size: float, beta1: float, beta2: float, root: float, epsilon: float,
+    averaged: bool, unit: bool, first: int, last: int,
+) -> None:  # fmt: skip
+    """Row r of the gradient is the sum of weights[k] * table[index[k]] over the pairs k of feature r."""
+    gradient = np.empty_like(parameter[0])
+    for row in range(first, last):
+        if starts[row] == starts[row + 1] and not averaged:  # nothing moves
+            for place in range(len(gradient)):
+                square[row, place] *= beta2
+            continue
+        gradient[:] = 0
+        add_weighted(gradient, index, weights, table, starts[row], starts[row + 1])
+        _move(
+            parameter[row], gradient, mean[row], square[row], step_size, beta1, beta2, root, epsilon, averaged, unit
+        )  # fmt: skip
+
+
+@summing
+def adam_of_vectors(
+    gradients: tuple[Float[Array, " d"], ...], parameters: tuple[Float[Array, " d"], ...],
+    means: tuple[Float[Array, " d"], ...], squares: tuple[Float[Array, " d"], ...], step_size: float, beta1: float,
+    beta2: float, root: float, epsilon: float, averaged: bool,
+) -> None:  # fmt: skip
+    """Several parameters, each a row as it is; all of one kind of array."""
+    for index in range(len(parameters)):
+        _move(
+            parameters[index], gradients[index], means[index], squares[index], step_size, beta1, beta2, root, epsilon,
+            averaged, False,
+        )  # fmt: skip

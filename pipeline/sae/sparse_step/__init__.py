@@ -1,0 +1,1 @@
+"""A training step that leaves silent features out."""

@@ -1,0 +1,1 @@
+"""What Slurm says, as text."""

@@ -1,0 +1,241 @@
+"""Files that are complete or absent: written to a temporary name, flushed to disk, renamed.
+
+A process that holds a lease on a folder (`lease.py`) is asked before each change there whether it still does.
+What it writes lies until its rename in a folder of its own, and what it removes goes through there; its successor takes
+that folder away first of all. So a rename that was begun before the lease went fails after it: nothing is replaced and
+nothing removed by a process that was replaced, however long it stood still between the question and the rename. Lines
+added to a log are the exception: one that the system holds up in the middle of a line adds that line.
+"""
+
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import LeaseLost, NotWritable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+GUARDS: dict[Path, Callable[[], Path]] = {}
+"""By folder: raises LeaseLost when this process may not write below it, else returns its folder of unfinished files."""
+
+SEAL = "sha256"
+ASIDE = ".aside"
+NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file or none; a folder in its place is moved aside.
+
+    Raises:
+        NotWritable: the disk is full, the folder is read-only, or a file lies where a folder is due.
+        LeaseLost: another process has taken this folder over; what is there stays as it is.
+    """
+    with plain_disk_errors(path.parent):
+        unfinished = ask_guard(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = (unfinished or path.parent) / f".{path.name}.{platform.node()}.{os.getpid()}.tmp"
+        try:
+            with _lost_with_its_folder(path, unfinished):
+                with temporary.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                ask_guard(path)
+                try:
+                    temporary.replace(path)
+                except IsADirectoryError:
+                    make_way(path)
+                    temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file if there is one; a folder in its place is moved aside. Raises as `write_bytes` does."""
+    _remove(path, folder=False)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder with all that is in it, or what lies in its place. Raises as `write_bytes` does."""
+    _remove(path, folder=True)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a log; what lies in its place and is no file goes. Raises as `write_bytes` does."""
+    with plain_disk_errors(path.parent):
+        ask_guard(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(path) and not path.is_file():
+            remove(path)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def ask_guard(path: Path) -> Path | None:
+    """The folder for unfinished files, where the lease on a folder above `path` has one; raises LeaseLost."""
+    guard = next((GUARDS[folder] for folder in path.parents if folder in GUARDS), None)
+    return guard() if guard else None
+
+
+def make_way(folder: Path) -> None:
+    """Move a folder aside that lies where a file is due: nobody knows what is in it."""
+    try:
+        folder.rmdir()  # nothing is
+    except OSError:
+        folder.rename(folder.with_name(f".{folder.name}.{time.time_ns()}{ASIDE}"))
+
+
+def _remove(path: Path, folder: bool) -> None:
+    with plain_disk_errors(path.parent):
+        unfinished = ask_guard(path)
+        if not os.path.lexists(path):
+            return
+        if path.is_dir() and not path.is_symlink() and not folder:
+            make_way(path)
+        elif unfinished is None:
+            _delete(path)
+        else:
+            gone = unfinished / f".{path.name}.gone"
+            with suppress(FileNotFoundError), _lost_with_its_folder(path, unfinished):  # another removed it
+                path.rename(gone)
+                _delete(gone)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _lost_with_its_folder(path: Path, unfinished: Path | None) -> Iterator[None]:
+    """The folder of unfinished files is gone: another process has taken the lease, or will."""
+    try:
+        yield
+    except FileNotFoundError:
+        if unfinished is None or unfinished.is_dir():
+            raise
+        ask_guard(path)
+        raise LeaseLost(f"{unfinished} is gone: this process leaves its folder alone") from None
+
+
+@contextmanager
+def plain_disk_errors(folder: Path) -> Iterator[None]:
+    """A full disk, a read-only folder, or a file in the place of a folder, as one line for people."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
+        blocking = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), folder)
+        raise NotWritable(
+            f"{blocking} is no folder, and one is due there: move it away and give the same command again"
+        ) from error
+    except OSError as error:
+        if error.errno not in NO_PLACE:
+            raise
+        hint = "make room" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "make it writable"
+        raise NotWritable(
+            f"{folder} cannot be written ({os.strerror(error.errno)}): {hint} and give the same command again; "
+            "every run goes on from its last checkpoint"
+        ) from error
+
+
+def write_text(path: Path, content: str) -> None:
+    write_bytes(path, content.encode())
+
+
+def json_bytes(content: Any) -> bytes:
+    return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_bytes(path, json_bytes(content))
+
+
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """A JSON object with its checksum, which `pipeline.storage.reading` looks at."""
+    write_json(path, sealed(content))
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same object, as JSON gives it back, with its checksum."""
+    as_read: dict[str, Any] = json.loads(json.dumps(content))
+    return as_read | {SEAL: _seal(as_read)}
+
+
+def is_whole(content: Mapping[str, Any]) -> bool:
+    """Whether an object that was read from JSON is what was written; one without a checksum is believed."""
+    if SEAL not in content:
+        return True
+    try:
+        return bool(content[SEAL] == _seal({key: value for key, value in content.items() if key != SEAL}))
+    except RecursionError:  # nothing of ours is nested so deeply
+        return False
+
+
+def _seal(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def digest(content: bytes) -> str:
+    """The checksum of a file that has no place for its own, for the file that vouches for it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def state(content: bytes) -> dict[str, Any]:
+    """What a record states of a file."""
+    return {"size": len(content), "sha256": digest(content)}
+
+
+def short_hash(content: Any) -> str:
+    """Twelve hexadecimal digits that name a JSON value."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def safetensors_bytes(tensors: Mapping[str, "Tensor"]) -> bytes:
+    """A file of tensors with their checksum, which `pipeline.storage.reading` looks at."""
+    from safetensors.torch import save  # imports torch, which aggregation does without
+
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content: bytes = save(contiguous, {SEAL: tensors_checksum(contiguous, tensor_bytes)})
+    return content
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
+    write_bytes(path, safetensors_bytes(tensors))
+
+
+def tensors_checksum(tensors: Mapping[str, Any], to_bytes: Callable[[Any], memoryview]) -> str:
+    """Of names, types, shapes and values; the same for torch's tensors and for numpy's arrays."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name} torch.{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}".encode())
+        found.update(to_bytes(tensor))
+    return found.hexdigest()
+
+
+def tensor_bytes(tensor: "Tensor") -> memoryview:
+    import torch
+
+    return tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data
+
+
+def csv_text(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
