@@ -106,7 +106,8 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from pipeline.sae.gpu import adam, loops
+from pipeline.sae.kernels import adam_gpu as adam
+from pipeline.sae.kernels import gpu as loops
 
 TYPES = {"starts": "*i64", "index": "*i32", "columns": "*i32", "order": "*i64"} | {
     name: "fp32" for name in ("scale", "step_size", "beta1", "beta2", "root", "epsilon")}
@@ -138,7 +139,7 @@ WITHOUT = """
 import sys
 sys.modules["triton"] = None
 import torch
-from pipeline.sae.gated import GatedConfig
+from pipeline.sae.architectures.gated import GatedConfig
 from pipeline.sae.registry import sae_class
 print(sae_class("gated")(GatedConfig(), 4, 8).take_gradients(torch.randn(3, 4), 1.0).sparse)
 """
