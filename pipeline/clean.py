@@ -21,9 +21,18 @@ from pipeline.errors import DamagedFile, UserError
 from pipeline.records.finished import PARTS, damages
 from pipeline.records.status import RUNNING_SECONDS, declared_runs, lease_of, read_run, sweeps_on_disk
 from pipeline.runtime.durations import clock
-from pipeline.storage.files import ASIDE
-from pipeline.storage.layout import METRICS, SETTINGS
-from pipeline.storage.lease import UNFINISHED
+from pipeline.storage.layout import (
+    ASIDE,
+    CLAIM,
+    FENCED,
+    METRICS,
+    SETTINGS,
+    TEMPORARY,
+    UNFINISHED,
+    checkpoints_folder,
+    runs_folder,
+    sweep_folder,
+)
 from pipeline.storage.places import SWEEPS, door
 from pipeline.storage.reading import read_bytes, say, whole_object
 
@@ -47,7 +56,10 @@ begun may be about to declare or to rename them.
   sweeps_dir=FOLDER   where runs leave their records (default {SWEEPS})"""
 YOUNG_SECONDS = 3600.0
 DELETING = ".deleting-"
-TEMPORARY = (".*.tmp", "*/.*.tmp", ".lease-*.claim", f"{UNFINISHED}*", ".fenced-*", f".*{ASIDE}", f"*/.*{ASIDE}")
+HALF_WRITTEN = (
+    f".*{TEMPORARY}", f"*/.*{TEMPORARY}", CLAIM.format(number="*"), f"{UNFINISHED}*", f"{FENCED}*",
+    f".*{ASIDE}", f"*/.*{ASIDE}",
+)  # fmt: skip
 """What processes leave that end in the middle of a write, and folders that lay in the place of a file."""
 
 
@@ -74,12 +86,12 @@ def find(sweeps_dir: Path, now: float) -> Iterator[Waste]:
     if not sweeps:
         raise UserError(f"sweeps_dir={sweeps_dir} holds no sweep: expected the folder that sweeps were written to")
     wanted = declared(sweeps_dir)
-    for folder in sorted(path for path in (sweeps_dir / "runs").glob("*") if path.is_dir()):
+    for folder in sorted(path for path in runs_folder(sweeps_dir).glob("*") if path.is_dir()):
         if folder.name.startswith(DELETING):
             yield Waste("temporary", folder, size(folder), "its deletion was begun")
         elif not is_in_use(folder, now):
             yield from _of_run(folder, wanted, TRAINING_VERSION, now)
-    for folder in (sweeps_dir / sweep for sweep in sweeps):
+    for folder in (sweep_folder(sweeps_dir, sweep) for sweep in sweeps):
         if now - (lease_of(folder) or {"beat": 0.0})["beat"] > RUNNING_SECONDS:  # else it is being launched
             yield from _temporaries(folder, now)
 
@@ -118,7 +130,7 @@ def _of_run(folder: Path, wanted: set[str], current: int, now: float) -> Iterato
             return  # somebody else's
         yield Waste("unwanted", folder, size(folder), "no sweep on disk declares it", now - newest(folder))
     else:
-        checkpoints = folder / "checkpoints"
+        checkpoints = checkpoints_folder(folder)
         if checkpoints.is_dir() and _has_a_record(folder):
             yield Waste("checkpoints", checkpoints, size(checkpoints), "the run has its record")
         yield from _temporaries(folder, now)
@@ -138,7 +150,7 @@ def _has_a_record(folder: Path) -> bool:
 
 
 def _temporaries(folder: Path, now: float) -> Iterator[Waste]:
-    for path in sorted({path for pattern in TEMPORARY for path in folder.glob(pattern)}):
+    for path in sorted({path for pattern in HALF_WRITTEN for path in folder.glob(pattern)}):
         why = "lay where a file is due" if path.name.endswith(ASIDE) else "left half-written"
         yield Waste("temporary", path, size(path), why, now - newest(path))
 

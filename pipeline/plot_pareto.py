@@ -19,6 +19,7 @@ from pipeline.analysis.results_folder import check_name, check_writable
 from pipeline.cli.options import command, key_values, one_sweep, records_folder, true_or_false, whole_number
 from pipeline.errors import UserError
 from pipeline.records.status import sweeps_on_disk
+from pipeline.storage.layout import MANIFEST, sweep_folder
 from pipeline.storage.places import CHECKOUT, PAPER_TABLE, RESULTS, SWEEPS, door
 from pipeline.storage.reading import whole_object
 
@@ -229,7 +230,7 @@ def _keep_faults(results: Path, found: "Findings") -> None:
 
 def _commands(options: Options, name: str) -> list[str]:
     """What was typed to make the runs, and what makes the results of them."""
-    manifest = {} if options.source else whole_object(options.sweeps_dir / name / "manifest.json") or {}
+    manifest = {} if options.source else whole_object(sweep_folder(options.sweeps_dir, name) / MANIFEST) or {}
     chosen = f"source={options.source.name}" if options.source else f"sweep={name}"
     further = ["percent=true"] if options.percent else []
     further += [] if options.arms.reference == "baseline" else [f"reference={options.arms.reference}"]

@@ -21,7 +21,8 @@ from pipeline.monitoring.progress import Progress
 from pipeline.pack import Pack, pack
 from pipeline.records import record
 from pipeline.storage.files import GUARDS, append_line, remove, remove_folder, write_bytes
-from pipeline.storage.lease import LEASE, Leases, _fence, read_lease
+from pipeline.storage.layout import LEASE
+from pipeline.storage.lease import Leases, _fence, read_lease
 from pipeline.training.trainer import Trainer
 from tests.kills.victim import execution, runs
 

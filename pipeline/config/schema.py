@@ -25,6 +25,7 @@ from pipeline.config.accepted import (
     Range,
     Text,
 )
+from pipeline.storage.layout import RUNS, SHARED
 
 HOOK = Form(r"[\w.]*\{layer\}[\w.]*", "a hook's name with {layer} once, as blocks.{layer}.hook_mlp_out", "is no hook")
 DEVICE = Form(r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda, or one GPU as cuda:1", "is unknown")
@@ -195,7 +196,7 @@ class Job:
     run: RunConfig
     execution: Execution
     tracker: TrackerConfig
-    sweep_name: Annotated[str, NAME, Not(("runs", "shared"))]  # those folders lie next to the sweeps' own
+    sweep_name: Annotated[str, NAME, Not((RUNS, SHARED))]  # those folders lie next to the sweeps' own
     plan: bool = False
     extend: bool = False  # to the runs that the sweep has, rather than in their place
 

@@ -30,7 +30,7 @@ from pipeline.runtime.device import choose_device
 from pipeline.runtime.preconditions import check_circumstances
 from pipeline.runtime.signals import StopFlag, stop_on_signal
 from pipeline.storage.files import GUARDS, remove
-from pipeline.storage.layout import FAILURE
+from pipeline.storage.layout import FAILURE, sweep_folder
 from pipeline.storage.lease import Leases, holder
 from pipeline.storage.places import door
 from pipeline.tokens.enough import check_text
@@ -65,7 +65,7 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
 
         print_plan(jobs, packed, place.room.device, place.at_once, place.local, notes)
         return True
-    folder = Path(jobs[0].execution.sweeps_dir) / jobs[0].sweep_name
+    folder = sweep_folder(Path(jobs[0].execution.sweeps_dir), jobs[0].sweep_name)
     if options is None:
         GUARDS.pop(folder, None)  # a single run is declared beside whoever launches the sweep
     with Leases([folder] if options else []) as leases:

@@ -12,6 +12,7 @@ from pipeline.language_model.sites import d_in, d_sae
 from pipeline.records.identity import TRAINING_VERSION, evaluation_identity, model_identity, run_name
 from pipeline.records.status import OF_ENTRY, holds
 from pipeline.storage.files import write_sealed
+from pipeline.storage.layout import MANIFEST, sweep_folder
 from pipeline.storage.reading import whole_object
 
 GATHERS = "adhoc"
@@ -65,7 +66,7 @@ def not_among(old: Sequence[Entry], new: Iterable[Entry]) -> list[Entry]:
 
 
 def _path(job: Job) -> Path:
-    return Path(job.execution.sweeps_dir) / job.sweep_name / "manifest.json"
+    return sweep_folder(Path(job.execution.sweeps_dir), job.sweep_name) / MANIFEST
 
 
 def _earlier(path: Path) -> dict[str, Any]:

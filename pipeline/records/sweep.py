@@ -8,6 +8,7 @@ from pipeline.errors import UserError
 from pipeline.records import record
 from pipeline.records.finished import finished, read_failure
 from pipeline.records.identity import evaluation_identity, run_name
+from pipeline.storage.layout import checkpoints_folder
 from pipeline.storage.reading import folder_fault
 from pipeline.training.checkpoint import checkpoints
 
@@ -30,5 +31,5 @@ def status_on_disk(sweeps_dir: Path, run: RunConfig) -> str:
         return "done"
     if read_failure(folder) is not None:
         return "failed"
-    begun = record.is_trained(folder) or bool(checkpoints(folder / "checkpoints"))
+    begun = record.is_trained(folder) or bool(checkpoints(checkpoints_folder(folder)))
     return "begun" if begun else "missing"

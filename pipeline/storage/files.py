@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import LeaseLost, NotWritable
+from pipeline.storage.layout import ASIDE, TEMPORARY
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +31,6 @@ GUARDS: dict[Path, Callable[[], Path]] = {}
 """By folder: raises LeaseLost when this process may not write below it, else returns its folder of unfinished files."""
 
 SEAL = "sha256"
-ASIDE = ".aside"
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -44,7 +44,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     with plain_disk_errors(path.parent):
         unfinished = ask_guard(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = (unfinished or path.parent) / f".{path.name}.{platform.node()}.{os.getpid()}.tmp"
+        temporary = (unfinished or path.parent) / f".{path.name}.{platform.node()}.{os.getpid()}{TEMPORARY}"
         try:
             with _lost_with_its_folder(path, unfinished):
                 with temporary.open("wb") as file:
