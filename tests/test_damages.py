@@ -116,7 +116,7 @@ def in_this_process() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def eight(tiny_model: Path, tiny_text: Path) -> list[RunConfig]:
     first = runs(tiny_model, tiny_text)[0]
-    short = replace(first, train=replace(first.train, steps=40, resample=replace(first.train.resample, steps=[25])))
+    short = replace(first, train=replace(first.train, steps=40, resample=replace(first.train.resample, steps=(25,))))
     return [replace(short, sparsity_coefficient=float(value)) for value in range(2, 10)]
 
 

@@ -89,7 +89,7 @@ def loaded() -> Iterator[None]:
 @pytest.fixture
 def run(tiny_model: Path, tiny_text: Path) -> RunConfig:
     first = runs(tiny_model, tiny_text)[0]
-    return replace(first, train=replace(first.train, steps=60, resample=replace(first.train.resample, steps=[25])))
+    return replace(first, train=replace(first.train, steps=60, resample=replace(first.train.resample, steps=(25,))))
 
 
 def train(run: RunConfig, sweeps_dir: Path, tracker: str = "none") -> None:

@@ -36,7 +36,7 @@ def runs(tiny_model: Path, tiny_text: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Every architecture, sparse and dense, in both precisions; large enough for PyTorch and our loops to be split."""
     monkeypatch.setattr(jit, "SPLIT_FROM", 0)
     monkeypatch.setattr(step, "AT_ONCE", 2**16)  # a dense step takes its rows in parts
-    resample = ResampleConfig(steps=[4], window=2, inputs=1100, lr_warmup=3)  # a whole part of 1,024 and a short one
+    resample = ResampleConfig(steps=(4,), window=2, inputs=1100, lr_warmup=3)  # a whole part of 1,024 and a short one
     train = replace(
         TRAIN, steps=STEPS, batch=512, block=2048, lm_batch=16, calibration=2000, lr=1e-2, resample=resample
     )
@@ -50,7 +50,7 @@ def runs(tiny_model: Path, tiny_text: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "dense": {"precision": "bfloat16", "tied_init": False, "input_scale": "none"},
         "stopped": {"precision": "bfloat16", "data_directions": 0.5, "beta1": 0.9},
     }
-    evaluation = EvalConfig(sequences=12, batch=4, prune_below=[0.3])
+    evaluation = EvalConfig(sequences=12, batch=4, prune_below=(0.3,))
     return [
         make_run(tiny_model, tiny_text, train=replace(train, **changes.get(name, {})), eval=evaluation, **settings)
         for name, settings in own.items()

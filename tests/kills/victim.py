@@ -46,7 +46,7 @@ SLOWLY = 0.003
 """Seconds before and after each rename: else hardly any kill would meet one."""
 TRAIN = TrainConfig(
     steps=90, batch=32, lr=3e-2, lr_warmup=5, block=600, lm_batch=4, calibration=300,
-    resample=ResampleConfig(steps=[25, 60], window=5, inputs=200, lr_warmup=12),
+    resample=ResampleConfig(steps=(25, 60), window=5, inputs=200, lr_warmup=12),
 )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 HOOK = "blocks.0.hook_resid_post"
 D_IN, D_SAE, STEPS = 8, 40, 37
 SHAPE = StreamShape(context=9, lm_batch=2, batch=16, contexts_per_block=20)
-RESAMPLING = ResampleConfig(steps=[12, 24], window=2, inputs=100, lr_warmup=6)
+RESAMPLING = ResampleConfig(steps=(12, 24), window=2, inputs=100, lr_warmup=6)
 
 
 def activations(seed: int, rows: int) -> Tensor:
