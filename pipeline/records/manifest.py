@@ -3,13 +3,20 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.schema import Job, RunConfig, settings
 from pipeline.errors import UserError
 from pipeline.language_model.sites import d_in, d_sae
-from pipeline.records.identity import TRAINING_VERSION, evaluation_identity, model_identity, run_name
+from pipeline.records.identity import (
+    EVALUATION_VERSION,
+    TRAINING_VERSION,
+    evaluation_identity,
+    model_identity,
+    run_name,
+)
 from pipeline.records.status import OF_ENTRY, holds
 from pipeline.storage.files import write_sealed
 from pipeline.storage.layout import MANIFEST, sweep_folder
@@ -38,7 +45,7 @@ def declare(jobs: Sequence[Job], command: str, extend: bool = False) -> Path:
 
 def declared(jobs: Sequence[Job], extend: bool = False) -> list[Entry]:
     """What the manifest will hold. Raises: as `declare`."""
-    new = {run_name(job.run): _entry(job.run) for job in jobs}
+    new = {run_name(job.run): _entry(job.run, TRAINING_VERSION, EVALUATION_VERSION) for job in jobs}
     earlier = _earlier(_path(jobs[0]))
     old: list[Entry] = earlier["runs"]
     if earlier.get("version") == TRAINING_VERSION:
@@ -75,7 +82,9 @@ def _earlier(path: Path) -> dict[str, Any]:
     return found if found and all(holds(entry, OF_ENTRY) for entry in found["runs"]) else {"runs": []}
 
 
-def _entry(run: RunConfig) -> Entry:
+@cache
+def _entry(run: RunConfig, *_versions: int) -> Entry:
+    """A launch asks twice: before it has the lease on the sweep's folder, and then."""
     return {
         "run": run_name(run), "evaluation": evaluation_identity(run), "model": model_identity(run.model),
         "d_in": d_in(run), "d_sae": d_sae(run), "settings": settings(run),
