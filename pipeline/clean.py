@@ -64,7 +64,7 @@ HALF_WRITTEN = (
 
 
 @dataclass(frozen=True)
-class Waste:
+class Garbage:
     """Something that could go."""
 
     kind: str
@@ -74,7 +74,7 @@ class Waste:
     age: float = math.inf  # seconds since its last change, where its owner may be about to come back to it
 
 
-def find(sweeps_dir: Path, now: float) -> Iterator[Waste]:
+def find(sweeps_dir: Path, now: float) -> Iterator[Garbage]:
     """All that could go, each file once.
 
     Raises:
@@ -88,7 +88,7 @@ def find(sweeps_dir: Path, now: float) -> Iterator[Waste]:
     wanted = declared(sweeps_dir)
     for folder in sorted(path for path in runs_folder(sweeps_dir).glob("*") if path.is_dir()):
         if folder.name.startswith(DELETING):
-            yield Waste("temporary", folder, size(folder), "its deletion was begun")
+            yield Garbage("temporary", folder, size(folder), "its deletion was begun")
         elif not is_in_use(folder, now):
             yield from _of_run(folder, wanted, TRAINING_VERSION, now)
     for folder in (sweep_folder(sweeps_dir, sweep) for sweep in sweeps):
@@ -120,19 +120,19 @@ def version_of(folder: Path) -> tuple[str, int] | None:
     return (found.group(1).decode(), int(found.group(2))) if found else None
 
 
-def _of_run(folder: Path, wanted: set[str], current: int, now: float) -> Iterator[Waste]:
+def _of_run(folder: Path, wanted: set[str], current: int, now: float) -> Iterator[Garbage]:
     version = version_of(folder)
     if version is not None and version != ("training_version", current):
         why = f"{version[0]} {version[1]}; this code has training_version {current}"
-        yield Waste("old", folder, size(folder), why)
+        yield Garbage("old", folder, size(folder), why)
     elif folder.name not in wanted:
         if version is None and not _is_run(folder):
             return  # somebody else's
-        yield Waste("unwanted", folder, size(folder), "no sweep on disk declares it", now - newest(folder))
+        yield Garbage("unwanted", folder, size(folder), "no sweep on disk declares it", now - newest(folder))
     else:
         checkpoints = checkpoints_folder(folder)
         if checkpoints.is_dir() and _has_a_record(folder):
-            yield Waste("checkpoints", checkpoints, size(checkpoints), "the run has its record")
+            yield Garbage("checkpoints", checkpoints, size(checkpoints), "the run has its record")
         yield from _temporaries(folder, now)
 
 
@@ -149,10 +149,10 @@ def _has_a_record(folder: Path) -> bool:
     return record is not None and not any(damage.is_mended for damage in damages(folder, record))
 
 
-def _temporaries(folder: Path, now: float) -> Iterator[Waste]:
+def _temporaries(folder: Path, now: float) -> Iterator[Garbage]:
     for path in sorted({path for pattern in HALF_WRITTEN for path in folder.glob(pattern)}):
         why = "lay where a file is due" if path.name.endswith(ASIDE) else "left half-written"
-        yield Waste("temporary", path, size(path), why, now - newest(path))
+        yield Garbage("temporary", path, size(path), why, now - newest(path))
 
 
 def size(path: Path) -> int:
@@ -169,7 +169,7 @@ def newest(folder: Path) -> float:
         return math.inf
 
 
-def delete(waste: Waste) -> None:
+def delete(waste: Garbage) -> None:
     """A folder goes under another name first: what is left of it when this is killed is nobody's run."""
     if not waste.path.is_dir() or waste.path.is_symlink():
         waste.path.unlink(missing_ok=True)
@@ -214,7 +214,7 @@ def tidy(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _counted(wastes: Sequence[Waste]) -> str:
+def _counted(wastes: Sequence[Garbage]) -> str:
     """45 folders and 1 file"""
     folders = sum(waste.path.is_dir() for waste in wastes)
     counts = ((folders, "folder"), (len(wastes) - folders, "file"))

@@ -23,7 +23,7 @@ from pipeline.config.launcher import LocalOptions
 from pipeline.config.schema import Job, RunConfig, TrackerConfig
 from pipeline.errors import DamagedFile, Interrupted, UserError
 from pipeline.figures.figure_training import _history
-from pipeline.launching.launch import Place, launch
+from pipeline.launching.launch import LaunchTarget, launch
 from pipeline.launching.this_process import ThisProcess
 from pipeline.pack import pack
 from pipeline.records import record
@@ -33,7 +33,7 @@ from pipeline.records.status import read_states, reason
 from pipeline.records.sweep import on_disk
 from pipeline.records.verify import verify
 from pipeline.sae.saved import load_sae
-from pipeline.storage.files import digest, write_sealed
+from pipeline.storage.files import digest, write_checksummed
 from pipeline.training.checkpoint import read_checkpoint, step_of
 from tests.kills.victim import execution, runs
 from tests.launching.sweeps import SAME, content
@@ -108,7 +108,7 @@ def no_hanging() -> Iterator[None]:
 def in_this_process() -> Iterator[None]:
     """Packs are trained here, and the tiny model is loaded once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Place, "executor", lambda _, *given: ThisProcess(*given))
+        patch.setattr(LaunchTarget, "executor", lambda _, *given: ThisProcess(*given))
         patch.setattr(pack, "load_language_model", functools.lru_cache(pack.load_language_model))
         yield
 
@@ -361,7 +361,7 @@ def test_a_record_without_names_is_believed(finished, eight, tmp_path):
         text = "".join(lines)
         path.write_text(f"{text}# sha256 of the lines above: {digest(text.encode())}\n")
         path = of_run(sweeps_dir, run, "execution.json")
-        write_sealed(path, {"attempts": read_attempts(path.parent)})
+        write_checksummed(path, {"attempts": read_attempts(path.parent)})
     assert {on_disk(sweeps_dir, run).status for run in eight} == {"done"}
     assert verify(sweeps_dir, SWEEP) == []
 

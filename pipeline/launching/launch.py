@@ -17,7 +17,7 @@ from pipeline.language_model.sites import d_sae
 from pipeline.launching import slots
 from pipeline.launching.follow import Executor, Follower
 from pipeline.launching.local import Processes, end_orphans
-from pipeline.launching.packing import Room, check_alone, pack_up
+from pipeline.launching.packing import Capacity, check_alone, pack_up
 from pipeline.launching.tasks import TaskTable
 from pipeline.launching.this_process import ThisProcess
 from pipeline.monitoring.progress import Progress
@@ -61,14 +61,14 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
     for model in {run.model for run in wanted}:
         check_tensors(model)  # fails early: a model that cannot be loaded
     notes = check_text(wanted)
-    place = Place(jobs[0], options, wanted)
+    target = LaunchTarget(jobs[0], options, wanted)
     for run in wanted:
-        check_alone(run, place.room)  # fails early: a run that needs more memory than there is
+        check_alone(run, target.room)  # fails early: a run that needs more memory than there is
     if plan_only:
         from pipeline.launching.plan import print_plan
 
-        packed = pack_up(wanted, place.room, place.at_once)
-        print_plan(jobs, packed, place.room.device, place.at_once, place.local, notes)
+        packed = pack_up(wanted, target.room, target.at_once)
+        print_plan(jobs, packed, target.room.device, target.at_once, target.local, notes)
         return True
     folder = sweep_folder(sweeps_dir, jobs[0].sweep_name)
     if options is None:
@@ -79,13 +79,13 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
         declare(jobs, f"{door('run')} {shlex.join(sys.argv[1:])}", extend)
         try:
             table = TaskTable.read(folder) if options else TaskTable(folder, (), False)
-            waited = _launch(jobs[0], found, wanted, place, table, notes)
+            waited = _launch(jobs[0], found, wanted, target, table, notes)
         except LeaseLost as lost:
             raise UserError(f"{jobs[0].sweep_name}: {lost}") from lost
     return print_results(found | {run: on_disk(sweeps_dir, run) for run in wanted}) if waited else True
 
 
-class Place:
+class LaunchTarget:
     """Where this launch's packs are trained: how many at once, what each may take, and by which executor."""
 
     def __init__(self, job: Job, options: Options | None, wanted: Sequence[RunConfig]) -> None:
@@ -95,7 +95,7 @@ class Place:
         if isinstance(options, SlurmOptions):
             from pipeline.launching.slurm import room
 
-            self.room: Room = room(options)
+            self.room: Capacity = room(options)
             self.at_once, self.most_at_once = 1, options.array_parallelism
             return
         assert isinstance(self.options, LocalOptions)
@@ -117,7 +117,7 @@ class Place:
 
 
 def _launch(
-    job: Job, found: Mapping[RunConfig, OnDisk], wanted: Sequence[RunConfig], place: Place, table: TaskTable,
+    job: Job, found: Mapping[RunConfig, OnDisk], wanted: Sequence[RunConfig], target: LaunchTarget, table: TaskTable,
     notes: Sequence[str],
 ) -> bool:  # fmt: skip
     """Adopt what an earlier launch left running, add what is missing, follow all; false when nobody waits.
@@ -130,7 +130,7 @@ def _launch(
     with Progress(wanted) as progress, stop_on_signal(progress.say) as stop:
         progress.say(f"records go to {Path(job.execution.sweeps_dir).absolute()}")
         end_orphans(table, progress)
-        executor = place.executor(table, progress, stop)
+        executor = target.executor(table, progress, stop)
         _refuse_other_executors(job, table, executor)
         adopted = {name for task in table.open for name in task.runs}
         _say_what_is_there(job, found, wanted, progress)
@@ -140,22 +140,22 @@ def _launch(
         if adopted:
             progress.say(f"{len(table.open)} tasks of an earlier launch go on, with {len(adopted)} runs")
         _forget_failures([record.run_folder(Path(job.execution.sweeps_dir), run) for run in missing])
-        packed = pack_up(missing, place.room, place.at_once)
-        warning = disk.check(disk.needed(packed, place.most_at_once, place.local), Path(job.execution.sweeps_dir))
+        packed = pack_up(missing, target.room, target.at_once)
+        warning = disk.check(disk.needed(packed, target.most_at_once, target.local), Path(job.execution.sweeps_dir))
         if warning:
             progress.say(warning)
         for pack in packed:
             table.add(table.add_pack(pack, job, executor.execution(job)), executor.name)
         table.save()
-        if isinstance(place.options, SlurmOptions) and not place.options.wait:
+        if isinstance(target.options, SlurmOptions) and not target.options.wait:
             executor.poll()
             table.save()
             progress.say(f"{table.submitted()}; the same command, or {door('status')}, follows them")
             return False
         follower = Follower(
-            table, executor, job, {run_name(run): run for run in found}, progress, place.options.retries
+            table, executor, job, {run_name(run): run for run in found}, progress, target.options.retries
         )
-        follower.follow(stop, place.options.poll_seconds)
+        follower.follow(stop, target.options.poll_seconds)
     return True
 
 

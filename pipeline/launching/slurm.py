@@ -13,7 +13,7 @@ from pipeline.config.launcher import SlurmOptions
 from pipeline.config.schema import Execution, Job
 from pipeline.errors import UserError
 from pipeline.launching import exit_reason
-from pipeline.launching.packing import Room
+from pipeline.launching.packing import Capacity
 from pipeline.launching.tasks import KILLED, LOST, SUBMITTING, WAITING, Outcome, Task, TaskTable, read_outcome
 from pipeline.launching.worker import SlurmTask
 from pipeline.monitoring.progress import Progress
@@ -29,11 +29,11 @@ TOO_MANY = ("MaxSubmit", "SubmitLimit", "SubmitJob", "Invalid job array", "job s
 AWAY = ("Unable to contact", "onnection", "imed out", "temporarily unable")
 
 
-def room(options: SlurmOptions) -> Room:
+def room(options: SlurmOptions) -> Capacity:
     """What one pack may take in a task. The GPU's memory is unknown here, unless memory_gb says it."""
     gpu = bool(options.gpus_per_node) or (options.gres or "").startswith("gpu")
     stated = options.memory_gb if gpu or options.memory_gb is not None else options.mem_gb
-    return Room(SPARE * stated * 1e9 if stated else None, "cuda" if gpu else "cpu", options.runs_per_pack)
+    return Capacity(SPARE * stated * 1e9 if stated else None, "cuda" if gpu else "cpu", options.runs_per_pack)
 
 
 class Cluster:

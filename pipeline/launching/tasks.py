@@ -14,7 +14,7 @@ from pipeline.config.schema import Execution, Job, RunConfig, TrackerConfig, pla
 from pipeline.errors import DamagedFile, UserError
 from pipeline.records.identity import run_name
 from pipeline.records.status import read_tasks
-from pipeline.storage.files import short_hash, write_json, write_sealed
+from pipeline.storage.files import short_hash, write_checksummed, write_json
 from pipeline.storage.layout import TASKS, pack_file
 from pipeline.storage.reading import read_bytes, whole_object
 
@@ -109,7 +109,7 @@ class TaskTable:
         content = {"tasks": [asdict(task) for task in self.tasks]}
         text = json.dumps(content)
         if self.on_disk and text != self._written:
-            write_sealed(self.folder / TASKS, content)
+            write_checksummed(self.folder / TASKS, content)
             self._written = text
 
     def add(self, pack: str, executor: str, after: Task | None = None) -> Task:

@@ -18,7 +18,7 @@ from pipeline.records.identity import (
     run_name,
 )
 from pipeline.records.status import OF_ENTRY, holds
-from pipeline.storage.files import write_sealed
+from pipeline.storage.files import write_checksummed
 from pipeline.storage.layout import MANIFEST, sweep_folder
 from pipeline.storage.reading import whole_object
 
@@ -39,7 +39,7 @@ def declare(jobs: Sequence[Job], command: str, extend: bool = False) -> Path:
         "sweep": jobs[0].sweep_name, "command": command, "time": time.time(), "version": TRAINING_VERSION,
         "runs": entries,
     }  # fmt: skip
-    write_sealed(path, content)
+    write_checksummed(path, content)
     return path
 
 

@@ -36,7 +36,7 @@ from pipeline.storage.files import (
     safetensors_bytes,
     state,
     write_bytes,
-    write_sealed,
+    write_checksummed,
     write_text,
 )
 from pipeline.storage.layout import (
@@ -158,7 +158,7 @@ def write_record(
     }  # fmt: skip
     if pruned:
         content["pruned"] = [_as_json(each) for each in pruned]
-    write_sealed(target / METRICS, content)
+    write_checksummed(target / METRICS, content)
     remove_folder(checkpoints_folder(folder))
 
 
@@ -180,7 +180,7 @@ def write_failure(folder: Path, error: BaseException, step: int) -> None:
         "error": type(error).__name__, "reason": (str(error).splitlines() or [type(error).__name__])[0], "step": step,
         "traceback": "".join(traceback.format_exception(error)), "provenance": provenance(),
     }  # fmt: skip
-    write_sealed(folder / FAILURE, content)
+    write_checksummed(folder / FAILURE, content)
 
 
 def write_log(folder: Path, message: str) -> None:
@@ -190,7 +190,7 @@ def write_log(folder: Path, message: str) -> None:
 
 def write_execution(folder: Path, facts: Mapping[str, Any]) -> None:
     """Times, memory and host; attempts accumulate."""
-    write_sealed(folder / EXECUTION, {"run": folder.name, "attempts": [*read_attempts(folder), dict(facts)]})
+    write_checksummed(folder / EXECUTION, {"run": folder.name, "attempts": [*read_attempts(folder), dict(facts)]})
 
 
 def provenance() -> dict[str, Any]:

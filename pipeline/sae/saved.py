@@ -10,7 +10,7 @@ from pipeline.config.schema import ModelConfig
 from pipeline.errors import UserError
 from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class
-from pipeline.storage.files import SEAL, safetensors_bytes, sealed, state, write_bytes, write_json
+from pipeline.storage.files import SEAL, safetensors_bytes, state, with_checksum, write_bytes, write_json
 from pipeline.storage.layout import CONFIG, WEIGHTS
 from pipeline.storage.reading import problem, read_config, read_safetensors
 
@@ -45,7 +45,7 @@ def save_sae(sae: SAE, folder: Path, metadata: dict[str, Any]) -> None:
     weights = safetensors_bytes(sae.state_dict())
     files = metadata.get("files", {}) | {WEIGHTS: state(weights)}
     config["metadata"] = SAELENS | metadata | {"pipeline_architecture": name, "files": files}
-    config["metadata"][SEAL] = sealed(config)[SEAL]
+    config["metadata"][SEAL] = with_checksum(config)[SEAL]
     write_bytes(folder / WEIGHTS, weights)
     write_json(folder / CONFIG, config)
 

@@ -164,18 +164,18 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, json_bytes(content))
 
 
-def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+def write_checksummed(path: Path, content: Mapping[str, Any]) -> None:
     """A JSON object with its checksum, which `pipeline.storage.reading` looks at."""
-    write_json(path, sealed(content))
+    write_json(path, with_checksum(content))
 
 
-def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
     """The same object, as JSON gives it back, with its checksum."""
     as_read: dict[str, Any] = json.loads(json.dumps(content))
     return as_read | {SEAL: _seal(as_read)}
 
 
-def is_whole(content: Mapping[str, Any]) -> bool:
+def checksum_ok(content: Mapping[str, Any]) -> bool:
     """Whether an object that was read from JSON is what was written; one without a checksum is believed."""
     if SEAL not in content:
         return True

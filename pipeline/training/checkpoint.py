@@ -7,7 +7,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pipeline.errors import DamagedFile
-from pipeline.storage.files import SEAL, digest, remove, write_bytes, write_sealed
+from pipeline.storage.files import SEAL, digest, remove, write_bytes, write_checksummed
 from pipeline.storage.reading import other_run, read_bytes, read_object, say
 
 KEPT, TENSORS = 2, "tensors_sha256"
@@ -18,7 +18,9 @@ def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state:
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     name = f"step-{step:09d}"
     write_bytes(folder / f"{name}.safetensors", content)
-    write_sealed(folder / f"{name}.json", state | {"run": folder.parent.name, "step": step, TENSORS: digest(content)})
+    write_checksummed(
+        folder / f"{name}.json", state | {"run": folder.parent.name, "step": step, TENSORS: digest(content)}
+    )
     for old in checkpoints(folder)[:-KEPT]:
         remove(old)
         remove(old.with_suffix(".safetensors"))

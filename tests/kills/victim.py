@@ -24,7 +24,7 @@ from pipeline.config.schema import (
     TrackerConfig,
     TrainConfig,
 )
-from pipeline.launching.launch import Place, launch
+from pipeline.launching.launch import LaunchTarget, launch
 from pipeline.launching.this_process import ThisProcess
 from pipeline.monitoring.progress import Progress
 from pipeline.pack import Pack, evaluation, training
@@ -121,7 +121,7 @@ class Phase:
         record.write_execution = self._marked("execution", record.write_execution)
         lease.Leases._take = self._marked("lease", lease.Leases._take)  # type: ignore[method-assign]
         lease.Leases.__init__.__defaults__ = (0.5,)  # seconds that the claim of a killed process is respected; else 20
-        Place.executor = lambda _, *given: ThisProcess(*given)  # type: ignore[method-assign]
+        LaunchTarget.executor = lambda _, *given: ThisProcess(*given)  # type: ignore[method-assign]
         self._mark_steps()
         self._mark_renames()
 
