@@ -6,9 +6,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.cli.options import one_sweep
 from pipeline.errors import UserError
-from pipeline.records.status import sweeps_on_disk
+from pipeline.records.status import one_sweep, sweeps_on_disk
 from pipeline.report.options import Options
 from pipeline.storage.files import write_text
 from pipeline.storage.places import CHECKOUT, door

@@ -6,19 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.analysis.results_folder import check_name, check_writable
-from pipeline.cli.options import key_values, records_folder, true_or_false, whole_number
+from pipeline.cli import options
+from pipeline.cli.options import folder, option, path, true_or_false, whole_number
 from pipeline.errors import UserError
-from pipeline.storage.places import RESULTS, SWEEPS, door
+from pipeline.storage.places import RESULTS, SWEEPS
 
 if TYPE_CHECKING:
     from pipeline.analysis.curves import Floats
     from pipeline.comparison.arms import Arms
 
-USAGE = f"""\
-usage: {door("plot_pareto")} [sweep=NAME | source=FILE.csv [percent=true]] [reference=ARM]
-                                      [candidates=ARM,ARM] [replicates=N] [family=FILE.csv] [sweeps_dir=FOLDER]
-                                      [results_dir=FOLDER]
-
+ABOUT = """
 Reads the records of a sweep, of every sweep on disk by default, and writes results/<sweep>/:
   runs.csv                   every declared run, with its status
   columns.csv                what each column of runs.csv means
@@ -38,69 +35,74 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
                              along loss recovered; diagnostics: gamma, alive and cross-entropy against L0;
                              training: curves; density: how often features fire; 8, 9: variants of either arm
   pruning.csv, figure_pruning.*
-                             the same without small activations, for runs evaluated with eval=pruning
-
-  sweep=NAME          one sweep only
-  source=FILE.csv     points from a table (the paper's column names or ours) instead of records: results/<its stem>/
-  percent=true        loss recovered and other shares in that table are in percent
-  reference=ARM       the architecture that the others are compared with (default baseline)
-  candidates=ARM,ARM  those that are compared with it (default: every other one)
-  replicates=N        draws of the bootstrap over documents (default 2000; 0: no intervals)
-  family=FILE.csv     training compute and loss of a family of language models: columns compute, loss
-  sweeps_dir=FOLDER   where runs left their records (default {SWEEPS})
-  results_dir=FOLDER  where the results go (default {RESULTS})"""
-KEYS = (
-    "sweep", "source", "percent", "reference", "candidates", "family", "replicates", "sweeps_dir", "results_dir",
-)  # fmt: skip
+                             the same without small activations, for runs evaluated with eval=pruning"""
 REPLICATES = 2000
 """Draws of the bootstrap unless others are asked for."""
 FEWEST_REPLICATES = 100
 """Of fewer, the quantiles that an interval ends at are hardly those of the noise: equal arms would get a verdict."""
 
 
+def _replicates(key: str, value: str) -> int:
+    count = whole_number(key, value)
+    if 0 < count < FEWEST_REPLICATES:
+        raise UserError(f"{key}={count}: expected 0 (no intervals), or at least {FEWEST_REPLICATES}")
+    return count
+
+
+def _family(_: str, value: str) -> "tuple[Floats, Floats]":
+    from pipeline.analysis.compute_efficiency import read_family
+
+    return read_family(Path(value))
+
+
+def _names(_: str, value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(","))
+
+
+IN_PERCENT = "with source=: loss recovered and other shares in that table are in percent"
+TABLE = "points from a table (the paper's column names or ours) instead of records: results/<its stem>/"
+FAMILY = "training compute and loss of a family of language models: columns compute, loss"
+
+
 @dataclass(frozen=True)
 class Options:
-    sweep: str | None
-    source: Path | None
-    family: "tuple[Floats, Floats] | None"
-    percent: bool
-    arms: "Arms"
-    replicates: int
-    sweeps_dir: Path
-    results_dir: Path
+    sweep: str | None = option("NAME", "one sweep only")
+    source: Path | None = option("FILE.csv", TABLE, path)
+    percent: bool = option("true", IN_PERCENT, true_or_false, default=False)
+    reference: str = option(
+        "ARM", "the architecture that the others are compared with (default baseline)", default="baseline"
+    )
+    candidates: tuple[str, ...] | None = option(
+        "ARM,ARM", "those that are compared with it (default: every other one)", _names
+    )
+    replicates: int = option(
+        "N", f"draws of the bootstrap over documents (default {REPLICATES}; 0: no intervals)", _replicates, REPLICATES
+    )
+    family: "tuple[Floats, Floats] | None" = option("FILE.csv", FAMILY, _family)
+    sweeps_dir: Path = option("FOLDER", f"where runs left their records (default {SWEEPS})", folder, SWEEPS)
+    results_dir: Path = option("FOLDER", f"where the results go (default {RESULTS})", path, RESULTS)
+
+    @property
+    def arms(self) -> "Arms":
+        from pipeline.comparison.arms import Arms
+
+        return Arms(self.reference, self.candidates)
+
+
+USAGE = options.usage("plot_pareto", ABOUT, Options)
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """key=value arguments, checked."""
-    given = key_values(arguments, KEYS)
-    sweeps_dir, results_dir = records_folder(given, SWEEPS), Path(given.get("results_dir", RESULTS))
-    replicates = whole_number("replicates", given.get("replicates", str(REPLICATES)))
-    if 0 < replicates < FEWEST_REPLICATES:
-        raise UserError(f"replicates={replicates}: expected 0 (no intervals), or at least {FEWEST_REPLICATES}")
-    if {"sweep", "source"} <= set(given):
+    """The options, each checked by itself and against the others."""
+    found = options.parse(Options, arguments)
+    if found.sweep is not None and found.source is not None:
         raise UserError("sweep= and source= exclude each other: records or a table")
-    if "percent" in given and "source" not in given:
+    if found.percent and found.source is None:
         raise UserError("percent= is for source=: records hold fractions")
-    percent = true_or_false("percent", given.get("percent", "false"))
-    source = Path(given["source"]) if "source" in given else None
-    if source is not None:
-        check_name(source, sweeps_dir, results_dir)
-    check_writable(results_dir)
-    family = _family(Path(given["family"])) if "family" in given else None
-    arms = _arms(given.get("reference"), given.get("candidates"))
-    return Options(given.get("sweep"), source, family, percent, arms, replicates, sweeps_dir, results_dir)
-
-
-def _arms(reference: str | None, candidates: str | None) -> "Arms":
-    from pipeline.comparison.arms import BASELINE, Arms
-
-    named = None if candidates is None else tuple(name.strip() for name in candidates.split(","))
-    if named is not None and (not all(named) or (reference or BASELINE) in named):
-        raise UserError(f"candidates={candidates}: expected architectures other than the reference, as gated,topk")
-    return Arms(reference or BASELINE, named)
-
-
-def _family(path: Path) -> "tuple[Floats, Floats]":
-    from pipeline.analysis.compute_efficiency import read_family
-
-    return read_family(path)
+    if found.source is not None:
+        check_name(found.source, found.sweeps_dir, found.results_dir)
+    check_writable(found.results_dir)
+    if found.candidates is not None and (not all(found.candidates) or found.reference in found.candidates):
+        named = ",".join(found.candidates)
+        raise UserError(f"candidates={named}: expected architectures other than the reference, as gated,topk")
+    return found

@@ -7,7 +7,7 @@ Level = Literal["ok", "warn", "problem"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One line: what is, why it matters, what to do."""
 
     level: Level
