@@ -4,8 +4,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.diagnosis import cluster, cluster_checks, machine
-from pipeline.diagnosis.check_result import CheckResult
+from pipeline.diagnosis import cluster, cluster_checks, machine, machine_checks
+from pipeline.diagnosis.check_result import CheckResult, judge
 from pipeline.diagnosis.probe import probe
 from pipeline.records.status import largest_sweep
 from pipeline.slurm.squeue import NoAnswer
@@ -17,14 +17,14 @@ def examine(partition: str | None, sweeps_dir: Path, probing: bool, patience: fl
         yield from _of_the_cluster(partition, sweeps_dir, probing, patience)
     else:
         yield CheckResult("ok", "no Slurm on this machine (there is no scontrol): only the machine itself is looked at")
-    yield from machine.findings(machine.gather(sweeps_dir, ask_torch=False))
+    yield from machine_checks.results(machine.gather(sweeps_dir, ask_torch=False))
 
 
 def _of_the_cluster(partition: str | None, sweeps_dir: Path, probing: bool, patience: float) -> Iterator[CheckResult]:
     try:
         facts = cluster.ask(partition, largest_sweep(sweeps_dir))
-        for check in cluster_checks.CHECKS:
-            yield check(facts)
+        for check in cluster_checks.CHECKS.values():
+            yield judge(check, facts)
         if probing:
             yield from probe(facts, sweeps_dir, patience)
     except (NoAnswer, subprocess.TimeoutExpired) as error:

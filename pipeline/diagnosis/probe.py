@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pipeline.diagnosis.check_result import CheckResult
 from pipeline.diagnosis.cluster import ClusterFacts
-from pipeline.diagnosis.machine import MachineFacts, findings, gather
+from pipeline.diagnosis.machine import MachineFacts, gather
+from pipeline.diagnosis.machine_checks import results
 from pipeline.slurm import squeue
 
 FOLDER = ".doctor"
@@ -73,7 +74,7 @@ def _judge(job: str, answer: Path, log: Path, patience: float) -> Iterator[Check
             break
     if answer.is_file():
         yield CheckResult("ok", "a job runs there, finds this package, and its files arrive here")
-        yield from findings(MachineFacts(**json.loads(answer.read_text(encoding="utf-8"))))
+        yield from results(MachineFacts(**json.loads(answer.read_text(encoding="utf-8"))))
     elif ended is None:
         state = f"{row.state} ({row.reason})" if row else "unknown"
         yield CheckResult(
