@@ -75,10 +75,10 @@ class Options:
     candidates: tuple[str, ...] | None = option(
         "ARM,ARM", "those that are compared with it (default: every other one)", _names
     )
+    family: "tuple[Floats, Floats] | None" = option("FILE.csv", FAMILY, _family)
     replicates: int = option(
         "N", f"draws of the bootstrap over documents (default {REPLICATES}; 0: no intervals)", _replicates, REPLICATES
     )
-    family: "tuple[Floats, Floats] | None" = option("FILE.csv", FAMILY, _family)
     sweeps_dir: Path = option("FOLDER", f"where runs left their records (default {SWEEPS})", folder, SWEEPS)
     results_dir: Path = option("FOLDER", f"where the results go (default {RESULTS})", path, RESULTS)
 
