@@ -5,12 +5,13 @@ Needs neither torch nor pandas: `status.py` reads a thousand runs in a fraction 
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.hints import did_you_mean
 from pipeline.errors import DamagedFile, UserError
 from pipeline.records.finished import Damage, damages, read_failure, read_record, say_damages
 from pipeline.storage.layout import CONFIG, LEASE, MANIFEST, PROGRESS, TASKS, runs_folder, sweep_folder
@@ -59,6 +60,14 @@ def sweeps_on_disk(sweeps_dir: Path) -> list[str]:
     if not sweeps_dir.is_dir():
         return []
     return sorted(folder.name for folder in sweeps_dir.iterdir() if os.path.lexists(folder / MANIFEST))
+
+
+def one_sweep(sweep: str, on_disk: Sequence[str]) -> str:
+    """The sweep, which must be on disk."""
+    if sweep not in on_disk:
+        hint = did_you_mean(sweep, on_disk)
+        raise UserError(f"sweep={sweep} is not on disk; {hint}(on disk: {', '.join(on_disk) or 'none'})")
+    return sweep
 
 
 def read_states(sweeps_dir: Path, sweep: str, now: float | None = None) -> list[tuple[RunOnDisk, str]]:
