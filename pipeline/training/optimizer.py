@@ -11,10 +11,10 @@ from torch.optim.adam import adam as adam_of_torch
 
 from pipeline.config.schema import TrainConfig
 from pipeline.sae.base import SAE, by_feature
-from pipeline.sae.kernels.adam_cpu import adam, adam_of_gathered, adam_of_vectors
+from pipeline.sae.kernels.adam_cpu import adam, adam_deferred, adam_vectors
 from pipeline.sae.kernels.jit import split
-from pipeline.sae.sparse_step.codes import Gradient, formed
-from pipeline.sae.sparse_step.codes_cpu import Gathered
+from pipeline.sae.sparse_step.codes import ParameterGrad, materialize
+from pipeline.sae.sparse_step.codes_cpu import DeferredGradCPU
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Optimizer:
         self.steps = 0
 
     @torch.no_grad()
-    def step(self, gradients: Mapping[str, Gradient], learning_rate: float) -> None:
+    def step(self, gradients: Mapping[str, ParameterGrad], learning_rate: float) -> None:
         """Move each parameter by its gradient; one that lies there as a tensor may be changed."""
         self.steps += 1
         vectors: dict[str, Tensor] = {}
@@ -59,12 +59,12 @@ class Optimizer:
                 self.moments[name] = Moments.of(values, self.train.beta1)
             on_cpu = values.device.type == "cpu"
             if on_cpu and values.ndim == 1:
-                vectors[name] = formed(gradient)
+                vectors[name] = materialize(gradient)
                 continue
             if isinstance(gradient, Tensor):
                 move = self._move_on_cpu if on_cpu else self._move_by_torch
             else:
-                move = self._move_on_cpu if isinstance(gradient, Gathered) else self._move_by_triton
+                move = self._move_on_cpu if isinstance(gradient, DeferredGradCPU) else self._move_by_triton
             move(values, gradient, self.moments[name], learning_rate, unit=name == "W_dec")
         if vectors:
             self._move_vectors_on_cpu(vectors, learning_rate)
@@ -87,36 +87,36 @@ class Optimizer:
             for name, gradient in gradients.items()
         ]
         arrays = (tuple(tensor.numpy() for tensor in tensors) for tensors in zip(*each, strict=True))
-        adam_of_vectors(*arrays, *self._numbers(each[0][1], learning_rate))
+        adam_vectors(*arrays, *self._numbers(each[0][1], learning_rate))
 
     def _move_on_cpu(
-        self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
+        self, values: Tensor, gradient: ParameterGrad, moments: Moments, learning_rate: float, unit: bool
     ) -> None:
         """In one pass over a CPU's memory."""
         rows = [tensor.numpy() for tensor in (values, *moments.mean_and_square())]
         common = (*rows, *self._numbers(values, learning_rate), unit)
-        if isinstance(gradient, Gathered):
+        if isinstance(gradient, DeferredGradCPU):
             work = 8 * values.numel() + len(gradient.values) * values.shape[1]
-            split(adam_of_gathered, (*gradient, *common), gradient.starts, work)
+            split(adam_deferred, (*gradient, *common), gradient.starts, work)
         else:
-            split(adam, (formed(gradient).numpy(), *common), len(values), 8 * values.numel())
+            split(adam, (materialize(gradient).numpy(), *common), len(values), 8 * values.numel())
 
     def _move_by_triton(
-        self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
+        self, values: Tensor, gradient: ParameterGrad, moments: Moments, learning_rate: float, unit: bool
     ) -> None:
         """In one pass over a GPU's memory."""
         from pipeline.sae.kernels import adam_gpu as adam_on_gpu
-        from pipeline.sae.sparse_step.codes_gpu import GatheredOnDevice
+        from pipeline.sae.sparse_step.codes_gpu import DeferredGradGPU
 
-        assert isinstance(gradient, GatheredOnDevice)
+        assert isinstance(gradient, DeferredGradGPU)
         factors = self._factors(learning_rate)
-        adam_on_gpu.adam_of_gathered(gradient, values, moments.exp_avg, moments.exp_avg_sq, factors, unit)
+        adam_on_gpu.adam_deferred(gradient, values, moments.exp_avg, moments.exp_avg_sq, factors, unit)
 
     def _move_by_torch(
-        self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
+        self, values: Tensor, gradient: ParameterGrad, moments: Moments, learning_rate: float, unit: bool
     ) -> None:
         """The same by PyTorch's kernels."""
-        gradient = formed(gradient)
+        gradient = materialize(gradient)
         if unit:
             along = torch.linalg.vecdot(gradient, values)
             gradient.addcmul_(values, along[:, None], value=-1)
