@@ -78,7 +78,7 @@ class SAE(nn.Module):
 
     An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature. Most are
     derive from ElementwiseSAE (sparse_step/step.py), whose step skips zeros; any other is trained by autograd.
-    Both matrices lie in memory feature by feature.
+    Both matrices are stored feature by feature.
     """
 
     feature_parameters: ClassVar[tuple[str, ...]]
