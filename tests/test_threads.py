@@ -34,8 +34,8 @@ STEPS = 8
 @pytest.fixture
 def runs(tiny_model: Path, tiny_text: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """Every architecture, sparse and dense, in both precisions; large enough for PyTorch and our loops to be split."""
-    monkeypatch.setattr(jit, "SPLIT_FROM", 0)
-    monkeypatch.setattr(step, "AT_ONCE", 2**16)  # a dense step takes its rows in parts
+    monkeypatch.setattr(jit, "MIN_PARALLEL_WORK", 0)
+    monkeypatch.setattr(step, "MAX_ELEMENTS", 2**16)  # a dense step takes its rows in parts
     resample = ResampleConfig(steps=(4,), window=2, inputs=1100, lr_warmup=3)  # a whole part of 1,024 and a short one
     train = replace(
         TRAIN, steps=STEPS, batch=512, block=2048, lm_batch=16, calibration=2000, lr=1e-2, resample=resample
@@ -147,7 +147,7 @@ def test_draws_are_the_same_under_any_number_of_threads():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (513, 1), (1025, 33)])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_a_weighted_sum_of_rows_is_the_product_with_a_vector(shape, threads, monkeypatch):
-    monkeypatch.setattr(jit, "SPLIT_FROM", 0)
+    monkeypatch.setattr(jit, "MIN_PARALLEL_WORK", 0)
     generator = torch.Generator().manual_seed(0)
     table, weights = torch.randn(shape, generator=generator), torch.randn(shape[0], generator=generator)
     torch.set_num_threads(1)
