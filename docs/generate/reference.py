@@ -35,6 +35,23 @@ SAID = {
     "sweep_name": "name of the sweep that declares the runs",
     "plan": "print runs, packs, memory, disk and time, and train nothing",
     "extend": "add the runs to those that the sweep has, rather than refuse",
+    "model.path": "folder of a local model",
+    "site.name": MEANINGS["site"],
+    "architecture.name": MEANINGS["architecture"],
+    "execution.sweeps_dir": "folder that runs and sweeps are written to; sweeps/ unless given",
+    "execution.retry_failed": "try runs again that have a failure.json",
+    "tracker.name": "what follows each run's history",
+    "tracker.project": "name of the project there",
+    "hydra.launcher.partition": "Slurm's partition; null: the cluster's default",
+    "hydra.launcher.account": "Slurm's account",
+    "hydra.launcher.qos": "Slurm's quality of service",
+    "hydra.launcher.constraint": "features that a node must have",
+    "hydra.launcher.nodelist": "nodes to use",
+    "hydra.launcher.exclude": "nodes not to use",
+    "hydra.launcher.gpus_per_node": "GPUs of a task",
+    "hydra.launcher.cpus_per_task": "cores of a task",
+    "hydra.launcher.timeout_min": "time limit of a task, minutes",
+    "hydra.launcher.srun_args": "options of srun",
 }
 """Keys whose meaning is neither in a comment nor in the guide to the columns."""
 TABLES = {
@@ -53,6 +70,11 @@ GENERATED = "\n\nThis page is generated from the code: `python -m docs.generate.
 
 def cell(text: object) -> str:
     return re.sub(r"\s+", " ", str(text)).replace("|", "\\|").replace("<", "&lt;").strip()
+
+
+def words(path: str, comment: str = "") -> str:
+    """What a key means: by hand, or the guide to the columns, then the comment at its field."""
+    return SAID.get(path) or "; ".join(filter(None, (MEANINGS.get(path), comment))) or meaning(path)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -74,9 +96,9 @@ def comments(schema: type) -> dict[str, str]:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             above = node.lineno - 1
             alone = above in at and not lines[above - 1][: at[above][0]].strip()
-            words = at.get(node.end_lineno or 0) or (at[above] if alone else None)
-            if words:
-                found[node.target.id] = words[1]
+            comment = at.get(node.end_lineno or 0) or (at[above] if alone else None)
+            if comment:
+                found[node.target.id] = comment[1]
     return found
 
 
@@ -107,7 +129,7 @@ def setting_rows(schema: type, key: str) -> list[list[str]]:
     accepts = dict(settings_of(schema, key))
     said: Mapping[type, dict[str, str]] = {owner: comments(owner) for _, owner, _ in owners(schema, key)}
     return [
-        [f"`{path}`", accepted(accepts[path]), default(field), said[owner].get(field.name) or meaning(path)]
+        [f"`{path}`", accepted(accepts[path]), default(field), words(path, said[owner].get(field.name, ""))]
         for path, owner, field in owners(schema, key)
     ]
 
@@ -122,7 +144,7 @@ def settings_page() -> str:
     tops = top_level()
     defaults = {field.name: field for kind in (RunConfig, Job) for field in fields(kind)}
     plain = [key for key, hint in tops.items() if not is_dataclass(parts(hint)[0]) and key != "architecture"]
-    rows = [[f"`{k}`", accepted(tops[k]), default(defaults[k]), SAID.get(k) or meaning(k)] for k in plain]
+    rows = [[f"`{k}`", accepted(tops[k]), default(defaults[k]), words(k)] for k in plain]
     parts_of_page.append("## Top level\n\n" + table(heads, rows))
     for key, hint in tops.items():
         if is_dataclass(parts(hint)[0]):
@@ -140,10 +162,10 @@ def section(key: str, schema: type, heads: Sequence[str]) -> str:
 
 
 def launcher_rows(options: type) -> list[list[str]]:
-    inherited = {name: words for kind in reversed(options.__mro__[:-1]) for name, words in comments(kind).items()}
+    inherited = {name: comment for kind in reversed(options.__mro__[:-1]) for name, comment in comments(kind).items()}
     accepts = dict(settings_of(options, "hydra.launcher"))
     return [
-        [f"`{path}`", accepted(accepts[path]), default(field), inherited.get(field.name, "")]
+        [f"`{path}`", accepted(accepts[path]), default(field), words(path, inherited.get(field.name, ""))]
         for path, _, field in owners(options, "hydra.launcher")
     ]
 
@@ -153,9 +175,9 @@ def columns_page() -> str:
     pieces = ["# Columns" + GENERATED + "## runs.csv\n\n`columns.csv` next to each `runs.csv` has the same guide. "
               "Versions of packages, interval ends (`_low`, `_high`) and settings of an architecture of your own come "
               "on top.\n\n" + table(("column", "in tables for people", "meaning"), rows)]  # fmt: skip
-    for name, words in TABLES.items():
+    for name, shown in TABLES.items():
         names = list(pd.read_csv(PUBLISHED / name, nrows=0))
-        pieces.append(f"## {name}\n\n{words[0].upper()}{words[1:]}.\n\n" + listed(names))
+        pieces.append(f"## {name}\n\n{shown[0].upper()}{shown[1:]}.\n\n" + listed(names))
     pieces.append("## history.csv\n\nA run's losses while it trains, in its folder.\n\n" + listed(HISTORY_COLUMNS))
     return "\n".join(pieces)
 
@@ -181,8 +203,8 @@ def python_page() -> str:
     pieces = ["# Python" + GENERATED + "```python\nfrom pipeline.sae import load_sae\n```\n"]
     for name, thing in (("load_sae", load_sae), ("SAE.encode", SAE.encode), ("SAE.decode", SAE.decode)):
         shown = next(line for line in inspect.getsource(thing).splitlines() if line.lstrip().startswith("def "))
-        words = inspect.getdoc(thing) or "Features of activations; zero where a feature does not fire."
-        pieces.append(f"## {name}\n\n```\n{shown.strip().rstrip(':')}\n```\n\n```\n{words}\n```\n")
+        said = inspect.getdoc(thing) or "Features of activations; zero where a feature does not fire."
+        pieces.append(f"## {name}\n\n```\n{shown.strip().rstrip(':')}\n```\n\n```\n{said}\n```\n")
     return "\n".join(pieces)
 
 
