@@ -31,9 +31,9 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check pipeline tests benchmarks
 	$(BIN)/mypy
 
-# the documentation, to site/; a broken link fails
+# the documentation, to site/; a broken link fails (not with --quiet: warnings that are not shown are not counted)
 docs: $(VENV)/.docs-installed
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "built site/index.html"
 
 $(VENV)/.docs-installed: $(VENV)/.installed
