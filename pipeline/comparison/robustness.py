@@ -150,7 +150,8 @@ def _without(front: Front, place: int) -> Front:
     kept = np.arange(len(front.starts)) != place
     starts = np.concatenate([front.starts[:place], front.starts[place + 1 :] - size])
     runs = np.delete(front.runs, np.arange(front.starts[place], stops[place]))
-    return replace(front, runs=runs, starts=starts, alive=front.alive[kept], effective=front.effective[kept])
+    alive, effective, tokens = (values[kept] for values in (front.alive, front.effective, front.tokens))
+    return replace(front, runs=runs, starts=starts, alive=alive, effective=effective, tokens=tokens)
 
 
 def _smooth(panel: Panel, measured: Measured, found: Estimate) -> float:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from pipeline.analysis.frontier import died_lines
 from pipeline.comparison import claims, pruning, shown_claims, shown_numbers
-from pipeline.comparison.compare import Compared
+from pipeline.comparison.cautions import cautions, mixtures
+from pipeline.comparison.compare import AS_TRAINED, Compared
 from pipeline.comparison.findings import Findings
 from pipeline.comparison.settings import settings_line
 from pipeline.comparison.shown import Shown, all_arms, arms, key, place, row_of
@@ -64,7 +65,7 @@ def not_compared(found: Findings) -> list[str]:
             count = list(reasons.values()).count(reason)
             lines.append(f"{where}: no sequences of {count} run{'s' if count > 1 else ''}: {reason}")
         lines += [f"{where}: {line}" for line in _without_ratio(one)]
-    return lines
+    return [*lines, *mixtures(found)]
 
 
 def _without_ratio(one: Compared) -> list[str]:
@@ -79,7 +80,7 @@ def _without_ratio(one: Compared) -> list[str]:
 
 def rules(found: Findings) -> list[str]:
     """How verdicts are reached: of the questions that were asked, then of all of them."""
-    asked = dict.fromkeys(claim.question for claim in found.claims()[pruning.AS_TRAINED])
+    asked = dict.fromkeys(claim.question for claim in found.claims()[AS_TRAINED])
     scope = [claims.SCOPE] if shown_claims.scoped(found) else []
     of_all = [claims.OVERALL, claims.LEVELS, *_alive(found.runs), *_text(found)]
     return [*(claims.RULES[question] for question in asked), *of_all, *scope]
@@ -147,8 +148,8 @@ def summary(sweep: str, found: Findings) -> str:
 
 def _first(found: Findings) -> list[str]:
     """What a reader must know before any verdict."""
-    turned, moved = shown_claims.turned(found), shown_numbers.moved(found)
-    parts = [_plain(bullets(turned))] if turned else []
+    lines, moved = [*cautions(found), *shown_claims.turned(found)], shown_numbers.moved(found)
+    parts = [_plain(bullets(lines))] if lines else []
     parts += [MOVED, _markdown(moved, "robustness.csv")] if moved.rows else []
     return ["## Read this first", *parts] if parts else []
 

@@ -232,7 +232,8 @@ def test_fronts_that_do_not_overlap_are_refused(sweep: Sweep) -> None:
 def test_single_points_and_an_empty_arm(sweep: Sweep) -> None:
     sweep.run("gated", 1, 10, 0.8)
     found = found_in(sweep)
-    assert tables.l0_ratios(found.compared).empty and tables.curves(found.compared).empty and not found.answers
+    assert tables.l0_ratios(found.compared).empty and tables.curves(found.compared).empty
+    assert {answer.left_out for answer in found.answers} == {"no baseline run is declared there"}
     assert not_compared(found) == ["mlp_out, layer 1: no finished baseline run to compare with: gated finished"]
     sweep.run("baseline", 1, 20, 0.9)
     found = found_in(sweep)
@@ -262,7 +263,7 @@ def test_one_of_two_candidates_that_is_not_there_is_named(sweep: Sweep) -> None:
 def test_nothing_finished_is_an_empty_table(sweep: Sweep) -> None:
     sweep.absent("gated", 1.0)
     found = found_in(sweep)
-    assert not found.compared and list(tables.l0_ratios([]).columns) == list(tables.RATIOS)
+    assert not found.compared[0].measured and list(tables.l0_ratios([]).columns) == list(tables.RATIOS)
     assert tables.savings([]).empty and tables.verdicts([]).empty and found.at_l0.empty
     assert len(tables.with_intervals(found.runs, [])) == 1
 
