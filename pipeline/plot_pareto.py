@@ -70,11 +70,15 @@ KEYS = (
 )  # fmt: skip
 TABLES = (
     "frontier", "frontiers", "verdicts", "l0_ratio", "l0_ratio_curve", "saved", "ce_at_l0", "robustness", "pruning",
+    "compute_hit",
 )  # fmt: skip
 REPLICATES = 2000
 """Draws of the bootstrap unless others are asked for."""
 FEWEST_REPLICATES = 100
 """Of fewer, the quantiles that an interval ends at are hardly those of the noise: equal arms would get a verdict."""
+
+MOST_REPLICATES = 100_000
+"""Their quantiles are known to a hundredth of the noise; memory grows with their number."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ def parse(arguments: Sequence[str]) -> Options:
     replicates = whole_number("replicates", given.get("replicates", str(REPLICATES)))
     if 0 < replicates < FEWEST_REPLICATES:
         raise UserError(f"replicates={replicates}: expected 0 (no intervals), or at least {FEWEST_REPLICATES}")
+    if replicates > MOST_REPLICATES:
+        raise UserError(f"replicates={replicates}: expected at most {MOST_REPLICATES}; more draws narrow no interval")
     if {"sweep", "source"} <= set(given):
         raise UserError("sweep= and source= exclude each other: records or a table")
     if "percent" in given and "source" not in given:
@@ -137,8 +143,9 @@ def aggregate(options: Options, sweep: str) -> list[Path]:
     from pipeline.comparison.findings import findings
     from pipeline.report.terminal import print_results, print_unfinished
 
-    check_writable(options.results_dir / sweep)
     runs = read_sweep(options.sweeps_dir, sweep)
+    options.arms.check(runs["architecture"].dropna().unique(), sweep)
+    check_writable(options.results_dir / sweep)
     pruned = read_pruned(options.sweeps_dir, runs)
     found = findings(runs, options.sweeps_dir, options.replicates, pruned, options.arms)
     (print_results if runs["status"].eq("done").any() else print_unfinished)(sweep, found.runs)
@@ -152,6 +159,7 @@ def aggregate_source(options: Options, path: Path) -> list[Path]:
     from pipeline.report.terminal import print_results
 
     source = read_source(path, options.percent)
+    options.arms.check(source.runs["architecture"].dropna().unique(), source.name)
     check_writable(options.results_dir / source.name)
     found = findings(source.runs, None, options.replicates, source.runs.iloc[:0], options.arms)
     print(source.line)
@@ -207,14 +215,14 @@ def _write_tables(options: Options, results: Path, found: "Findings") -> None:
         }  # fmt: skip
     if found.pruned.scenarios:
         made["pruning"] = pruning.table(found.compared, found.pruned)
+    if options.family is not None:
+        made["compute_hit"] = compute_hits(found.runs, options.family)
     for file in TABLES:
         table = made.get(file)
         if table is None:
             (results / f"{file}.csv").unlink(missing_ok=True)
         else:
             write_table(results / f"{file}.csv", table)
-    if options.family is not None:
-        write_table(results / "compute_hit.csv", compute_hits(found.runs, options.family))
 
 
 def _keep_faults(results: Path, found: "Findings") -> None:

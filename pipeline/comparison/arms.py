@@ -1,6 +1,6 @@
 """Which fronts are compared, and under which name: a comparison must say what it holds equal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,8 @@ import pandas as pd
 
 from pipeline.analysis.curves import Floats
 from pipeline.analysis.frontier import ARM, as_floats, point_numbers
+from pipeline.config.hints import did_you_mean
+from pipeline.errors import UserError
 
 BASELINE, GATED = "baseline", "gated"
 """The arms of the paper's claims; the first is every sweep's reference unless another is named."""
@@ -29,6 +31,15 @@ class Arms:
 
     def is_candidate(self, architecture: str) -> bool:
         return architecture != self.reference if self.candidates is None else architecture in self.candidates
+
+    def check(self, there: Iterable[str], where: str) -> None:
+        """Raises UserError where an arm that was asked for is not among those that are declared."""
+        declared = sorted(map(str, there))
+        asked = [] if self.reference == BASELINE else [("reference", self.reference)]
+        for key, name in [*asked, *(("candidates", name) for name in self.candidates or ())]:
+            if name not in declared:
+                known = ", ".join(declared) or "none"
+                raise UserError(f"{key}={name}: {where} has no such arm; {did_you_mean(name, declared)}(arms: {known})")
 
 
 @dataclass(frozen=True, eq=False)

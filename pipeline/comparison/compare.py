@@ -54,6 +54,8 @@ def panels(
 ) -> Iterator[Compared]:
     """Every panel that has a declared run, compared as far as runs are finished; one that fails takes no other with it.
 
+    Where no run at all is finished there is none.
+
     Args:
         runs: as `pipeline.analysis.table.read_sweep` gives them.
         sweeps_dir: where the runs' sequences are; None for points without any.
@@ -61,7 +63,8 @@ def panels(
         arms: the reference and its candidates; by default every arm with the baseline.
     """
     asked = arms or Arms()
-    for _, declared in runs.groupby(numbered(runs, list(PANEL))):
+    begun = runs["status"].eq("done").any()
+    for _, declared in runs.groupby(numbered(runs, list(PANEL))) if begun else ():
         done = declared["status"].eq("done") & np.isfinite(as_floats(declared["l0"]))
         table = declared[done].reset_index(drop=True)
         bare = Panel({name: declared[name].iloc[0] for name in PANEL}, table, None, {}, np.ones((1, 1)))

@@ -18,7 +18,7 @@ def verdicts(found: Findings) -> Shown:
     for claim in by_scenario[AS_TRAINED]:
         again = {name: _same(claim, others) for name, others in by_scenario.items()}
         judged = {name: f"{other.headline}: {other.counted}" for name, other in again.items() if other and other.asked}
-        judged.setdefault(AS_TRAINED, f"{NOT_JUDGED}: no two arms to compare are there")
+        judged.setdefault(AS_TRAINED, f"{NOT_JUDGED}: no two arms to compare are finished")
         rows.append({"claim": claim.text} | judged)
     return shown(rows, ["claim", *by_scenario])
 

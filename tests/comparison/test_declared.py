@@ -110,7 +110,7 @@ def test_an_arm_that_is_declared_at_other_sites_alone_is_asked_there_alone(sweep
 def test_without_two_arms_the_claims_say_so(sweep: Sweep) -> None:
     sweep.run("baseline", 1, 10, 0.8)
     found = found_in(sweep)
-    assert cells(found) == ["not judged: no two arms to compare are there"] * 3
+    assert cells(found) == ["not judged: no two arms to compare are finished"] * 3
     assert "| not judged: no two arms" in summary("s", found)
 
 
