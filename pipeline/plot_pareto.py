@@ -161,7 +161,7 @@ def aggregate_source(options: Options, path: Path) -> list[Path]:
     source = read_source(path, options.percent)
     options.arms.check(source.runs["architecture"].dropna().unique(), source.name)
     check_writable(options.results_dir / source.name)
-    found = findings(source.runs, None, options.replicates, source.runs.iloc[:0], options.arms)
+    found = findings(source.runs, None, options.replicates, source.runs.iloc[:0], options.arms, source.line)
     print(source.line)
     print_results(source.name, found.runs)
     return write_results(options, source.name, found, source.runs.iloc[:0])

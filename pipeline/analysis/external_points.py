@@ -74,15 +74,16 @@ def read_source(path: Path, percent: bool = False) -> Source:
             number is not one, or shares are in percent although `percent` is false.
     """
     sheet = read_sheet(path, lambda word: our_name(word) in {*NEEDED, *NUMBERS})
-    rows, numbers = _to_numbers(_named(sheet.cells, path), path)
+    cells = sheet.cells.drop_duplicates()
+    rows, numbers = _to_numbers(_named(cells, path), path)
     headed = {our_name(word) for word in sheet.header if is_percentage(word)}
     to_fractions(rows, numbers, headed, percent, path)
     state = rows["status"].str.lower() if "status" in rows else pd.Series("done", index=rows.index)
     rows["status"] = state.where(state.isin(STATES), "done")
-    rows, repeated = _without_copies(rows)
     note = _notes(rows)
     damaged = ~note.isin(["", *REPAIRED])
-    line = _line(path, note, damaged, sheet.encoding, numbers.infinite, repeated)
+    line = _line(path, note, damaged, sheet.encoding, numbers.infinite, len(sheet.cells) - len(cells))
+    line += _seeds_line(rows[~damaged])
     if not rows.loc[~damaged, "status"].eq("done").any():
         raise UserError(f"source={path} has no row to draw: {line}")
     kept = rows[~damaged]
@@ -90,12 +91,6 @@ def read_source(path: Path, percent: bool = False) -> Source:
     _check_seeds(kept, path)
     _check_not_negative(kept, path)
     return Source(path.stem, _runs(kept, path.stem), line)
-
-
-def _without_copies(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """The rows, each once, and how many said exactly what another says; runs that have a name count once by it."""
-    copies = rows.duplicated()
-    return rows[~copies], int(copies.sum())
 
 
 def _check_seeds(rows: pd.DataFrame, path: Path) -> None:
@@ -108,9 +103,16 @@ def _check_seeds(rows: pd.DataFrame, path: Path) -> None:
         if len(lines) > 1:
             listed = " and ".join(map(str, lines.index[:3]))
             raise UserError(
-                f"source={path}, lines {listed}: other numbers for the same settings and seed; expected one row a seed, "
-                "or a column that tells them apart"
+                f"source={path}, lines {listed}: other numbers for the same settings and seed; expected one row a "
+                "seed, or a column that tells them apart"
             )
+
+
+def _seeds_line(rows: pd.DataFrame) -> str:
+    """Without lambda, or another axis, seeds cannot be averaged: which rows are of one point nobody knows."""
+    if "seed" not in rows or rows["seed"].isna().all() or rows.reindex(columns=list(AXES)).notna().any(axis=None):
+        return ""
+    return ", seeds without lambda or another axis: rows of one arm with different seeds are taken as one point"
 
 
 def _settings(rows: pd.DataFrame) -> list[str]:

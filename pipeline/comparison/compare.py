@@ -63,11 +63,12 @@ def panels(
         arms: the reference and its candidates; by default every arm with the baseline.
     """
     asked = arms or Arms()
+    none = "a table of points has none" if sweeps_dir is None else "replicates=0 asks for none"
     begun = runs["status"].eq("done").any()
     for _, declared in runs.groupby(numbered(runs, list(PANEL))) if begun else ():
         done = declared["status"].eq("done") & np.isfinite(as_floats(declared["l0"]))
         table = declared[done].reset_index(drop=True)
-        bare = Panel({name: declared[name].iloc[0] for name in PANEL}, table, None, {}, np.ones((1, 1)))
+        bare = Panel({name: declared[name].iloc[0] for name in PANEL}, table, None, {}, np.ones((1, 1)), none)
         compared = Compared(bare, asked, unfinished=unfinished(declared))
         try:
             compared = replace(compared, panel=_with_sums(bare, sweeps_dir, replicates))
@@ -105,7 +106,8 @@ def compare(compared: Compared) -> None:
 def _lacking(there: Sequence[str], arms: Arms) -> Iterator[str]:
     """Arms without a finished run."""
     if arms.reference not in there:
-        yield f"no finished {arms.reference} run to compare with: {', '.join(there) or 'nothing'} finished"
+        finished = ", ".join(there) or "nothing"
+        yield f"no finished {arms.reference} run to compare with (reference=ARM names another): {finished} finished"
     elif not any(map(arms.is_candidate, there)):
         wanted = "other" if arms.candidates is None else " or ".join(arms.candidates)
         yield f"no finished {wanted} run to compare with {arms.reference}"

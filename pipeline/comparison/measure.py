@@ -103,7 +103,8 @@ def _nothing_shared(panel: Panel, pair: Pair, kind: str, fidelity: Fidelity) -> 
     for front in pair.fronts:
         x, y, kept = _front(panel, front, fidelity)
         if not kept.size:
-            return f"{front.architecture} has no point with a value"
+            of = "" if kind == SAVED else f" of {what}" + (" by mean ablation" if fidelity == "mean" else "")
+            return f"{front.architecture} has no point with a value{of}"
         axis = np.exp(x) if kind == SAVED else -y[::-1] if fidelity == DELTA_CE else y
         reach = f"{axis.min():.4g} to {axis.max():.4g}" if axis.size > 1 else f"one point at {axis.max():.4g}"
         parts.append(f"{front.architecture} {reach}")

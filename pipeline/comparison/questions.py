@@ -199,13 +199,14 @@ def quantity(chosen: Measured) -> str:
     assert found is not None
     ends = found.noise.widest(found.median)
     low, middle, high = (float(as_ratio(v)) if chosen.kind == RATIO else v for v in (ends[0], found.median, ends[1]))
+    alone = " over seeds alone" if found.noise.text is None else ""
     if chosen.kind == RATIO:
-        return f"L0 ratio {middle:.2f}" + (f" ({low:.2f} to {high:.2f})" if math.isfinite(low) else "")
+        return f"L0 ratio {middle:.2f}" + (f" ({low:.2f} to {high:.2f}{alone})" if math.isfinite(low) else "")
     unit = "nats" if chosen.fidelity == DELTA_CE else "of loss recovered"
     saved = "saves"
     if middle < 0:  # a negative saving must be read twice
         saved, low, middle, high = "costs", -high, -middle, -low
-    interval = f" ({low:.4f} to {high:.4f})" if math.isfinite(low) else ""
+    interval = f" ({low:.4f} to {high:.4f}{alone})" if math.isfinite(low) else ""
     return f"{chosen.pair.candidate.architecture} {saved} {middle:.4f}{interval} {unit} at equal L0"
 
 

@@ -29,6 +29,8 @@ judged by have their intervals above; the others have none of their own."""
 ADDED = """\
 Nats a prediction with the widest 95 % interval that was measured, and as a share of the clean cross-entropy. A range of
 L0: the mean along it, even in log L0. A dash: the front does not reach that far. ce_at_l0.csv has every interval."""
+MOST_RUNS = 3
+"""Of those without usable sequences for one reason, that are named."""
 MOST_ROWS = 60
 """Of a table in summary.md."""
 
@@ -56,16 +58,25 @@ def not_compared(found: Findings) -> list[str]:
             ("evaluation.id", "evaluations"),
         ):
             if (count := here[name].nunique(dropna=False)) > 1:
-                lines.append(f"{site}, layer {layer}: {count} {what}, each compared within itself only")
+                differ = _of_evaluations(here) if name == "evaluation.id" else ""
+                lines.append(f"{site}, layer {layer}: {count} {what}{differ}, each compared within itself only")
                 break
     for one in found.compared:
         where, reasons = place(one.panel.key, done), one.panel.reasons
         lines += [f"{where}: {line}" for line in one.lines]
         for reason in sorted(set(reasons.values())):
-            count = list(reasons.values()).count(reason)
-            lines.append(f"{where}: no sequences of {count} run{'s' if count > 1 else ''}: {reason}")
+            runs = [run for run, why in reasons.items() if why == reason]
+            named = ", ".join(runs[:MOST_RUNS]) + (", ..." if len(runs) > MOST_RUNS else "")
+            lines.append(f"{where}: no sequences of {len(runs)} run{'s' if len(runs) > 1 else ''}: {reason} ({named})")
         lines += [f"{where}: {line}" for line in _without_ratio(one)]
     return [*lines, *mixtures(found)]
+
+
+def _of_evaluations(done: pd.DataFrame) -> str:
+    """In which settings several evaluations differ, as far as their runs state it."""
+    names = [name for name in map(str, done) if name.startswith("eval.") or name == "evaluation_version"]
+    differing = [name for name in names if done[name].dropna().astype(str).nunique() > 1]
+    return f" (they differ in {', '.join(differing)})" if differing else ""
 
 
 def _without_ratio(one: Compared) -> list[str]:
@@ -129,7 +140,7 @@ def summary(sweep: str, found: Findings) -> str:
     ratios = shown_numbers.ratios(found)
     gaps, alone = not_compared(found), pruning.saved_alone(found.pruned)
     parts = [
-        f"# {_plain(sweep)}", " ".join([status_line(found.runs), _plain(compared(found))]).strip(),
+        f"# {_plain(sweep)}", _plain(" ".join(filter(None, [status_line(found), compared(found)]))),
         *([_plain(settings)] if (settings := settings_line(found.runs)) else []), *_first(found), *_claims(found),
         "## L0 of the reference over L0 of the candidate",
         *([_markdown(ratios, "l0_ratio.csv"), bullets([f"{word}: {said}" for word, said in explained([str(ratios)])])]
@@ -177,10 +188,11 @@ def _cell(text: str) -> str:
     return _plain(" ".join(text.split())).replace("|", "\\|")
 
 
-def status_line(runs: pd.DataFrame) -> str:
-    """How many runs there are, by status."""
+def status_line(found: Findings) -> str:
+    """How many runs there are, by status; of a table, what became of its rows."""
+    runs, source = found.runs, f" Read from {found.source}." if found.source else ""
     counts = runs["status"].value_counts()
-    return f"{len(runs)} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + "."
+    return f"{len(runs)} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + f".{source}"
 
 
 def absent(runs: pd.DataFrame) -> pd.DataFrame:

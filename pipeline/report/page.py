@@ -76,7 +76,7 @@ def _words(found: Findings) -> dict[str, object]:
     """What summary.md says too, by the same functions."""
     headlines = shown_numbers.ratios(found)
     return {
-        "status": summary.status_line(found.runs), "compared": summary.compared(found),
+        "status": summary.status_line(found), "compared": summary.compared(found),
         "trained": settings_line(found.runs), "first": [*cautions(found), *shown_claims.turned(found)],
         "moved_note": summary.MOVED, "judged_on": shown_claims.judged_on(found),
         "rules": summary.rules(found), "explained": explained([str(headlines)]), "method": summary.METHOD,
