@@ -150,6 +150,6 @@ def _checked_sums(
 def _agree(found: float, recorded: float, what: str) -> None:
     if not np.isclose(found, recorded, rtol=TOLERANCE, atol=0):
         raise Unusable(
-            f"its sequences give another {what} ({found:.6g}) than its record ({recorded:.6g}): delete its {SEQUENCES}, "
-            f"{AGAIN}"
+            f"its sequences give another {what} ({found:.6g}) than its record ({recorded:.6g}): "
+            f"delete its {SEQUENCES}, {AGAIN}"
         )
