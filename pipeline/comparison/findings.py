@@ -27,7 +27,6 @@ class Findings:
     robustness: Sequence[Robustness]
     at_l0: pd.DataFrame  # as `pipeline.comparison.vertical.ce_at_l0` gives it
     source: str = ""  # of a table of points: how many of its rows were read and left out
-    replicates: int = 0  # draws of documents
 
     def claims(self) -> dict[str, list[Claim]]:
         """By scenario, the first as trained."""
@@ -66,4 +65,4 @@ def findings(
     asked = answers([*compared, *both_ways.scenarios])
     shown = blanked(runs, [one.panel for one in compared])
     table = pd.concat(at_l0, ignore_index=True) if at_l0 else ce_at_l0([])
-    return Findings(shown, compared, both_ways, asked, others, table, source, replicates)
+    return Findings(shown, compared, both_ways, asked, others, table, source)
