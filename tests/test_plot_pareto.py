@@ -210,6 +210,32 @@ def test_folders_and_family_are_checked_before_anything_is_said_or_written(
     assert sorted(tmp_path.rglob("*")) == before and not results.exists()
 
 
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("reference=gatd", "reference=gatd: s has no such arm; did you mean gated? (arms: baseline, gated)"),
+        ("candidates=gated,nope", "candidates=nope: s has no such arm; (arms: baseline, gated)"),
+        ("replicates=99999999999", "replicates=99999999999: expected at most 100000"),
+        ("replicates=100001", "replicates=100001: expected at most 100000"),
+    ],
+)  # fmt: skip
+def test_arms_and_draws_that_cannot_be_are_refused_before_anything_is_written(
+    tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str], argument: str, said: str
+) -> None:
+    for arm in ("baseline", "gated"):
+        disk.done(arm, architecture=arm)
+    disk.manifest("s")
+    (tmp_path / "s.csv").write_text("arch,model,site,layer,width,l0,loss_recovered\n" + "".join(
+        f"{arm},m,mlp,1,8,5,0.9\n" for arm in ("gated", "baseline")
+    ))  # fmt: skip
+    for chosen in ("sweep=s", f"source={tmp_path}/s.csv"):
+        results = f"results_dir={tmp_path / 'elsewhere'}"
+        assert plot_pareto.main([f"sweeps_dir={tmp_path / 'sweeps'}", results, chosen, argument]) == 2
+        output = capsys.readouterr()
+        assert output.out == "" and output.err.count("\n") == 1 and said in output.err
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_a_table_does_not_replace_the_results_of_a_sweep_of_its_name(
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,6 +80,8 @@ def test_the_command_writes_results_named_by_the_file(tmp_path: Path, capsys: py
     assert ratios[["ratio_low", "ratio_high"]].isna().all(None)
     assert set(ratios["comparison"]) == {"width_1.5"} and (tmp_path / "points" / "figure_1.png").is_file()
     assert len(pd.read_csv(tmp_path / "points" / "compute_hit.csv")) == 4
+    assert plot_pareto.main([f"source={path}", f"results_dir={tmp_path}"]) == 0
+    assert not (tmp_path / "points" / "compute_hit.csv").exists()  # what was not asked for again is of other runs
     again = tmp_path / "points" / "runs.csv"
     assert plot_pareto.main([f"source={again}", f"results_dir={tmp_path}"]) == 0  # what we wrote is a source too
     pd.testing.assert_frame_equal(

@@ -157,7 +157,7 @@ def test_what_tells_rows_apart_by_cross_entropies_is_no_percentage(tmp_path: Pat
 def test_notes_states_and_joined_files(tmp_path: Path) -> None:
     noted = [GRID[0].replace(",x", ",note,status"), *(f"{line.removesuffix('y')}best,Done" for line in GRID[1:])]
     source = read_source(written(tmp_path, [*noted, *noted]))
-    assert len(source.runs) == 16 and source.line == "points.csv: 16 rows"
+    assert len(source.runs) == 8 and source.line == "points.csv: 16 rows, 8 dropped as copies of others"
     assert len(read_source(written(tmp_path, [*noted[:4], noted[4].replace("Done", "failed")])).runs) == 4
 
 
@@ -243,8 +243,30 @@ def test_rows_are_points_of_their_own_unless_seeds_tell_them_apart(tmp_path: Pat
         assert count(head.replace("sparsity_coefficient", axis), rows) == 8
         assert axes_of(read_source(tmp_path / "points.csv").runs) == [axis.lower().replace(" ", "_")]
     assert count(head + ",seed", [f"{row},{seed}" for row in rows for seed in (0, 1, 2)]) == 8
-    assert count(head + ",seed", [f"{row},0" for row in [*rows, *rows]]) == 16  # no other seed
+    assert count(head + ",seed", [f"{row},{seed}" for row in [*rows, *rows] for seed in (0, 1, 2)]) == 8  # copies
     assert count(bare[0] + ",seed", [f"{bare[1]},{seed}" for seed in (0, 1)]) == 1
+
+
+def test_one_seed_gives_one_point(tmp_path: Path) -> None:
+    seeded = [f"{GRID[0]},seed", *(f"{row},{seed}" for row in GRID[1:] for seed in (0, 1))]
+    again = seeded[1].replace("100.0", "101.0")
+    with pytest.raises(UserError, match="lines 2 and 18: other numbers for the same settings and seed") as caught:
+        read_source(written(tmp_path, [*seeded, again]))
+    assert "\n" not in str(caught.value)
+    axis = GRID[0].split(",").index("sparsity_coefficient")
+    bare = [",".join(cell for place, cell in enumerate(line.split(",")) if place != axis) for line in seeded]
+    assert read_source(written(tmp_path, bare)).line.endswith("with different seeds are taken as one point")
+
+
+def test_settings_of_a_table_are_numbers_and_names_are_not(tmp_path: Path) -> None:
+    lines = [f"{GRID[0]},train.steps,train.lr_decay,tokens,model.revision", *(f"{row},100,0.5,,7" for row in GRID[1:])]
+    lines.append(f"{GRID[1].replace('100.0', '120.0')},300,0.5,4e3,7")
+    runs = read_source(written(tmp_path, lines)).runs
+    assert runs["train.steps"].tolist() == [100] * 8 + [300] and runs["train.lr_decay"].tolist() == [0.5] * 9
+    assert runs["tokens"].iloc[-1] == 4000 and set(runs["model.revision"]) == {"7"}
+    assert plot_pareto.main([f"source={tmp_path / 'points.csv'}", f"results_dir={tmp_path}"]) == 0
+    words = (tmp_path / "points" / "summary.md").read_text()
+    assert "gated: one front mixes train.steps 100 and 300" in words and "with train.steps=100 alone" in words
 
 
 def test_names_and_gaps_reach_no_output_as_markup_or_nan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from pipeline.analysis.frontier import KEY, PANEL, SETTING_PREFIXES, TABLE_ROW, 
 from pipeline.analysis.shares import to_fractions
 from pipeline.analysis.spreadsheet import SEPARATORS, read_sheet
 from pipeline.analysis.table import table
-from pipeline.analysis.table_numbers import LARGEST_MEANT, Numbers, decimal_mark, is_unknown
+from pipeline.analysis.table_numbers import LARGEST_MEANT, PLAIN, Numbers, decimal_mark, is_unknown, plain
 from pipeline.errors import UserError
 from pipeline.records.columns import AXES
 from pipeline.storage.places import PAPER_TABLE
@@ -48,6 +48,9 @@ NOT_NEGATIVE = (
 COMPUTED = {"on_frontier", "delta_ce", "n_seeds", "runs", "arm", "point", "model.layer", TABLE_ROW}
 ENDS = ("_low", "_high")
 """Columns, and ends of columns, that aggregation adds: a runs.csv can be a source again."""
+TEXT = {*WORDS, "run", "sweep", "note", "status", "reason"}
+TEXT_ENDS = re.compile(r"(^|[._])(name|id|revision|commit|digest|version|path|clean|ablated|data|host)$")
+"""Columns of words, some of which may look like numbers."""
 STATES = ("done", "running", "waiting", "failed", "missing")
 
 
@@ -71,20 +74,50 @@ def read_source(path: Path, percent: bool = False) -> Source:
             number is not one, or shares are in percent although `percent` is false.
     """
     sheet = read_sheet(path, lambda word: our_name(word) in {*NEEDED, *NUMBERS})
-    rows, numbers = _to_numbers(_named(sheet.cells, path), path)
+    cells = sheet.cells.drop_duplicates()
+    rows, numbers = _to_numbers(_named(cells, path), path)
     headed = {our_name(word) for word in sheet.header if is_percentage(word)}
     to_fractions(rows, numbers, headed, percent, path)
     state = rows["status"].str.lower() if "status" in rows else pd.Series("done", index=rows.index)
     rows["status"] = state.where(state.isin(STATES), "done")
     note = _notes(rows)
     damaged = ~note.isin(["", *REPAIRED])
-    line = _line(path, note, damaged, sheet.encoding, numbers.infinite)
+    line = _line(path, note, damaged, sheet.encoding, numbers.infinite, len(sheet.cells) - len(cells))
+    line += _seeds_line(rows[~damaged])
     if not rows.loc[~damaged, "status"].eq("done").any():
         raise UserError(f"source={path} has no row to draw: {line}")
     kept = rows[~damaged]
     _check_names(kept, path)
+    _check_seeds(kept, path)
     _check_not_negative(kept, path)
     return Source(path.stem, _runs(kept, path.stem), line)
+
+
+def _check_seeds(rows: pd.DataFrame, path: Path) -> None:
+    """One seed gives one point: other numbers under the same settings and seed are of something that is not said."""
+    if "seed" not in rows:
+        return
+    with_seed = rows[rows["seed"].notna() & rows.reindex(columns=list(AXES)).notna().any(axis=1)]
+    groups = pd.Series(numbered(with_seed, [*_settings(with_seed), "seed"]), with_seed.index)
+    for _, lines in groups.groupby(groups):
+        if len(lines) > 1:
+            listed = " and ".join(map(str, lines.index[:3]))
+            raise UserError(
+                f"source={path}, lines {listed}: other numbers for the same settings and seed; expected one row a "
+                "seed, or a column that tells them apart"
+            )
+
+
+def _seeds_line(rows: pd.DataFrame) -> str:
+    """Without lambda, or another axis, seeds cannot be averaged: which rows are of one point nobody knows."""
+    if "seed" not in rows or rows["seed"].isna().all() or rows.reindex(columns=list(AXES)).notna().any(axis=None):
+        return ""
+    return ", seeds without lambda or another axis: rows of one arm with different seeds are taken as one point"
+
+
+def _settings(rows: pd.DataFrame) -> list[str]:
+    """Columns that tell points apart."""
+    return [name for name in map(str, rows) if name in {*KEY, *AXES} or name.startswith(SETTING_PREFIXES)]
 
 
 def _notes(rows: pd.DataFrame) -> "pd.Series[str]":
@@ -165,10 +198,22 @@ def _to_numbers(cells: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, Numbers]
     found = {
         name: numbers.column(column, name, WHOLE.get(name))
         if name in columns
-        else column.mask(column.map(is_unknown), "" if name == "note" else None)
+        else _as_numbers(column.mask(column.map(is_unknown), "" if name == "note" else None), numbers.decimal)
         for name, column in cells.items()
     }
     return pd.DataFrame(found), numbers
+
+
+def _as_numbers(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
+    """Another column, of numbers if all its cells are; names and identities stay text, whatever they look like."""
+    name, known = str(column.name), column.dropna()
+    if name in TEXT or TEXT_ENDS.search(name) or known.empty:
+        return column
+    cells = [plain(cell, decimal) for cell in known]
+    if not all(PLAIN.fullmatch(cell) for cell in cells):
+        return column
+    values = [int(cell) if re.fullmatch(r"[+-]?\d{1,15}", cell) else float(cell) for cell in cells]
+    return pd.Series(values, known.index, dtype=object).reindex(column.index).where(column.notna(), None)
 
 
 def _check_names(rows: pd.DataFrame, path: Path) -> None:
@@ -196,8 +241,7 @@ def _table_rows(rows: pd.DataFrame) -> "pd.Series[float]":
     Rows with the same settings are other seeds of one point, unless the table gives a seed twice, or neither seeds nor
     a value on any axis.
     """
-    settings = [name for name in map(str, rows) if name in {*KEY, *AXES} or name.startswith(SETTING_PREFIXES)]
-    groups = pd.Series(numbered(rows, settings), rows.index)
+    groups = pd.Series(numbered(rows, _settings(rows)), rows.index)
     seed = rows["seed"] if "seed" in rows else pd.Series(np.nan, rows.index)
     without = seed.isna() & rows.reindex(columns=list(AXES)).isna().all(axis=1)
     twice = seed.notna() & pd.DataFrame({"group": groups, "seed": seed}).duplicated(keep=False)
@@ -223,14 +267,19 @@ def _runs(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     return table(filled)
 
 
-def _line(path: Path, note: "pd.Series[str]", damaged: "pd.Series[bool]", encoding: str, infinite: int) -> str:
+def _line(
+    path: Path, note: "pd.Series[str]", damaged: "pd.Series[bool]", encoding: str, infinite: int, repeated: int
+) -> str:
     """How many rows were read, left out, and kept although they had to be repaired; what was guessed."""
-    parts = [f"{path.name}: {len(note)} rows"]
+    parts = [f"{path.name}: {len(note) + repeated} rows"]
     for kind, chosen in (("left out", note[damaged]), ("kept as repaired", note[~damaged & (note != "")])):
         counts = Counter(chosen)
         if counts:
             listed = ", ".join(f"{count} {text}" for text, count in sorted(counts.items()))
             parts.append(f"{len(chosen)} {kind} ({listed})")
+    parts += (
+        [f"{repeated} dropped as {'copies of others' if repeated > 1 else 'a copy of another'}"] if repeated else []
+    )
     values = f"{infinite} value{'s' if infinite > 1 else ''} infinite or beyond {LARGEST_MEANT:g}, read as unknown"
     parts += [values] if infinite else []
     return ", ".join([*parts, *([f"read as {encoding}"] if encoding else [])])

@@ -68,6 +68,14 @@ def axes_of(runs: pd.DataFrame) -> list[str]:
     return varying or found or [AXES[0]]
 
 
+def mixed_settings(runs: pd.DataFrame) -> list[str]:
+    """Settings besides the axes that differ within one front: its line joins points that differ in two things."""
+    names = [name for name in map(str, runs) if name.startswith(SETTING_PREFIXES) and name not in KEY]
+    names = [name for name in names if name.rpartition(".")[2] not in {*AXES, "expansion"} and name not in AXES]
+    keys = numbered(runs, list(KEY))
+    return [name for name in names if len(runs) and runs[name].groupby(keys).nunique().max() > 1]
+
+
 def numbered(runs: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.intp]:
     """For each row the number of its group by these columns; a gap is a value like others."""
     numbers = np.zeros(len(runs), dtype=np.intp)

@@ -1,6 +1,6 @@
 """Which fronts are compared, and under which name: a comparison must say what it holds equal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,8 @@ import pandas as pd
 
 from pipeline.analysis.curves import Floats
 from pipeline.analysis.frontier import ARM, as_floats, point_numbers
+from pipeline.config.hints import did_you_mean
+from pipeline.errors import UserError
 
 BASELINE, GATED = "baseline", "gated"
 """The arms of the paper's claims; the first is every sweep's reference unless another is named."""
@@ -30,6 +32,15 @@ class Arms:
     def is_candidate(self, architecture: str) -> bool:
         return architecture != self.reference if self.candidates is None else architecture in self.candidates
 
+    def check(self, there: Iterable[str], where: str) -> None:
+        """Raises UserError where an arm that was asked for is not among those that are declared."""
+        declared = sorted(map(str, there))
+        asked = [] if self.reference == BASELINE else [("reference", self.reference)]
+        for key, name in [*asked, *(("candidates", name) for name in self.candidates or ())]:
+            if name not in declared:
+                known = ", ".join(declared) or "none"
+                raise UserError(f"{key}={name}: {where} has no such arm; {did_you_mean(name, declared)}(arms: {known})")
+
 
 @dataclass(frozen=True, eq=False)
 class Front:
@@ -41,6 +52,7 @@ class Front:
     starts: npt.NDArray[np.intp]  # where in `runs` each point begins
     alive: Floats  # [points] mean alive fraction
     effective: Floats  # [points] mean effective width
+    tokens: Floats  # [points] mean number of tokens that the runs were trained on
     cost: Mapping[str, float]  # by column: medians over runs; NaN where unknown
     machines: frozenset[tuple[str, ...]]  # devices and numbers of threads that the runs were trained with
 
@@ -67,6 +79,12 @@ class Pair:
         return self.reference, self.candidate
 
 
+def without_points(architecture: str, d_sae: int) -> Front:
+    """The front of an arm that has no finished run; a width of 0 is unknown."""
+    none, runs = np.empty(0), np.empty(0, dtype=np.intp)
+    return Front(architecture, d_sae, runs, runs, none, none, none, {}, frozenset())
+
+
 def fronts_of(panel: pd.DataFrame) -> list[Front]:
     """One for each architecture and width among the finished runs of a panel; rows are numbered from 0."""
     table = panel.reset_index(drop=True)
@@ -78,14 +96,13 @@ def fronts_of(panel: pd.DataFrame) -> list[Front]:
         order = rows.index.to_numpy()[np.argsort(points[rows.index], kind="stable")]
         starts = np.flatnonzero(np.diff(points[order], prepend=-1))
         counts = np.diff(starts, append=len(order))
-        alive, effective = (
+        alive, effective, tokens = (
             np.add.reduceat(_column(table, name)[order], starts) / counts
-            for name in ("alive_fraction", "effective_width")
+            for name in ("alive_fraction", "effective_width", "tokens")
         )
         cost = {name: _median(_column(rows, name)) for name in COSTS.values()}
-        found.append(
-            Front(str(architecture), int(rows["d_sae"].iloc[0]), order, starts, alive, effective, cost, _machines(rows))
-        )  # fmt: skip
+        d_sae, machines = int(rows["d_sae"].iloc[0]), _machines(rows)
+        found.append(Front(str(architecture), d_sae, order, starts, alive, effective, tokens, cost, machines))
     return found
 
 
@@ -107,10 +124,14 @@ def pairs(fronts: list[Front], arms: Arms) -> Iterator[Pair]:
     """Every front of the reference with every candidate's; a pair that no rule calls fair has no name."""
     for reference in (front for front in fronts if front.architecture == arms.reference):
         for candidate in (front for front in fronts if arms.is_candidate(front.architecture)):
-            ratio = reference.d_sae / candidate.d_sae
-            rules = {"width_1.5": _near(ratio, 1.5), "equal_width": _near(ratio, 1.0)}
-            rules |= {name: _same_cost(reference, candidate, name) for name in COSTS}
-            yield Pair(reference, candidate, tuple(name for name, holds in rules.items() if holds))
+            costs = tuple(name for name in COSTS if _same_cost(reference, candidate, name))
+            yield Pair(reference, candidate, by_width(reference.d_sae, candidate.d_sae) + costs)
+
+
+def by_width(reference: int, candidate: int) -> tuple[str, ...]:
+    """The names under which two widths are compared."""
+    rules = {"width_1.5": _near(reference / candidate, 1.5), "equal_width": _near(reference / candidate, 1.0)}
+    return tuple(name for name, holds in rules.items() if holds)
 
 
 def _near(ratio: float, wanted: float) -> bool:

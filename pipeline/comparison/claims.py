@@ -1,5 +1,6 @@
 """Claims about two arms over a whole sweep: what its sites say together, and by which rule."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -78,7 +79,8 @@ class Claim:
     @property
     def name(self) -> str:
         """Of the comparison that it is judged by, or of several where panels differ."""
-        return " + ".join(dict.fromkeys(PREFERRED[_rank(answer)] for answer in self.asked))
+        ranks = [_rank(answer) for answer in self.asked if answer.pair.names]
+        return " + ".join(dict.fromkeys(PREFERRED[rank] for rank in ranks)) or "by no rule"
 
     @property
     def counted(self) -> str:
@@ -88,38 +90,40 @@ class Claim:
         dead = sum(answer.healthy is False for answer in self.judged)
         unknown = sum(answer.healthy is None for answer in self.judged)
         counts += f"; in {dead} an arm has less than {HEALTHY:.0%} of its features alive" if dead else ""
-        return counts + (f"; in {unknown} it is unknown how many features are alive" if unknown else "")
+        counts += f"; in {unknown} it is unknown how many features are alive" if unknown else ""
+        partly = Counter(answer.caveat for answer in self.judged if answer.caveat)
+        return "; ".join([counts, *(f"in {count} {caveat}" for caveat, count in partly.items())])
 
 
 def claims(answers: Sequence[Answer]) -> list[Claim]:
     """For every two arms that are compared: the direction and shrinkage; and for the paper's two, about half."""
     found = []
     for arms in _two_arms(answers):
-        chosen = _preferred([answer for answer in answers if _arms(answer) == arms])
+        chosen = _preferred([answer for answer in answers if answer.arms == arms])
         found += [_claim(text, question, chosen) for question, text in _texts(*arms)]
     return found
 
 
 def _preferred(answers: Sequence[Answer]) -> list[Answer]:
     """Of every panel those about the comparison that comes first there."""
-    first: dict[int, int] = {}
+    first: dict[tuple[str, ...], int] = {}
     for answer in answers:
-        first[id(answer.panel)] = min(first.get(id(answer.panel), len(PREFERRED)), _rank(answer))
-    return [answer for answer in answers if _rank(answer) == first[id(answer.panel)]]
+        first[_place(answer)] = min(first.get(_place(answer), len(PREFERRED)), _rank(answer))
+    return [answer for answer in answers if _rank(answer) == first[_place(answer)]]
+
+
+def _place(answer: Answer) -> tuple[str, ...]:
+    return tuple(map(str, answer.panel.key.values()))
 
 
 def _rank(answer: Answer) -> int:
-    return min(map(PREFERRED.index, answer.pair.names))
+    return min(map(PREFERRED.index, answer.pair.names), default=len(PREFERRED))
 
 
 def _two_arms(answers: Sequence[Answer]) -> list[tuple[str, str]]:
     """The paper's first."""
-    found = dict.fromkeys(map(_arms, answers))
+    found = dict.fromkeys(answer.arms for answer in answers)
     return sorted(found, key=lambda arms: (arms != (BASELINE, GATED), arms)) or [(BASELINE, GATED)]
-
-
-def _arms(answer: Answer) -> tuple[str, str]:
-    return answer.pair.reference.architecture, answer.pair.candidate.architecture
 
 
 def _texts(reference: str, candidate: str) -> Iterator[tuple[str, str]]:

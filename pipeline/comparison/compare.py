@@ -1,7 +1,7 @@
 """From the table of runs, and the sums they left, to the comparison of the arms in every panel."""
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,12 +10,17 @@ import pandas as pd
 
 from pipeline.analysis.frontier import PANEL, as_floats, numbered
 from pipeline.comparison import bootstrap
-from pipeline.comparison.arms import Arms, fronts_of, pairs
+from pipeline.comparison.arms import Arms, Pair, fronts_of, pairs
+from pipeline.comparison.declared import lost, unfinished
 from pipeline.comparison.documents import read_documents
 from pipeline.comparison.measure import Measured, measure_pair
 from pipeline.comparison.panel import Panel
 from pipeline.comparison.refusal import refusals
 from pipeline.comparison.shrinkage import Shrinkage, shrinkage
+
+COULD_NOT = "could not be compared"
+AS_TRAINED = "as trained"
+"""The scenario in which no run is pruned."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +31,16 @@ class Compared:
     arms: Arms
     measured: list[Measured] = field(default_factory=list)
     shrinkages: list[Shrinkage] = field(default_factory=list)
+    lost: list[tuple[Pair, str]] = field(default_factory=list)  # declared, and why nothing is measured
+    unfinished: Mapping[tuple[str, int], str] = field(default_factory=dict)  # by architecture and width: in words
     lines: list[str] = field(default_factory=list)  # what is not compared, and why
     fault: str = ""  # of this program: the traceback
-    scenario: str = "as trained"  # or how the runs were pruned
+    scenario: str = AS_TRAINED  # or how the runs were pruned
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Those that were measured."""
+        return list(dict.fromkeys(measured.pair for measured in self.measured))
 
     def with_fault(self, what: str, error: Exception) -> "Compared":
         """With a line that says what a fault of this program has kept from being done."""
@@ -40,7 +52,9 @@ class Compared:
 def panels(
     runs: pd.DataFrame, sweeps_dir: Path | None, replicates: int, arms: Arms | None = None
 ) -> Iterator[Compared]:
-    """Every panel with a finished run, compared; one that fails takes no other with it.
+    """Every panel that has a declared run, compared as far as runs are finished; one that fails takes no other with it.
+
+    Where no run at all is finished there is none.
 
     Args:
         runs: as `pipeline.analysis.table.read_sweep` gives them.
@@ -48,21 +62,26 @@ def panels(
         replicates: draws of documents; 0 for no intervals.
         arms: the reference and its candidates; by default every arm with the baseline.
     """
-    done = runs[(runs["status"] == "done") & np.isfinite(as_floats(runs["l0"]))]
-    for _, rows in done.groupby(numbered(done, list(PANEL))):
-        table = rows.reset_index(drop=True)
-        bare = Panel({name: table[name].iloc[0] for name in PANEL}, table, None, {}, np.ones((1, 1)))
+    asked = arms or Arms()
+    none = "a table of points has none" if sweeps_dir is None else "replicates=0 asks for none"
+    begun = runs["status"].eq("done").any()
+    for _, declared in runs.groupby(numbered(runs, list(PANEL))) if begun else ():
+        done = declared["status"].eq("done") & np.isfinite(as_floats(declared["l0"]))
+        table = declared[done].reset_index(drop=True)
+        bare = Panel({name: declared[name].iloc[0] for name in PANEL}, table, None, {}, np.ones((1, 1)), none)
+        compared = Compared(bare, asked, unfinished=unfinished(declared))
         try:
-            compared = Compared(_with_sums(bare, sweeps_dir, replicates), arms or Arms())
+            compared = replace(compared, panel=_with_sums(bare, sweeps_dir, replicates))
             compare(compared)
         except Exception as error:  # a fault of ours, in this panel: the others have their results
-            compared = Compared(bare, arms or Arms()).with_fault("could not be compared", error)
+            compared = replace(compared, panel=bare, measured=[], shrinkages=[]).with_fault(COULD_NOT, error)
+        compared.lost.extend(lost(declared, compared.pairs, asked, compared.fault and COULD_NOT))
         yield compared
 
 
 def _with_sums(panel: Panel, sweeps_dir: Path | None, replicates: int) -> Panel:
     """With what the runs left for every document, its draws, and what is refused by them."""
-    if sweeps_dir is not None and replicates:
+    if sweeps_dir is not None and replicates and len(panel.runs):
         sums, reasons = read_documents(sweeps_dir, panel.runs)
         drawn = panel.drawn if sums is None else bootstrap.weights(len(sums.predictions), replicates)
         panel = replace(panel, sums=sums, reasons=reasons, drawn=drawn)
@@ -87,7 +106,8 @@ def compare(compared: Compared) -> None:
 def _lacking(there: Sequence[str], arms: Arms) -> Iterator[str]:
     """Arms without a finished run."""
     if arms.reference not in there:
-        yield f"no finished {arms.reference} run to compare with: {', '.join(there) or 'nothing'} finished"
+        finished = ", ".join(there) or "nothing"
+        yield f"no finished {arms.reference} run to compare with (reference=ARM names another): {finished} finished"
     elif not any(map(arms.is_candidate, there)):
         wanted = "other" if arms.candidates is None else " or ".join(arms.candidates)
         yield f"no finished {wanted} run to compare with {arms.reference}"

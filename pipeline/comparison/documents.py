@@ -21,6 +21,9 @@ TOLERANCE = 1e-6
 """Relative difference up to which sums give the metrics of the record; beyond it the two are not of one evaluation."""
 
 
+AGAIN = "and the command that launches it evaluates the run again"
+
+
 class Unusable(Exception):
     """The sequences of a run cannot be paired with those of the others, for this reason."""
 
@@ -116,7 +119,9 @@ def _arrays(path: Path, names: Sequence[str], beside: Sequence[str] = ()) -> dic
         return {name: found[name] for name in names} | {name: found[name] for name in beside if name in found}
     except FileNotFoundError as error:
         raise Unusable(f"{path.name} is absent") from error
-    except (OSError, KeyError, DamagedFile) as error:
+    except DamagedFile as error:
+        raise Unusable(f"{path.name} cannot be read ({error.why}): delete it, {AGAIN}") from error
+    except (OSError, KeyError) as error:
         raise Unusable(f"{path.name} cannot be read") from error
 
 
@@ -144,4 +149,7 @@ def _checked_sums(
 
 def _agree(found: float, recorded: float, what: str) -> None:
     if not np.isclose(found, recorded, rtol=TOLERANCE, atol=0):
-        raise Unusable(f"its sequences give another {what} ({found:.6g}) than its record ({recorded:.6g})")
+        raise Unusable(
+            f"its sequences give another {what} ({found:.6g}) than its record ({recorded:.6g}): "
+            f"delete its {SEQUENCES}, {AGAIN}"
+        )

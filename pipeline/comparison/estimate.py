@@ -93,7 +93,7 @@ def _by_text(
     """[replicates, places] widened deviations over draws of documents; or why there are none."""
     problem = panel.unmeasured(pair.fronts)
     if problem is not None or panel.sums is None or len(panel.drawn) < 2:
-        return None, f"no interval over sequences: {problem or 'none were drawn'}"
+        return None, f"no interval over sequences: {problem or panel.undrawn}"
     reference, candidate = (panel.resampled(front, fidelity) for front in pair.fronts)
     deviations = read.difference(reference, candidate, len(panel.drawn))[1:] - sample
     kept = np.isfinite(deviations).all(1)
@@ -107,7 +107,11 @@ def _without_each(panel: Panel, pair: Pair, fidelity: Fidelity, read: Reading | 
     of_run, x, y = panel.seeds, panel.x, panel.y(fidelity)
     common = seeds.common_seeds(pair, of_run, x, y)
     if len(common) < seeds.FEWEST_SEEDS:
-        return None, len(common), f"seed noise not measured ({len(common)} of {seeds.FEWEST_SEEDS} seeds)"
+        each = [len(seeds.seeds_of(front, of_run, x, y)) for front in pair.fronts]
+        why = f"{len(common)} of {seeds.FEWEST_SEEDS} seeds"
+        if min(each) >= seeds.FEWEST_SEEDS:  # as many as it takes, but other ones
+            why = f"the arms share {len(common)} seed{'' if len(common) == 1 else 's'}; give both the same"
+        return None, len(common), f"seed noise not measured ({why})"
     reference, candidate = (seeds.leaving_one_out(front, of_run, common, x, y) for front in pair.fronts)
     found = read.difference(reference, candidate, 1 + len(common))[1:]
     if not np.isfinite(found).all():

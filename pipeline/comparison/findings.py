@@ -26,6 +26,7 @@ class Findings:
     answers: Sequence[Answer]  # as trained and pruned: one family
     robustness: Sequence[Robustness]
     at_l0: pd.DataFrame  # as `pipeline.comparison.vertical.ce_at_l0` gives it
+    source: str = ""  # of a table of points: how many of its rows were read and left out
 
     def claims(self) -> dict[str, list[Claim]]:
         """By scenario, the first as trained."""
@@ -34,8 +35,9 @@ class Findings:
 
 
 def findings(
-    runs: pd.DataFrame, sweeps_dir: Path | None, replicates: int, pruned: pd.DataFrame, arms: Arms | None = None
-) -> Findings:
+    runs: pd.DataFrame, sweeps_dir: Path | None, replicates: int, pruned: pd.DataFrame, arms: Arms | None = None,
+    source: str = "",
+) -> Findings:  # fmt: skip
     """Compare everything.
 
     Args:
@@ -44,6 +46,7 @@ def findings(
         replicates: draws of documents; 0 for no intervals.
         pruned: as `pipeline.analysis.table.read_pruned` gives them.
         arms: the reference and its candidates.
+        source: of a table of points, how many of its rows were read and left out.
     """
     compared: list[Compared] = []
     both_ways, others, at_l0 = BothWays([], []), list[Robustness](), list[pd.DataFrame]()
@@ -62,4 +65,4 @@ def findings(
     asked = answers([*compared, *both_ways.scenarios])
     shown = blanked(runs, [one.panel for one in compared])
     table = pd.concat(at_l0, ignore_index=True) if at_l0 else ce_at_l0([])
-    return Findings(shown, compared, both_ways, asked, others, table)
+    return Findings(shown, compared, both_ways, asked, others, table, source)

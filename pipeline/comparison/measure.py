@@ -29,6 +29,7 @@ class Measured:
     note: str  # why there is none
     alive: tuple[Floats, Floats]  # reference and candidate: alive fractions of the points that it rests on
     effective: tuple[Floats, Floats]  # and their effective widths
+    tokens: tuple[Floats, Floats]  # and on how many tokens they were trained
 
 
 def measure_pair(
@@ -59,11 +60,11 @@ def measure(
     found = estimate(kind, panel, pair, fidelity, within)
     note = "" if found else _nothing_shared(panel, pair, kind, fidelity)
     rests_on = [_rests_on(panel, front, kind, fidelity, found) for front in pair.fronts]
-    alive, effective = (
-        tuple(_known(values[kept]) for values, kept in zip(of_fronts, rests_on, strict=True))
-        for of_fronts in ([front.alive for front in pair.fronts], [front.effective for front in pair.fronts])
+    alive, effective, tokens = (
+        tuple(_known(getattr(front, name)[kept]) for front, kept in zip(pair.fronts, rests_on, strict=True))
+        for name in ("alive", "effective", "tokens")
     )
-    return Measured(pair, kind, ablation, fidelity, found, note, alive, effective)  # type: ignore[arg-type]
+    return Measured(pair, kind, ablation, fidelity, found, note, alive, effective, tokens)  # type: ignore[arg-type]
 
 
 def _fidelity(panel: Panel, ablation: str) -> Fidelity:
@@ -102,7 +103,8 @@ def _nothing_shared(panel: Panel, pair: Pair, kind: str, fidelity: Fidelity) -> 
     for front in pair.fronts:
         x, y, kept = _front(panel, front, fidelity)
         if not kept.size:
-            return f"{front.architecture} has no point with a value"
+            of = "" if kind == SAVED else f" of {what}" + (" by mean ablation" if fidelity == "mean" else "")
+            return f"{front.architecture} has no point with a value{of}"
         axis = np.exp(x) if kind == SAVED else -y[::-1] if fidelity == DELTA_CE else y
         reach = f"{axis.min():.4g} to {axis.max():.4g}" if axis.size > 1 else f"one point at {axis.max():.4g}"
         parts.append(f"{front.architecture} {reach}")

@@ -75,7 +75,9 @@ class Noise:
         return estimate - low, estimate + high
 
     def widest(self, estimate: float) -> tuple[float, float]:
-        """The interval of both noises, or of the text where training was not measured."""
+        """The interval of both noises, or of the one that was measured."""
+        if self.text is None and self.training is not None:
+            return self.interval(estimate, "seeds")
         return self.interval(estimate, "sequences" if self.training is None else "both")
 
     def repeat(self, estimate: float) -> tuple[float, float]:

@@ -31,6 +31,7 @@ class Panel:
     sums: Documents | None
     reasons: dict[str, str]  # by run: why its sequences are not used
     drawn: Floats  # [1 + replicates, documents]
+    undrawn: str = "none were read"  # why no documents are drawn where nothing is wrong with them
     refused: Mapping[str, str] = field(default_factory=dict)  # by ablation: why its loss recovered is not used
 
     @property
@@ -76,7 +77,7 @@ class Panel:
     def unmeasured(self, fronts: tuple[Front, ...]) -> str | None:
         """Why documents cannot be resampled for these fronts; None where they can."""
         if self.sums is None:
-            return next(iter(self.reasons.values()), "none were read")
+            return next(iter(self.reasons.values()), self.undrawn)
         names = self.runs["run"]
         lacking = [self.reasons[names[row]] for front in fronts for row in front.runs if names[row] in self.reasons]
         if lacking:

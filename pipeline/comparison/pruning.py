@@ -15,14 +15,14 @@ from pipeline.analysis.frontier import PANEL
 from pipeline.analysis.table import PRUNE_BELOW
 from pipeline.comparison.along import RATIO
 from pipeline.comparison.arms import Front, Pair, fronts_of
-from pipeline.comparison.compare import Compared
+from pipeline.comparison.compare import AS_TRAINED, Compared
 from pipeline.comparison.documents import read_documents
 from pipeline.comparison.estimate import Estimate
 from pipeline.comparison.measure import Measured, measure, measure_pair
 from pipeline.comparison.panel import LOSS_RECOVERED, Panel
 from pipeline.comparison.tables import l0_ratios
 
-AS_TRAINED, REFERENCE_PRUNED, BOTH_PRUNED = "as trained", "reference pruned", "both pruned"
+REFERENCE_PRUNED, BOTH_PRUNED = "reference pruned", "both pruned"
 SCENARIOS = (AS_TRAINED, REFERENCE_PRUNED, BOTH_PRUNED)
 SAME_ARM = "same_arm"
 METHOD = """\
@@ -88,14 +88,11 @@ class _Again:
         found = {(front.architecture, front.d_sae): front for front in fronts_of(self.wider.runs)}
         return {arm: front for arm, front in found.items() if arm in before and len(front.runs) > len(before[arm].runs)}
 
-    def _pairs(self) -> list[Pair]:
-        return list(dict.fromkeys(measured.pair for measured in self.first.measured))
-
     def scenarios(self) -> Iterator[Compared]:
         fronts = self._fronts()
         for name in SCENARIOS[1:]:
-            again = Compared(self.wider, self.first.arms, scenario=name)
-            for pair in self._pairs():
+            again = Compared(self.wider, self.first.arms, unfinished=self.first.unfinished, scenario=name)
+            for pair in self.first.pairs:
                 reference, candidate = (fronts.get((front.architecture, front.d_sae)) for front in pair.fronts)
                 if reference is None or (name == BOTH_PRUNED and candidate is None):
                     continue
@@ -115,7 +112,7 @@ class _Again:
 
     def alone(self) -> Iterator[Alone]:
         before = {(front.architecture, front.d_sae): front for front in fronts_of(self.first.panel.runs)}
-        compared = {(f.architecture, f.d_sae) for pair in self._pairs() for f in pair.fronts}
+        compared = {(f.architecture, f.d_sae) for pair in self.first.pairs for f in pair.fronts}
         for arm, front in self._fronts().items():
             if arm in compared:
                 pair = Pair(before[arm], front, (SAME_ARM,))

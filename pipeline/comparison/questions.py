@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from pipeline.analysis.curves import as_ratio
 from pipeline.comparison.along import OUTRIGHT, RATIO, SAVED
 from pipeline.comparison.arms import BASELINE, GATED, Pair
-from pipeline.comparison.compare import Compared
+from pipeline.comparison.compare import AS_TRAINED, Compared
 from pipeline.comparison.direction import ABOVE, BELOW, CROSSING, UNDECIDED
 from pipeline.comparison.family import answered, holm
 from pipeline.comparison.measure import Measured
@@ -23,6 +24,8 @@ DIRECTION, HALF, SHRINKAGE = "direction", "half", "shrinkage"
 ABOUT_HALF = (1.67, 2.5)
 """Ratios that count as about half: 0.4 to 0.6 of the baseline's features."""
 UNBIASED, SHRUNK = 0.02, 0.97
+SAME_TOKENS = 0.10
+"""Numbers of tokens that differ by no more than this share count as equal."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,25 @@ class Answer:
     left_out: str = ""  # why it cannot be asked
     crosses: str = ""  # where the estimates cross
     healthy: bool | None = True  # whether both arms have enough live features; None where that is unknown
+    caveat: str = ""  # what is not finished of the arms
+    tokens: float = math.nan  # that the candidate was trained on, over the reference's
     adjusted: float = math.nan  # p within the family
     family: int = 0  # questions in it
+
+    @property
+    def arms(self) -> tuple[str, str]:
+        return self.pair.reference.architecture, self.pair.candidate.architecture
+
+    @property
+    def fronts(self) -> tuple[Any, ...]:
+        """What names the pair of fronts, pruned or not."""
+        widths = self.pair.reference.d_sae, self.pair.candidate.d_sae
+        return (*map(str, self.panel.key.values()), *self.arms, *widths)
+
+    @property
+    def unlike(self) -> bool:
+        """Whether the arms are known to have been trained on other numbers of tokens."""
+        return abs(math.log(self.tokens)) > math.log1p(SAME_TOKENS)
 
     @property
     def word(self) -> str:
@@ -64,19 +84,64 @@ class Answer:
 def answers(compared: Iterable[Compared]) -> list[Answer]:
     """Every question, with its level in the family of all of them."""
     found = [replace(answer, scenario=one.scenario) for one in compared for answer in _asked(one)]
+    found += _not_asked_pruned(found)
     p = np.array([answer.p for answer in found])
     family = int(np.isfinite(p).sum())
     return [replace(answer, adjusted=float(level), family=family) for answer, level in zip(found, holm(p), strict=True)]
 
 
 def _asked(one: Compared) -> Iterator[Answer]:
-    for pair in dict.fromkeys(measured.pair for measured in one.measured):
+    shrunk = {shrinkage.pair: shrinkage for shrinkage in one.shrinkages}
+    for pair in one.pairs:
         read = [measured for measured in one.measured if measured.pair is pair]
-        yield _direction(one.panel, pair, read)
+        found = [_direction(one.panel, pair, read)]
         if _is_the_papers(pair):
-            yield _half(one.panel, pair, next(measured for measured in read if measured.kind == RATIO))
-    for shrunk in one.shrinkages:
-        yield _shrinkage(one.panel, shrunk)
+            found.append(_half(one.panel, pair, next(measured for measured in read if measured.kind == RATIO)))
+        if pair in shrunk:
+            found.append(_shrinkage(one.panel, shrunk[pair]))
+        tokens = _tokens(judged_by(read) or read[0])
+        caveats = (one.unfinished.get((front.architecture, front.d_sae)) for front in pair.fronts)
+        caveat = "; ".join(filter(None, caveats))
+        yield from (_as_trained_alike(replace(answer, tokens=tokens, caveat=caveat)) for answer in found)
+    for pair, why in one.lost:
+        for question in (DIRECTION, *([HALF] if _is_the_papers(pair) else []), SHRINKAGE):
+            yield Answer(question, one.panel, pair, UNDECIDED, math.nan, False, "", left_out=why)
+
+
+def _not_asked_pruned(found: Sequence[Answer]) -> list[Answer]:
+    """What was asked as trained and not again where other places were pruned: a claim counts it there too."""
+    again = {(answer.scenario, answer.arms) for answer in found if answer.scenario != AS_TRAINED}
+    known = {(answer.scenario, answer.question, *answer.fronts) for answer in found}
+    return [
+        Answer(answer.question, answer.panel, answer.pair, UNDECIDED, math.nan, False, "", scenario,
+               answer.left_out if not answer.said else "no run was evaluated pruned there")
+        for answer in found
+        for scenario, arms in again
+        if answer.scenario == AS_TRAINED and answer.question != SHRINKAGE and answer.arms == arms
+        and (scenario, answer.question, *answer.fronts) not in known
+    ]  # fmt: skip
+
+
+def _tokens(read: Measured) -> float:
+    """Tokens that the candidate was trained on over the reference's: means over the points that were read off."""
+    reference, candidate = read.tokens
+    return float(candidate.mean() / reference.mean()) if reference.size and candidate.size else math.nan
+
+
+def _as_trained_alike(answer: Answer) -> Answer:
+    """Not judged where one arm was trained on other numbers of tokens than the other, whatever was measured."""
+    if not answer.unlike:
+        return answer
+    why = "; ".join(part for part in (answer.left_out, other_tokens(answer)) if part)
+    return replace(answer, p=math.nan, left_out=why)
+
+
+def other_tokens(answer: Answer) -> str:
+    """How much longer one arm was trained than the other, in words."""
+    longer, times = answer.pair.candidate, answer.tokens
+    if times < 1:
+        longer, times = answer.pair.reference, 1 / times
+    return f"{longer.architecture} was trained on {times:.3g} times the tokens"
 
 
 def judged_by(read: Sequence[Measured]) -> Measured | None:
@@ -134,13 +199,14 @@ def quantity(chosen: Measured) -> str:
     assert found is not None
     ends = found.noise.widest(found.median)
     low, middle, high = (float(as_ratio(v)) if chosen.kind == RATIO else v for v in (ends[0], found.median, ends[1]))
+    alone = " over seeds alone" if found.noise.text is None else ""
     if chosen.kind == RATIO:
-        return f"L0 ratio {middle:.2f}" + (f" ({low:.2f} to {high:.2f})" if math.isfinite(low) else "")
+        return f"L0 ratio {middle:.2f}" + (f" ({low:.2f} to {high:.2f}{alone})" if math.isfinite(low) else "")
     unit = "nats" if chosen.fidelity == DELTA_CE else "of loss recovered"
     saved = "saves"
     if middle < 0:  # a negative saving must be read twice
         saved, low, middle, high = "costs", -high, -middle, -low
-    interval = f" ({low:.4f} to {high:.4f})" if math.isfinite(low) else ""
+    interval = f" ({low:.4f} to {high:.4f}{alone})" if math.isfinite(low) else ""
     return f"{chosen.pair.candidate.architecture} {saved} {middle:.4f}{interval} {unit} at equal L0"
 
 

@@ -6,6 +6,7 @@ says less than it seems to.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -130,13 +131,17 @@ def _left_out(panel: Panel, measured: Measured) -> Iterator[Alternative]:
             arms[number] = _without(front, place)
             if len(arms[number].starts):
                 changed = measure(panel, Pair(arms[0], arms[1], measured.pair.names), RATIO, measured.ablation)
-                value = panel.runs[axis].iloc[front.runs[front.starts[place]]]
-                ratios[f"without {front.architecture}'s {_word(axis)} {value:g}"] = _alternative("", changed).ratio
+                value = _text(panel.runs[axis].iloc[front.runs[front.starts[place]]])
+                ratios[f"without {front.architecture}'s {_word(axis)} {value}"] = _alternative("", changed).ratio
         known = {name: ratio for name, ratio in ratios.items() if np.isfinite(ratio)}
         for name in dict.fromkeys(
             [min(known, key=known.__getitem__), max(known, key=known.__getitem__)] if known else []
         ):
             yield Alternative(name, known[name])
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _word(axis: str) -> str:
@@ -150,7 +155,8 @@ def _without(front: Front, place: int) -> Front:
     kept = np.arange(len(front.starts)) != place
     starts = np.concatenate([front.starts[:place], front.starts[place + 1 :] - size])
     runs = np.delete(front.runs, np.arange(front.starts[place], stops[place]))
-    return replace(front, runs=runs, starts=starts, alive=front.alive[kept], effective=front.effective[kept])
+    alive, effective, tokens = (values[kept] for values in (front.alive, front.effective, front.tokens))
+    return replace(front, runs=runs, starts=starts, alive=alive, effective=effective, tokens=tokens)
 
 
 def _smooth(panel: Panel, measured: Measured, found: Estimate) -> float:
@@ -184,7 +190,7 @@ def _by_setting(panel: Panel, one: Compared, measured: Measured) -> Iterator[Alt
             for pair in pairs(fronts_of(part.runs), one.arms):
                 other = measure(part, pair, RATIO, measured.ablation)
                 if _same(other, measured):
-                    yield _alternative(f"with {name}={value:g} alone", other)
+                    yield _alternative(f"with {name}={_text(value)} alone", other)
 
 
 def table(found: Iterable[Robustness]) -> pd.DataFrame:

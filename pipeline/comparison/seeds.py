@@ -22,14 +22,19 @@ def common_seeds(pair: Pair, seeds: npt.NDArray[np.int64], x: Floats, y: Floats)
         seeds: of each run of the panel; negative where none is known.
         x, y: [runs of the panel] log L0 and fidelity.
     """
+    first, second = (seeds_of(front, seeds, x, y) for front in pair.fronts)
+    return sorted(first & second)
+
+
+def seeds_of(front: Front, seeds: npt.NDArray[np.int64], x: Floats, y: Floats) -> set[int]:
+    """As `common_seeds`, of one front."""
     everywhere: set[int] | None = None
-    for front in pair.fronts:
-        on_front = non_dominated(front.averaged(x[None])[0], front.averaged(y[None])[0])
-        for start, stop, kept in zip(front.starts, [*front.starts[1:], len(front.runs)], on_front, strict=True):
-            if kept:
-                here = set(seeds[front.runs[start:stop]].tolist())
-                everywhere = here if everywhere is None else everywhere & here
-    return sorted(seed for seed in everywhere or set() if seed >= 0)
+    on_front = non_dominated(front.averaged(x[None])[0], front.averaged(y[None])[0])
+    for start, stop, kept in zip(front.starts, [*front.starts[1:], len(front.runs)], on_front, strict=True):
+        if kept:
+            here = set(seeds[front.runs[start:stop]].tolist())
+            everywhere = here if everywhere is None else everywhere & here
+    return {seed for seed in everywhere or set() if seed >= 0}
 
 
 def leaving_one_out(front: Front, seeds: npt.NDArray[np.int64], left_out: list[int], x: Floats, y: Floats) -> Sampler:

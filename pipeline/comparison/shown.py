@@ -54,12 +54,13 @@ def named(row: Row, found: Findings) -> dict[str, str]:
 
 def all_arms(found: Findings) -> list[str]:
     """The arms with their widths that a sweep compares, each once."""
-    pairs = [(one.panel, measured.pair) for one in found.compared for measured in one.measured]
+    pairs = [(one.panel, pair) for one in found.compared for pair in (*one.pairs, *(pair for pair, _ in one.lost))]
     return list(dict.fromkeys(arms(row_of(panel, pair)) for panel, pair in pairs))
 
 
 def arms(row: Row) -> str:
-    return f"{row['reference']} / {row['candidate']} ({row['d_sae_reference']} / {row['d_sae_candidate']})"
+    widths = ("?" if pd.isna(row[f"d_sae_{arm}"]) else row[f"d_sae_{arm}"] for arm in ("reference", "candidate"))
+    return f"{row['reference']} / {row['candidate']} ({' / '.join(map(str, widths))})"
 
 
 def row_of(panel: Panel, pair: Pair) -> Row:

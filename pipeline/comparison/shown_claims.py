@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.comparison import claims
 from pipeline.comparison.claims import Claim
+from pipeline.comparison.compare import AS_TRAINED
 from pipeline.comparison.direction import UNDECIDED
 from pipeline.comparison.findings import Findings
-from pipeline.comparison.pruning import AS_TRAINED
-from pipeline.comparison.questions import DIRECTION, Answer
+from pipeline.comparison.questions import DIRECTION, NOT_JUDGED, Answer
 from pipeline.comparison.shown import Shown, key, named, row_of, shown
 
 
@@ -18,6 +18,7 @@ def verdicts(found: Findings) -> Shown:
     for claim in by_scenario[AS_TRAINED]:
         again = {name: _same(claim, others) for name, others in by_scenario.items()}
         judged = {name: f"{other.headline}: {other.counted}" for name, other in again.items() if other and other.asked}
+        judged.setdefault(AS_TRAINED, f"{NOT_JUDGED}: no two arms to compare are finished")
         rows.append({"claim": claim.text} | judged)
     return shown(rows, ["claim", *by_scenario])
 
@@ -46,8 +47,12 @@ def _same(claim: Claim, others: Sequence[Claim]) -> Claim | None:
 def said(answer: Answer) -> str:
     """What is said of one pair of fronts, and the numbers that it rests on."""
     if answer.left_out:
-        return "; ".join(part for part in (answer.said, f"not judged: {answer.left_out}") if part)
-    return f"{word(answer)}: {answer.numbers}"
+        return _joined(answer.said, f"{NOT_JUDGED}: {answer.left_out}", answer.caveat)
+    return _joined(f"{word(answer)}: {answer.numbers}", answer.caveat)
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
 
 
 def word(answer: Answer) -> str:
@@ -59,12 +64,12 @@ def judged_on(found: Findings) -> list[str]:
     """What the claims on each two arms rest on: how many of what, and under which comparison."""
     lines = []
     for claim in found.claims()[AS_TRAINED]:
-        if claim.asked and claim.question == DIRECTION:
-            pair, keys = claim.asked[0].pair, [answer.panel.key for answer in claim.asked]
+        if claim.judged and claim.question == DIRECTION:
+            pair, keys = claim.judged[0].pair, [answer.panel.key for answer in claim.judged]
             arms = f"{pair.candidate.architecture} against {pair.reference.architecture}, {claim.name}"
             one = len(keys) > 1 and all(len({key[name] for key in keys}) == 1 for name in ("model", "data.name"))
             shared = "; sites of one model on one text are no independent findings" if one else ""
-            lines.append(f"Judged on {claims.where(claim.asked)} ({arms}){shared}.")
+            lines.append(f"Judged on {claims.where(claim.judged)} ({arms}){shared}.")
     return lines
 
 

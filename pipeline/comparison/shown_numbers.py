@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.comparison import tables
+from pipeline.comparison.compare import AS_TRAINED
 from pipeline.comparison.findings import Findings
 from pipeline.comparison.noise import KINDS
-from pipeline.comparison.pruning import AS_TRAINED
 from pipeline.comparison.questions import DIRECTION, Answer
 from pipeline.comparison.robustness import Alternative, Robustness
 from pipeline.comparison.shown import NOTHING, Row, Shown, ends, first, key, named, of_pairs, row_of, shown
@@ -63,7 +63,7 @@ def in_words(direction: Answer) -> str:
         return f"not judged: {direction.left_out}"
     number = direction.numbers
     by = number.removeprefix(direction.said) if direction.said.startswith("L0 ratio") else f", {number}"
-    return f"{word(direction)}{by}"
+    return f"{word(direction)}{by}" + (f"; {direction.caveat}" if direction.caveat else "")
 
 
 def _both(row: Row, name: str, form: str) -> str:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from pipeline.analysis.frontier import died_lines
 from pipeline.comparison import claims, pruning, shown_claims, shown_numbers
-from pipeline.comparison.compare import Compared
+from pipeline.comparison.cautions import cautions, mixtures
+from pipeline.comparison.compare import AS_TRAINED, Compared
 from pipeline.comparison.findings import Findings
 from pipeline.comparison.settings import settings_line
 from pipeline.comparison.shown import Shown, all_arms, arms, key, place, row_of
@@ -28,6 +29,8 @@ judged by have their intervals above; the others have none of their own."""
 ADDED = """\
 Nats a prediction with the widest 95 % interval that was measured, and as a share of the clean cross-entropy. A range of
 L0: the mean along it, even in log L0. A dash: the front does not reach that far. ce_at_l0.csv has every interval."""
+MOST_RUNS = 3
+"""Of those without usable sequences for one reason, that are named."""
 MOST_ROWS = 60
 """Of a table in summary.md."""
 
@@ -55,16 +58,25 @@ def not_compared(found: Findings) -> list[str]:
             ("evaluation.id", "evaluations"),
         ):
             if (count := here[name].nunique(dropna=False)) > 1:
-                lines.append(f"{site}, layer {layer}: {count} {what}, each compared within itself only")
+                differ = _of_evaluations(here) if name == "evaluation.id" else ""
+                lines.append(f"{site}, layer {layer}: {count} {what}{differ}, each compared within itself only")
                 break
     for one in found.compared:
         where, reasons = place(one.panel.key, done), one.panel.reasons
         lines += [f"{where}: {line}" for line in one.lines]
         for reason in sorted(set(reasons.values())):
-            count = list(reasons.values()).count(reason)
-            lines.append(f"{where}: no sequences of {count} run{'s' if count > 1 else ''}: {reason}")
+            runs = [run for run, why in reasons.items() if why == reason]
+            named = ", ".join(runs[:MOST_RUNS]) + (", ..." if len(runs) > MOST_RUNS else "")
+            lines.append(f"{where}: no sequences of {len(runs)} run{'s' if len(runs) > 1 else ''}: {reason} ({named})")
         lines += [f"{where}: {line}" for line in _without_ratio(one)]
-    return lines
+    return [*lines, *mixtures(found)]
+
+
+def _of_evaluations(done: pd.DataFrame) -> str:
+    """In which settings several evaluations differ, as far as their runs state it."""
+    names = [name for name in map(str, done) if name.startswith("eval.") or name == "evaluation_version"]
+    differing = [name for name in names if done[name].dropna().astype(str).nunique() > 1]
+    return f" (they differ in {', '.join(differing)})" if differing else ""
 
 
 def _without_ratio(one: Compared) -> list[str]:
@@ -79,7 +91,7 @@ def _without_ratio(one: Compared) -> list[str]:
 
 def rules(found: Findings) -> list[str]:
     """How verdicts are reached: of the questions that were asked, then of all of them."""
-    asked = dict.fromkeys(claim.question for claim in found.claims()[pruning.AS_TRAINED])
+    asked = dict.fromkeys(claim.question for claim in found.claims()[AS_TRAINED])
     scope = [claims.SCOPE] if shown_claims.scoped(found) else []
     of_all = [claims.OVERALL, claims.LEVELS, *_alive(found.runs), *_text(found)]
     return [*(claims.RULES[question] for question in asked), *of_all, *scope]
@@ -128,7 +140,7 @@ def summary(sweep: str, found: Findings) -> str:
     ratios = shown_numbers.ratios(found)
     gaps, alone = not_compared(found), pruning.saved_alone(found.pruned)
     parts = [
-        f"# {_plain(sweep)}", " ".join([status_line(found.runs), _plain(compared(found))]).strip(),
+        f"# {_plain(sweep)}", _plain(" ".join(filter(None, [status_line(found), compared(found)]))),
         *([_plain(settings)] if (settings := settings_line(found.runs)) else []), *_first(found), *_claims(found),
         "## L0 of the reference over L0 of the candidate",
         *([_markdown(ratios, "l0_ratio.csv"), bullets([f"{word}: {said}" for word, said in explained([str(ratios)])])]
@@ -147,8 +159,8 @@ def summary(sweep: str, found: Findings) -> str:
 
 def _first(found: Findings) -> list[str]:
     """What a reader must know before any verdict."""
-    turned, moved = shown_claims.turned(found), shown_numbers.moved(found)
-    parts = [_plain(bullets(turned))] if turned else []
+    lines, moved = [*cautions(found), *shown_claims.turned(found)], shown_numbers.moved(found)
+    parts = [_plain(bullets(lines))] if lines else []
     parts += [MOVED, _markdown(moved, "robustness.csv")] if moved.rows else []
     return ["## Read this first", *parts] if parts else []
 
@@ -176,10 +188,11 @@ def _cell(text: str) -> str:
     return _plain(" ".join(text.split())).replace("|", "\\|")
 
 
-def status_line(runs: pd.DataFrame) -> str:
-    """How many runs there are, by status."""
+def status_line(found: Findings) -> str:
+    """How many runs there are, by status; of a table, what became of its rows."""
+    runs, source = found.runs, f" Read from {found.source}." if found.source else ""
     counts = runs["status"].value_counts()
-    return f"{len(runs)} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + "."
+    return f"{len(runs)} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + f".{source}"
 
 
 def absent(runs: pd.DataFrame) -> pd.DataFrame:

@@ -38,7 +38,8 @@ CURVE = (
 )  # fmt: skip
 VERDICTS = (
     *WHICH, "scenario", "question", "verdict", "leaning", "p", "p_adjusted", "questions", "trainings_measured", "said",
-    "left_out", "d_sae_reference", "d_sae_candidate", "data.name", "evaluation.id",
+    "left_out", "unfinished", "tokens_candidate_over_reference", "d_sae_reference", "d_sae_candidate", "data.name",
+    "evaluation.id",
 )  # fmt: skip
 RUNS_AT_ONCE = 100
 
@@ -95,13 +96,14 @@ def _numbers(found: Estimate | None, kind: Kind, name: str, scale: Any) -> dict[
 
 
 def of_pair(panel: Panel, pair: Pair) -> list[dict[str, Any]]:
-    """What names a pair of fronts, once under each of its names."""
+    """What names a pair of fronts, once under each of its names; once where it has none. An unknown width is None."""
     return [
         {
             **panel.key, "reference": pair.reference.architecture, "candidate": pair.candidate.architecture,
-            "comparison": name, "d_sae_reference": pair.reference.d_sae, "d_sae_candidate": pair.candidate.d_sae,
+            "comparison": name, "d_sae_reference": pair.reference.d_sae or None,
+            "d_sae_candidate": pair.candidate.d_sae or None,
         }
-        for name in pair.names
+        for name in pair.names or ("",)
     ]  # fmt: skip
 
 
@@ -141,7 +143,7 @@ def curves(compared: Iterable[Compared]) -> pd.DataFrame:
 def verdicts(answers: Iterable[Answer]) -> pd.DataFrame:
     """One row a question about a pair of fronts, and name: what it leans to, its level, and the verdict."""
     rows = [named | _verdict(answer) for answer in answers for named in of_pair(answer.panel, answer.pair)]
-    return _sorted(rows, VERDICTS)
+    return _sorted(rows, VERDICTS).astype(dict.fromkeys(("d_sae_reference", "d_sae_candidate"), "Int64"))
 
 
 def _verdict(answer: Answer) -> dict[str, Any]:
@@ -149,7 +151,8 @@ def _verdict(answer: Answer) -> dict[str, Any]:
         "scenario": answer.scenario, "question": answer.question,
         "verdict": NOT_JUDGED if answer.left_out else answer.word, "leaning": answer.would_say, "p": answer.p,
         "p_adjusted": answer.adjusted, "questions": answer.family, "trainings_measured": answer.trainings,
-        "said": answer.said + answer.crosses, "left_out": answer.left_out,
+        "said": answer.said + answer.crosses, "left_out": answer.left_out, "unfinished": answer.caveat,
+        "tokens_candidate_over_reference": answer.tokens,
     }  # fmt: skip
 
 

@@ -32,12 +32,8 @@ def ce_at_l0(compared: Iterable[Compared]) -> pd.DataFrame:
     `l0` is one of AT_L0, or the range of OVER as "5 to 30" for the average along it, which is the area between the
     fronts over the range's length in log L0.
     """
-    rows = [row for one in compared for pair in _pairs(one) for row in _of_pair(one.panel, pair)]
+    rows = [row for one in compared for pair in one.pairs for row in _of_pair(one.panel, pair)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _pairs(one: Compared) -> list[Pair]:
-    return list(dict.fromkeys(measured.pair for measured in one.measured))
 
 
 def _of_pair(panel: Panel, pair: Pair) -> list[dict[str, Any]]:

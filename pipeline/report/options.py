@@ -42,8 +42,14 @@ FEWEST_REPLICATES = 100
 """Of fewer, the quantiles that an interval ends at are hardly those of the noise: equal arms would get a verdict."""
 
 
+MOST_REPLICATES = 100_000
+"""Their quantiles are known to a hundredth of the noise; memory grows with their number."""
+
+
 def _replicates(key: str, value: str) -> int:
     count = whole_number(key, value)
+    if count > MOST_REPLICATES:
+        raise UserError(f"{key}={count}: expected at most {MOST_REPLICATES}; more draws narrow no interval")
     if 0 < count < FEWEST_REPLICATES:
         raise UserError(f"{key}={count}: expected 0 (no intervals), or at least {FEWEST_REPLICATES}")
     return count

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from pipeline.analysis.frontier import died_lines, points
 from pipeline.comparison import pruning, shown_claims, shown_numbers, summary, tables
+from pipeline.comparison.cautions import cautions
 from pipeline.comparison.findings import Findings
 from pipeline.comparison.settings import settings_line
 from pipeline.comparison.words import explained
@@ -75,8 +76,8 @@ def _words(found: Findings) -> dict[str, object]:
     """What summary.md says too, by the same functions."""
     headlines = shown_numbers.ratios(found)
     return {
-        "status": summary.status_line(found.runs), "compared": summary.compared(found),
-        "trained": settings_line(found.runs), "turned": shown_claims.turned(found),
+        "status": summary.status_line(found), "compared": summary.compared(found),
+        "trained": settings_line(found.runs), "first": [*cautions(found), *shown_claims.turned(found)],
         "moved_note": summary.MOVED, "judged_on": shown_claims.judged_on(found),
         "rules": summary.rules(found), "explained": explained([str(headlines)]), "method": summary.METHOD,
         "added_note": summary.ADDED, "choices_note": summary.CHOICES, "ablations": summary.ablations(found),

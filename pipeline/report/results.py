@@ -25,13 +25,15 @@ from pipeline.storage.reading import whole_object
 
 TABLES = (
     "frontier", "frontiers", "verdicts", "l0_ratio", "l0_ratio_curve", "saved", "ce_at_l0", "robustness", "pruning",
+    "compute_hit",
 )  # fmt: skip
 
 
 def aggregate(options: Options, sweep: str) -> list[Path]:
     """Write the tables and figures of one sweep, print its results, and return the paths to look at."""
-    check_writable(options.results_dir / sweep)
     runs = read_sweep(options.sweeps_dir, sweep)
+    options.arms.check(runs["architecture"].dropna().unique(), sweep)
+    check_writable(options.results_dir / sweep)
     pruned = read_pruned(options.sweeps_dir, runs)
     found = findings(runs, options.sweeps_dir, options.replicates, pruned, options.arms)
     (print_results if runs["status"].eq("done").any() else print_unfinished)(sweep, found.runs)
@@ -41,8 +43,9 @@ def aggregate(options: Options, sweep: str) -> list[Path]:
 def aggregate_source(options: Options, path: Path) -> list[Path]:
     """As `aggregate`, for points from a CSV; there are no sequences, hence no intervals over them."""
     source = read_source(path, options.percent)
+    options.arms.check(source.runs["architecture"].dropna().unique(), source.name)
     check_writable(options.results_dir / source.name)
-    found = findings(source.runs, None, options.replicates, source.runs.iloc[:0], options.arms)
+    found = findings(source.runs, None, options.replicates, source.runs.iloc[:0], options.arms, source.line)
     print(source.line)
     print_results(source.name, found.runs)
     return write_results(options, source.name, found, source.runs.iloc[:0])
@@ -80,6 +83,8 @@ def _write_tables(options: Options, results: Path, found: Findings) -> None:
             "l0_ratio_curve": tables.curves(found.compared), "saved": tables.savings(found.compared),
             "ce_at_l0": found.at_l0, "robustness": robustness.table(found.robustness),
         }  # fmt: skip
+        if options.family is not None:
+            made["compute_hit"] = compute_hits(found.runs, options.family)
     if found.pruned.scenarios:
         made["pruning"] = pruning.table(found.compared, found.pruned)
     for file in TABLES:
@@ -88,8 +93,6 @@ def _write_tables(options: Options, results: Path, found: Findings) -> None:
             (results / f"{file}.csv").unlink(missing_ok=True)
         else:
             write_table(results / f"{file}.csv", table)
-    if options.family is not None:
-        write_table(results / "compute_hit.csv", compute_hits(found.runs, options.family))
 
 
 def _keep_faults(results: Path, found: Findings) -> None:

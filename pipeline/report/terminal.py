@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.frontier import axes_of, on_frontier, points
+from pipeline.analysis.frontier import axes_of, mixed_settings, on_frontier, points
 from pipeline.comparison.summary import absent_lines
 from pipeline.records.columns import FORMS, heading
 from pipeline.storage.places import door
@@ -44,7 +44,7 @@ def _counts(runs: pd.DataFrame) -> str:
 
 
 def _print_table(done: pd.DataFrame) -> None:
-    axes = axes_of(done)
+    axes = [*axes_of(done), *mixed_settings(done)]
     several = done["seed"].nunique() > 1
     rows = points(done).rename(columns={"n_seeds": SEEDS}) if several else done.assign(**{FRONT: on_frontier(done)})
     order = ["model", "site", "layer", "architecture", *axes]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.analysis.frontier import PANEL
-from pipeline.comparison.arms import Front, Pair
+from pipeline.comparison.arms import Front, Pair, without_points
 from pipeline.comparison.panel import Panel
 from pipeline.comparison.questions import DIRECTION, Answer
 
@@ -19,8 +19,7 @@ def panel(site: str = "mlp_out", **key: Any) -> Panel:
 
 def front(architecture: str, d_sae: int = 32) -> Front:
     """Without points."""
-    none = np.empty(0, dtype=np.intp)
-    return Front(architecture, d_sae, none, none, np.empty(0), np.empty(0), {}, frozenset())
+    return without_points(architecture, d_sae)
 
 
 def pair(reference: str = "baseline", candidate: str = "gated", names: tuple[str, ...] = ("width_1.5",)) -> Pair:

@@ -1,5 +1,6 @@
 """From synthetic records to ratios: intervals against a bootstrap by hand, refusals, seeds, mixed sweeps."""
 
+import json
 import math
 from pathlib import Path
 
@@ -207,6 +208,47 @@ def test_too_few_seeds_are_not_measured(sweep: Sweep, lacking: bool) -> None:
     assert np.isfinite(ratio_row(found)["ratio_low"])
 
 
+def test_seeds_that_the_arms_do_not_share_are_named(sweep: Sweep) -> None:
+    for folder in sweep.arms(seeds=3)["gated"]:
+        record = json.loads((folder / "metrics.json").read_text())
+        record["settings"]["seed"] += 10
+        (folder / "metrics.json").write_text(json.dumps(record))
+    row = ratio_row(compared(sweep)[1], "seeds")
+    assert row["note"] == "seed noise not measured (the arms share 0 seeds; give both the same)"
+    assert row["n_seeds"] == 0 and row["ratio_median"] > 1
+
+
+def test_reasons_say_what_would_be_right(sweep: Sweep) -> None:
+    sweep.arms()
+    runs, found = compared(sweep, 0)
+    assert ratio_row(found)["note"] == "no interval over sequences: replicates=0 asks for none"
+    assert " over seeds alone)" not in ratio_lines(found_in(sweep))[0]
+    assert ratio_row(list(panels(runs, None, 60)))["note"] == "no interval over sequences: a table of points has none"
+    bare = runs.assign(loss_recovered_mean_ablation=np.nan)
+    (one,) = panels(bare, None, 0)
+    (mean,) = [measured for measured in one.measured if measured.ablation == "mean"]
+    assert mean.note == "baseline has no point with a value of loss recovered by mean ablation"
+
+
+def test_the_interval_over_seeds_is_said_where_it_is_all_there_is(sweep: Sweep) -> None:
+    sweep.arms(seeds=3)
+    runs, found = compared(sweep, 0)
+    row = ratio_row(found, "seeds")
+    said = f"L0 ratio {row['ratio_median']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f} over seeds alone)"
+    (line,) = ratio_lines(findings(runs, sweep.sweeps_dir, 0, runs.iloc[:0]))
+    assert said in line and "not judged: no interval over sequences: replicates=0" in line
+
+
+def test_several_evaluations_say_in_what_they_differ(sweep: Sweep) -> None:
+    for folder in [*sweep.arms()["gated"], *sweep.arms(text=Text(seed=1))["gated"]]:
+        record = json.loads((folder / "metrics.json").read_text())
+        record["settings"]["eval"] = {"sequences": 60 + int(record["evaluation"]["id"][-1]), "batch": 4}
+        (folder / "metrics.json").write_text(json.dumps(record))
+    assert not_compared(found_in(sweep))[0] == (
+        "mlp_out, layer 1: 2 evaluations (they differ in eval.sequences), each compared within itself only"
+    )
+
+
 def test_a_seed_at_some_points_alone_is_in_their_means_and_not_left_out(sweep: Sweep) -> None:
     sweep.arms(seeds=4)
     sweep.declared.pop()
@@ -232,8 +274,11 @@ def test_fronts_that_do_not_overlap_are_refused(sweep: Sweep) -> None:
 def test_single_points_and_an_empty_arm(sweep: Sweep) -> None:
     sweep.run("gated", 1, 10, 0.8)
     found = found_in(sweep)
-    assert tables.l0_ratios(found.compared).empty and tables.curves(found.compared).empty and not found.answers
-    assert not_compared(found) == ["mlp_out, layer 1: no finished baseline run to compare with: gated finished"]
+    assert tables.l0_ratios(found.compared).empty and tables.curves(found.compared).empty
+    assert {answer.left_out for answer in found.answers} == {"no baseline run is declared there"}
+    assert not_compared(found) == [
+        "mlp_out, layer 1: no finished baseline run to compare with (reference=ARM names another): gated finished"
+    ]
     sweep.run("baseline", 1, 20, 0.9)
     found = found_in(sweep)
     assert "baseline one point at 0.8898, gated one point at 0.8003" in ratio_row(list(found.compared))["note"]
@@ -244,7 +289,7 @@ def test_single_points_and_an_empty_arm(sweep: Sweep) -> None:
     [
         (Arms("gated"), "no finished other run to compare with gated"),
         (Arms("gated", ("topk", "baseline")), "no finished topk or baseline run to compare with gated"),
-        (Arms("topk"), "no finished topk run to compare with: gated finished"),
+        (Arms("topk"), "no finished topk run to compare with (reference=ARM names another): gated finished"),
     ],
 )  # fmt: skip
 def test_arms_that_are_not_there_are_named(sweep: Sweep, arms: Arms, line: str) -> None:
@@ -304,7 +349,10 @@ def test_sequences_that_do_not_fit_are_not_mixed_in(sweep: Sweep, how: str, reas
     assert row["ratio_median"] > 1 and pd.isna(row["ratio_low"])
     assert row["note"].startswith("no interval over sequences: 1 run") and reason in row["note"]
     (line,) = not_compared(found)
-    assert "no sequences of 1 run:" in line and reason in line
+    assert "no sequences of 1 run:" in line and reason in line and "(mlp_out-gated-0.5-0-1-evaluation0-None)" in line
+    advice = "delete it, and the command that launches it evaluates the run again"
+    assert (advice.replace("it,", "its sequences.safetensors,") in line) == (how in {"l0", "ce_sae"})
+    assert (advice in line) == (how in {"damaged"})
     directions = [answer for answer in found.answers if answer.question == "direction"]
     assert all(answer.word == "undecided" and reason in answer.left_out for answer in directions)
     table = tables.with_intervals(found.runs, found.compared)
@@ -350,7 +398,8 @@ def test_mixed_sweeps_are_compared_within_what_is_comparable(sweep: Sweep) -> No
     counts = rows.groupby("evaluation.id")["ratio_median"].count().to_dict()
     assert counts == {"evaluation0": 2 * names * 6, "evaluation1": names * 6}
     assert sorted(not_compared(found)) == [
-        "attn_z, layer 1, toy@3, evaluation0: no finished baseline run to compare with: gated finished",
+        "attn_z, layer 1, toy@3, evaluation0: no finished baseline run to compare with (reference=ARM names "
+        "another): gated finished",
         "attn_z, layer 1: 2 models or revisions, each compared within itself only",
         "mlp_out, layer 1: 2 evaluations, each compared within itself only",
     ]

@@ -40,11 +40,13 @@ def read(
     at = np.linspace(0.5, 0.9, PLACES)
     found = Estimate(kind, 0.5, 0.9, at, reference, candidate, noise, band, 1, notes or {})
     known = [np.array([share] if np.isfinite(share) else []) for share in alive]
-    return Measured(of, kind, "zero" if kind == RATIO else "", fidelity, found, "", (known[0], known[1]), (NO, NO))
+    return Measured(
+        of, kind, "zero" if kind == RATIO else "", fidelity, found, "", (known[0], known[1]), (NO, NO), (NO, NO)
+    )
 
 
 def nothing(kind: str, of: Pair, note: str) -> Measured:
-    return Measured(of, kind, "zero" if kind == RATIO else "", "zero", None, note, (NO, NO), (NO, NO))
+    return Measured(of, kind, "zero" if kind == RATIO else "", "zero", None, note, (NO, NO), (NO, NO), (NO, NO))
 
 
 def asked(readings: list[Measured], question: str, shrinkages: Sequence[Shrinkage] = ()) -> Answer:
