@@ -76,21 +76,18 @@ def _choices(at: Floats, size: Floats) -> tuple[Floats, Floats]:
 
 
 def _drawn(axes: Axes, corner: Floats, scale: float) -> Floats:
-    """[boxes, 4] of the markers, and of short pieces of the lines and intervals."""
+    """[boxes, 4] of the markers, of short pieces of the lines, and of the intervals."""
     boxes = [np.empty((0, 4))]
-    paths = [
-        (line.get_xydata(), line.get_marker() not in {"", "None", None})
-        for line in axes.lines
-        if line.get_transform() == axes.transData
-    ]
-    segments = [(segment, False) for bars in axes.collections for segment in getattr(bars, "get_segments", list)()]
-    for data, marked in [*paths, *segments]:
-        points = np.asarray(data, dtype=float).reshape(-1, 2)  # the segment of an unknown interval is empty
-        places = (axes.transData.transform(points) - corner) / scale
-        places = places[np.isfinite(places).all(1)]
-        half = MARKER / 2 if marked else 0.5
-        between = places if marked else _along(places)
-        boxes.append(np.hstack([between - half, between + half]))
+    for line in axes.lines:
+        if line.get_transform() == axes.transData:
+            places = (axes.transData.transform(line.get_xydata()) - corner) / scale
+            places = places[np.isfinite(places).all(1)]
+            marked = line.get_marker() not in {"", "None", None}
+            between, half = (places, MARKER / 2) if marked else (_along(places), 0.5)
+            boxes.append(np.hstack([between - half, between + half]))
+    for path in (path for bars in axes.collections for path in bars.get_paths()):
+        ends = ((axes.transData.transform(path.vertices) - corner) / scale).reshape(-1, 2, 2)
+        boxes.append(np.hstack([ends.min(1) - 0.5, ends.max(1) + 0.5]))
     return np.concatenate(boxes)
 
 
