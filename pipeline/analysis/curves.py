@@ -52,19 +52,27 @@ def read_off(known: Floats, wanted: Floats, at: Floats, slopes: tuple[float, flo
     points = known.shape[1]
     if not points:
         return np.full((len(known), len(at)), np.nan)
-    right = np.zeros((len(known), len(at)), dtype=np.intp)  # how many nodes lie at or left of each place
-    for node in range(points):
-        right += known[:, node, None] <= at
-    left = np.maximum(right - 1, 0)
-    right = np.minimum(right, points - 1)
-    x0, x1 = np.take_along_axis(known, left, 1), np.take_along_axis(known, right, 1)
-    y0, y1 = np.take_along_axis(wanted, left, 1), np.take_along_axis(wanted, right, 1)
-    step = np.where(x1 > x0, x1 - x0, 1.0)
-    values: Floats = y0 + (y1 - y0) * (at - x0) / step
-    first, last = known[:, :1], known[:, -1:]
+    nodes = np.maximum(_nodes_passed(known, at) - 1, 0) + points * np.arange(len(known))[:, None]
+    width, height = (np.diff(values, append=values[:, -1:]) for values in (known, wanted))
+    x0, y0, rise, run = (of.ravel().take(nodes) for of in (known, wanted, height, np.where(width > 0, width, 1.0)))
+    values: Floats = y0 + rise * (at - x0) / run
     before, after = (np.nan, np.nan) if slopes is None else slopes
-    values = np.where(at < first, wanted[:, :1] + before * (at - first), values)
-    return np.where(at > last, wanted[:, -1:] + after * (at - last), values)
+    for beyond, end, slope in ((at < known[:, :1], 0, before), (at > known[:, -1:], -1, after)):
+        row, place = np.nonzero(beyond)
+        values[row, place] = wanted[row, end] + slope * (at[place] - known[row, end])
+    return values
+
+
+def _nodes_passed(known: Floats, at: Floats) -> npt.NDArray[np.intp]:
+    """[replicates, values] how many of a row's nodes lie at or left of each place."""
+    order = np.argsort(at, kind="stable")
+    first = np.searchsorted(at[order], known)  # of the sorted places, the first that is not left of the node
+    columns = len(at) + 1
+    cells = first + columns * np.arange(len(known))[:, None]
+    counts = np.bincount(cells.ravel(), minlength=columns * len(known)).reshape(len(known), columns)
+    passed = np.empty((len(known), len(at)), dtype=np.intp)
+    passed[:, order] = counts[:, :-1].cumsum(1)
+    return passed
 
 
 def as_ratio(logs: npt.ArrayLike) -> Floats:

@@ -37,7 +37,7 @@ class Estimate:
     @property
     def difference(self) -> Floats:
         """[places]"""
-        return self.reference - self.candidate if self.kind == RATIO else self.candidate - self.reference
+        return _difference(self.kind, self.reference, self.candidate)
 
     @property
     def median(self) -> float:
@@ -68,7 +68,7 @@ def estimate(
     if read is None:
         return None
     of_reference, of_candidate = (values[0] for values in read.values(reference, candidate, 1))
-    sample = read.difference(reference, candidate, 1)[0]
+    sample = _difference(kind, of_reference, of_candidate)
     by_text, problem = _by_text(panel, pair, fidelity, read, sample)
     without_each, count, lacking = _without_each(panel, pair, fidelity, read)
     freedom = bootstrap.freedom(panel.sums) if panel.sums is not None else np.nan
@@ -80,6 +80,11 @@ def estimate(
     band_of = Band.of_gaps if kind == OUTRIGHT else Band.of
     band = None if by_text is None else band_of(by_text, freedom, without_each)
     return Estimate(kind, read.low, read.high, read.at, of_reference, of_candidate, noise, band, count, notes)
+
+
+def _difference(kind: str, reference: Floats, candidate: Floats) -> Floats:
+    """Of what was read off both fronts; above 0 where the candidate is better."""
+    return reference - candidate if kind == RATIO else candidate - reference
 
 
 def _medians(curves: Floats) -> Floats:

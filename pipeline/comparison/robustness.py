@@ -14,8 +14,8 @@ from scipy.interpolate import PchipInterpolator
 
 from pipeline.analysis.curves import Floats, as_ratio, fronts
 from pipeline.analysis.frontier import axes_of
-from pipeline.comparison.along import RATIO
-from pipeline.comparison.arms import Front, Pair, fronts_of, pairs
+from pipeline.comparison.along import RATIO, Sampler, reading
+from pipeline.comparison.arms import Pair, fronts_of, pairs
 from pipeline.comparison.compare import Compared
 from pipeline.comparison.estimate import Estimate
 from pipeline.comparison.measure import Measured, measure
@@ -123,16 +123,14 @@ def _same_candidate(other: Pair, pair: Pair) -> bool:
 
 def _left_out(panel: Panel, measured: Measured) -> Iterator[Alternative]:
     """The lowest and the highest ratio with one point left out of an arm."""
+    axis = axes_of(panel.runs)[0]
+    arms = [panel.sample(front, measured.fidelity) for front in measured.pair.fronts]
     for number, front in enumerate(measured.pair.fronts):
-        axis = axes_of(panel.runs)[0]
+        settings = panel.runs[axis].iloc[front.runs[front.starts]]
         ratios = {}
-        for place in range(len(front.starts)):
-            arms = list(measured.pair.fronts)
-            arms[number] = _without(front, place)
-            if len(arms[number].starts):
-                changed = measure(panel, Pair(arms[0], arms[1], measured.pair.names), RATIO, measured.ablation)
-                value = _text(panel.runs[axis].iloc[front.runs[front.starts[place]]])
-                ratios[f"without {front.architecture}'s {_word(axis)} {value}"] = _alternative("", changed).ratio
+        for place, value in enumerate(settings if len(front.starts) > 1 else ()):
+            changed = [*arms[:number], _without(arms[number], place), *arms[number + 1 :]]
+            ratios[f"without {front.architecture}'s {_word(axis)} {_text(value)}"] = _ratio(*changed)
         known = {name: ratio for name, ratio in ratios.items() if np.isfinite(ratio)}
         for name in dict.fromkeys(
             [min(known, key=known.__getitem__), max(known, key=known.__getitem__)] if known else []
@@ -144,19 +142,20 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
+def _without(arm: Sampler, place: int) -> Sampler:
+    """An arm's points but one."""
+    x, y = (np.delete(values, place, axis=1) for values in arm(slice(0, 1)))
+    return lambda rows: (x[rows], y[rows])
+
+
+def _ratio(reference: Sampler, candidate: Sampler) -> float:
+    """The median ratio along all that two fronts share; NaN where that is nothing."""
+    read = reading(RATIO, reference, candidate)
+    return np.nan if read is None else float(np.exp(np.median(read.difference(reference, candidate, 1)[0])))
+
+
 def _word(axis: str) -> str:
     return "lambda" if axis == "sparsity_coefficient" else axis.rsplit(".", 1)[-1]
-
-
-def _without(front: Front, place: int) -> Front:
-    """The front's points but one."""
-    stops = [*front.starts[1:], len(front.runs)]
-    size = stops[place] - front.starts[place]
-    kept = np.arange(len(front.starts)) != place
-    starts = np.concatenate([front.starts[:place], front.starts[place + 1 :] - size])
-    runs = np.delete(front.runs, np.arange(front.starts[place], stops[place]))
-    alive, effective, tokens = (values[kept] for values in (front.alive, front.effective, front.tokens))
-    return replace(front, runs=runs, starts=starts, alive=alive, effective=effective, tokens=tokens)
 
 
 def _smooth(panel: Panel, measured: Measured, found: Estimate) -> float:

@@ -120,9 +120,10 @@ def ce_at_l0(found: Findings) -> Shown:
     cells = []
     for group in of_pairs(found.at_l0[found.at_l0["ce_added"].notna()]):
         here = group[group["comparison"] == group["comparison"].iloc[0]]
+        pair = named(first(here), found)
         for l0, at in here.groupby("l0", sort=False):
             words = f"{l0}, mean" if " to " in str(l0) else str(l0)
-            cells.append(named(first(here), found) | {"L0": words} | _added(at.set_index(["arm", "noise"])))
+            cells.append(pair | {"L0": words} | _added(at.set_index(["arm", "noise"])))
     return shown(cells, ["where", "fronts", "L0", "reference", "candidate", DIFFERENCE])
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ AT_L0 = (10.0, 20.0, 50.0, 100.0)
 OVER = (5.0, 30.0)
 """The range of L0 over which the fronts' distance is averaged, evenly in log L0: declared, whatever the runs are."""
 PLACES = 200
+ARMS = ("reference", "candidate", "difference")
 COLUMNS = (
     "model", "site", "layer", "reference", "candidate", "comparison", "l0", "arm", "noise", "n_seeds", "ce_added",
     "ce_added_low", "ce_added_high", "share_of_clean", "d_sae_reference", "d_sae_candidate", "data.name",
@@ -36,30 +38,72 @@ def ce_at_l0(compared: Iterable[Compared]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+@dataclass(frozen=True)
+class _Added:
+    """Minus the cross-entropy that one arm adds, at every place that is asked for: [rows, places]."""
+
+    sample: Floats  # one row
+    redrawn: Floats | None  # the sample, then each draw of documents
+    without_each: Floats | None  # without each seed in turn
+
+
 def _of_pair(panel: Panel, pair: Pair) -> list[dict[str, Any]]:
     if not np.isfinite(panel.y(DELTA_CE)).any():
         return []
-    wanted = [(f"{l0:g}", np.log([l0])) for l0 in AT_L0]
     low, high = np.log(OVER)
-    wanted.append((f"{OVER[0]:g} to {OVER[1]:g}", low + (high - low) * (np.arange(PLACES) + 0.5) / PLACES))
+    at = np.concatenate([np.log(AT_L0), low + (high - low) * (np.arange(PLACES) + 0.5) / PLACES])
+    wanted = [(f"{l0:g}", slice(number, number + 1)) for number, l0 in enumerate(AT_L0)]
+    wanted.append((f"{OVER[0]:g} to {OVER[1]:g}", slice(len(AT_L0), None)))
     clean = float(np.nanmean(panel.runs["ce_clean"].astype(float)))
+    common = seeds.common_seeds(pair, panel.seeds, panel.x, panel.y(DELTA_CE))
+    reference, candidate = (_added(panel, pair, front, common, at) for front in pair.fronts)
     rows = []
-    for name, at in wanted:
-        for arm in ("reference", "candidate", "difference"):
-            rows += _rows(panel, pair, arm, name, at, clean)
+    for name, places in wanted:
+        for arm, added in zip(ARMS, ([reference], [candidate], [reference, candidate]), strict=True):
+            rows += _rows(panel, pair, (name, arm), added, places, len(common), clean)
     return rows
 
 
-def _rows(panel: Panel, pair: Pair, arm: str, name: str, at: Floats, clean: float) -> list[dict[str, Any]]:
-    """One row a name of the pair and kind of noise."""
-    sample = [panel.sample(front, DELTA_CE) for front in _fronts(pair, arm)]
-    value = float(_read(sample, at, slice(0, 1), [None] * len(sample))[0])
-    noise, count = (Noise(), 0) if math.isnan(value) else _noise(panel, pair, arm, at, value)
-    note = "" if math.isfinite(value) else _short(panel, pair, arm, name)
+def _added(panel: Panel, pair: Pair, front: Front, common: list[int], at: Floats) -> _Added:
+    """Of one front of a pair; redrawn over documents where both can be."""
+    sample, redrawn, without_each = panel.sample(front, DELTA_CE), None, None
+    slopes = _slopes(sample)
+    if panel.unmeasured(pair.fronts) is None and panel.sums is not None and len(panel.drawn) > 1:
+        redrawn = _read(panel.resampled(front, DELTA_CE), at, slice(None), slopes)
+    if len(common) >= seeds.FEWEST_SEEDS:
+        arm = seeds.leaving_one_out(front, panel.seeds, common, panel.x, panel.y(DELTA_CE))
+        without_each = _read(arm, at, slice(1, None), slopes)
+    return _Added(_read(sample, at, slice(0, 1), None), redrawn, without_each)
+
+
+def _read(arm: Sampler, at: Floats, rows: slice, slopes: tuple[float, float] | None) -> Floats:
+    """[rows, places] minus the cross-entropy added.
+
+    Args:
+        slopes: with which a front that ends before a place goes on; None: it ends there.
+    """
+    return read_off(*fronts(*arm(rows)), at, slopes)
+
+
+def _rows(
+    panel: Panel, pair: Pair, which: tuple[str, str], added: list[_Added], places: slice, count: int, clean: float
+) -> list[dict[str, Any]]:
+    """One row a name of the pair and kind of noise.
+
+    Args:
+        which: L0 and arm.
+        added: of the arm, or of both for their difference.
+        count: seeds that every point of both fronts has.
+    """
+    name, arm = which
+    value = float(_averaged([one.sample for one in added], places)[0])
+    known = math.isfinite(value)
+    noise = _noise(panel, added, places, value) if known else Noise()
     common = {
         **panel.key, "reference": pair.reference.architecture, "candidate": pair.candidate.architecture, "arm": arm,
-        "l0": name, "n_seeds": count, "ce_added": value, "share_of_clean": value / clean, "note": note,
-        "d_sae_reference": pair.reference.d_sae, "d_sae_candidate": pair.candidate.d_sae,
+        "l0": name, "n_seeds": count if known else 0, "ce_added": value, "share_of_clean": value / clean,
+        "note": "" if known else _short(panel, pair, arm, name), "d_sae_reference": pair.reference.d_sae,
+        "d_sae_candidate": pair.candidate.d_sae,
     }  # fmt: skip
     rows = []
     for kind in KINDS:
@@ -71,39 +115,28 @@ def _rows(panel: Panel, pair: Pair, arm: str, name: str, at: Floats, clean: floa
     return rows
 
 
-def _fronts(pair: Pair, arm: str) -> tuple[Front, ...]:
-    return {"reference": (pair.reference,), "candidate": (pair.candidate,)}.get(arm, pair.fronts)
+def _averaged(arms: Sequence[Floats], places: slice) -> Floats:
+    """[rows] the cross-entropy added, averaged over the places: of one arm, or of the first less the second."""
+    values: list[Floats] = [-arm[:, places].mean(1) for arm in arms]
+    return values[0] if len(values) == 1 else values[0] - values[1]
 
 
-def _read(arms: list[Sampler], at: Floats, rows: slice, slopes: Sequence[tuple[float, float] | None]) -> Floats:
-    """[rows] the cross-entropy added, averaged over the places: of one arm, or of the first less the second.
-
-    Args:
-        slopes: by arm, with which a front that ends before a place goes on; None: it ends there.
-    """
-    values = []
-    for arm, beyond in zip(arms, slopes, strict=True):
-        x, y = fronts(*arm(rows))
-        values.append(-read_off(x, y, at, beyond).mean(1))
-    found: Floats = values[0] if len(values) == 1 else values[0] - values[1]
-    return found
-
-
-def _noise(panel: Panel, pair: Pair, arm: str, at: Floats, value: float) -> tuple[Noise, int]:
-    chosen, text, training = _fronts(pair, arm), None, None
-    slopes = [_slopes(panel.sample(front, DELTA_CE)) for front in chosen]
-    if panel.unmeasured(pair.fronts) is None and panel.sums is not None and len(panel.drawn) > 1:
-        drawn = _read([panel.resampled(front, DELTA_CE) for front in chosen], at, slice(None), slopes)
-        deviations = (drawn[1:] - value) * bootstrap.widening(panel.sums)
+def _noise(panel: Panel, added: list[_Added], places: slice, value: float) -> Noise:
+    text = training = None
+    redrawn = [one.redrawn for one in added if one.redrawn is not None]
+    if redrawn and panel.sums is not None:
+        deviations = (_averaged(redrawn, places)[1:] - value) * bootstrap.widening(panel.sums)
         if np.isfinite(deviations).all():
             text = Text.of(deviations, bootstrap.freedom(panel.sums))
-    x, y = panel.x, panel.y(DELTA_CE)
-    common = seeds.common_seeds(pair, panel.seeds, x, y)
-    if len(common) >= seeds.FEWEST_SEEDS:
-        arms = [seeds.leaving_one_out(front, panel.seeds, common, x, y) for front in chosen]
-        without_each = _read(arms, at, slice(1, None), slopes)
-        training = Training.of(without_each) if np.isfinite(without_each).all() else None
-    return Noise(text, training), len(common)
+    without_each = [one.without_each for one in added if one.without_each is not None]
+    if without_each:
+        moved = _averaged(without_each, places)
+        training = Training.of(moved) if np.isfinite(moved).all() else None
+    return Noise(text, training)
+
+
+def _fronts(pair: Pair, arm: str) -> tuple[Front, ...]:
+    return {"reference": (pair.reference,), "candidate": (pair.candidate,)}.get(arm, pair.fronts)
 
 
 def _slopes(arm: Sampler) -> tuple[float, float]:

@@ -1,7 +1,10 @@
 """Finds the figures, this package's modules named figure_*, and draws those that a sweep has something for."""
 
+import gc
 import pkgutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
@@ -52,7 +55,18 @@ def _draw(name: str, figure: FigureModule, source: Material, folder: Path) -> li
     points = figure.data(source)
     if len(points):
         write_text(folder / f"{name}.csv", points.to_csv(index=False, lineterminator="\n"))
-        return style.save(figure.draw(points, source.looks), folder / name)
+        with _no_garbage():
+            return style.save(figure.draw(points, source.looks), folder / name)
     for kind in (*style.KINDS, "csv"):
         (folder / f"{name}.{kind}").unlink(missing_ok=True)
     return []
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """None is looked for: nearly all objects of a figure live until it is written."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -47,17 +47,18 @@ def _place_on(axes: Axes, wanted: Sequence[Label], scale: float) -> None:
     taken, levels = _drawn(axes, corner, scale), _levels(axes, corner, scale)
     for label in wanted:
         at = (axes.transData.transform((label.x, label.y)) - corner) / scale
-        free = [
-            (step, bool(_cross(box, levels).any()), box, offset)
-            for step, box, offset in _choices(at, _size(label.words))
-            if (box[:2] >= inside[:2]).all() and (box[2:] <= inside[2:]).all() and not _cross(box, taken).any()
-        ]
-        if not free:
+        offsets, boxes = _choices(at, _size(label.words))
+        within = (boxes[:, :2] >= inside[:2]).all(1) & (boxes[:, 2:] <= inside[2:]).all(1)
+        hull = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+        nearby = taken[_cross(hull[None], taken)[0]]
+        free = np.flatnonzero(within & ~_cross(boxes, nearby).any(1))
+        if not free.size:
             continue
-        *_, box, offset = min(free, key=lambda choice: choice[:2])  # near, then clear of the lines to compare with
-        taken = np.concatenate([taken, box[None]])
+        near = free[free < len(DIRECTIONS)] if free[0] < len(DIRECTIONS) else free
+        chosen = near[np.argmin(_cross(boxes[near], levels).any(1))]  # near, then clear of the lines to compare with
+        taken = np.concatenate([taken, boxes[chosen, None]])
         axes.annotate(
-            label.words, (label.x, label.y), offset, textcoords="offset points", ha="center", va="center",
+            label.words, (label.x, label.y), offsets[chosen], textcoords="offset points", ha="center", va="center",
             fontsize=SIZE, color=label.colour, zorder=4,
         )  # fmt: skip
 
@@ -67,35 +68,26 @@ def _size(words: str) -> Floats:
     return size
 
 
-def _choices(at: Floats, size: Floats) -> list[tuple[float, Floats, tuple[float, float]]]:
-    """Boxes of this size about a point, each after its step and before how far its middle lies from the point."""
-    found = []
-    for step in STEPS:
-        for x, y in DIRECTIONS:
-            away = step * (MARKER + size) / 2 * np.array([x, y])
-            middle = at + away
-            found.append(
-                (step, np.concatenate([middle - size / 2, middle + size / 2]), (float(away[0]), float(away[1])))
-            )
-    return found
+def _choices(at: Floats, size: Floats) -> tuple[Floats, Floats]:
+    """[choices, 2] how far words of this size may lie from a point, the first step first; [choices, 4] their boxes."""
+    away = (np.multiply.outer(STEPS, MARKER + size)[:, None] / 2 * np.array(DIRECTIONS)).reshape(-1, 2)
+    middle = at + away
+    return away, np.hstack([middle - size / 2, middle + size / 2])
 
 
 def _drawn(axes: Axes, corner: Floats, scale: float) -> Floats:
-    """[boxes, 4] of the markers, and of short pieces of the lines and intervals."""
+    """[boxes, 4] of the markers, of short pieces of the lines, and of the intervals."""
     boxes = [np.empty((0, 4))]
-    paths = [
-        (line.get_xydata(), line.get_marker() not in {"", "None", None})
-        for line in axes.lines
-        if line.get_transform() == axes.transData
-    ]
-    segments = [(segment, False) for bars in axes.collections for segment in getattr(bars, "get_segments", list)()]
-    for data, marked in [*paths, *segments]:
-        points = np.asarray(data, dtype=float).reshape(-1, 2)  # the segment of an unknown interval is empty
-        places = (axes.transData.transform(points) - corner) / scale
-        places = places[np.isfinite(places).all(1)]
-        half = MARKER / 2 if marked else 0.5
-        between = places if marked else _along(places)
-        boxes.append(np.hstack([between - half, between + half]))
+    for line in axes.lines:
+        if line.get_transform() == axes.transData:
+            places = (axes.transData.transform(line.get_xydata()) - corner) / scale
+            places = places[np.isfinite(places).all(1)]
+            marked = line.get_marker() not in {"", "None", None}
+            between, half = (places, MARKER / 2) if marked else (_along(places), 0.5)
+            boxes.append(np.hstack([between - half, between + half]))
+    for path in (path for bars in axes.collections for path in bars.get_paths()):
+        ends = ((axes.transData.transform(path.vertices) - corner) / scale).reshape(-1, 2, 2)
+        boxes.append(np.hstack([ends.min(1) - 0.5, ends.max(1) + 0.5]))
     return np.concatenate(boxes)
 
 
@@ -116,8 +108,8 @@ def _along(places: Floats) -> Floats:
     return np.concatenate(pieces)
 
 
-def _cross(box: Floats, others: Floats) -> npt.NDArray[np.bool_]:
-    crossing: npt.NDArray[np.bool_] = (
-        (box[0] < others[:, 2]) & (others[:, 0] < box[2]) & (box[1] < others[:, 3]) & (others[:, 1] < box[3])
-    )
+def _cross(boxes: Floats, others: Floats) -> npt.NDArray[np.bool_]:
+    """[boxes, others]"""
+    (left, bottom, right, top), (x0, y0, x1, y1) = boxes.T[:, :, None], others.T
+    crossing: npt.NDArray[np.bool_] = (left < x1) & (x0 < right) & (bottom < y1) & (y0 < top)
     return crossing

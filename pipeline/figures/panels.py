@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -137,6 +138,7 @@ def heading(data: pd.DataFrame) -> str:
 
 def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch], points: Sequence[Label] = ()) -> None:
     """A heading, and one legend for all panels, below them; then the layout is computed, once, and points labelled."""
+    FigureCanvasAgg(figure)  # which keeps its renderer: else one is made for every panel that is measured
     width = figure.get_figwidth()
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
     columns = max(int(width / (0.055 * longest + 0.6)), 1)  # inches that an entry takes

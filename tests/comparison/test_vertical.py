@@ -80,8 +80,8 @@ def test_a_redrawn_front_goes_on_with_the_slopes_of_the_estimates_own() -> None:
     first, last = _slopes(arm)
     assert (first, last) == pytest.approx((0.2 / math.log(3), 0.1 / math.log(5)))
     for l0, value in ((5.0, 0.45 + first * math.log(6 / 5)), (50.0, 0.25 - last * math.log(50 / 40))):
-        assert _read([arm], np.log([l0]), slice(1, 2), [(first, last)]) == pytest.approx([value])
-        assert np.isnan(_read([arm], np.log([l0]), slice(1, 2), [None])).all()
+        assert -_read(arm, np.log([l0]), slice(1, 2), (first, last)) == pytest.approx(np.array([[value]]))
+        assert np.isnan(_read(arm, np.log([l0]), slice(1, 2), None)).all()
 
 
 def test_an_interval_is_that_of_the_gap_where_all_losses_are_shares_of_it(sweep: Sweep) -> None:
