@@ -7,7 +7,7 @@ SEEDS ?= 0,1,2
 PEERS := .venv-peers
 BENCH ?=
 
-.PHONY: setup demo test lint results storm kill100 bench saelens-check interval-coverage bundled-model
+.PHONY: setup demo test lint docs results storm kill100 bench saelens-check interval-coverage bundled-model
 
 setup: $(VENV)/.installed
 	@echo "environment ready: $(VENV)"
@@ -30,6 +30,15 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check pipeline tests benchmarks
 	$(BIN)/ruff check pipeline tests benchmarks
 	$(BIN)/mypy
+
+# the documentation, to site/; a broken link fails (not with --quiet: warnings that are not shown are not counted)
+docs: $(VENV)/.docs-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "built site/index.html"
+
+$(VENV)/.docs-installed: $(VENV)/.installed
+	$(BIN)/pip install -q --disable-pip-version-check -c .ci/constraints.txt -e ".[docs]"
+	touch $@
 
 # train what is missing of the default sweep with several seeds, draw it, and publish what git keeps
 results: $(VENV)/.installed

@@ -1,7 +1,7 @@
 """Where the sparse step stops paying: `python -m benchmarks.crossover [threads=N] [device=cpu]`.
 
-The measurement behind SPARSE_BELOW: a step over active pairs and over all pairs, in turn, at rising shares of active
-pairs.
+The measurement behind SPARSE_BELOW: a step over active entries and over all, in turn, at rising shares of active
+entries.
 """
 
 import statistics
@@ -17,7 +17,7 @@ from benchmarks.machine import seconds
 from benchmarks.options import Options
 from benchmarks.peers import LEARNING_RATE
 from benchmarks.untrained import trainer
-from pipeline.sae.sparse_step import selection
+from pipeline.sae.sparse_step.selection import ALWAYS, NEVER, sparse_below
 from pipeline.training.trainer import Trainer
 
 SHAPES = {
@@ -37,14 +37,13 @@ def _step(made: Trainer, x: Tensor) -> None:
 def ratios(architecture: str, x: Tensor, d_sae: int, share: float, precision: str, device: str) -> list[float]:
     """Seconds of an all sparse step over those of an all dense one, in turn."""
     made = trainer(architecture, x, len(x), d_sae, share * d_sae, precision)
-    inputs, kind = x * made.scale, device.partition(":")[0]
-    key = f"{kind} {precision}" if f"{kind} {precision}" in selection.SPARSE_BELOW else kind
+    inputs = x * made.scale
     found = []
     for _ in range(15 if len(x) < 1000 else 3):
         times = []
-        for limit in (1.0, 0.0):  # all sparse, all dense
-            selection.SPARSE_BELOW[key] = limit
-            times.append(seconds(lambda: _step(made, inputs), device))
+        for share_below in (ALWAYS, NEVER):
+            with sparse_below(share_below):
+                times.append(seconds(lambda: _step(made, inputs), device))
         found.append(times[0] / times[1])
     return found
 
@@ -52,7 +51,7 @@ def ratios(architecture: str, x: Tensor, d_sae: int, share: float, precision: st
 def main(options: Options) -> None:
     torch.manual_seed(0)
     kind = options.device.partition(":")[0]
-    print("time over active pairs divided by time over all pairs, at each share of active pairs")
+    print("time over active entries divided by time over all, at each share of active entries")
     print("                                     " + "".join(f"{share:7.2%}" for share in SHARES[kind]))
     for precision in ("float32",) if kind == "cpu" else ("float32", "bfloat16"):
         for batch, d_in, d_sae in SHAPES[kind]:

@@ -1,6 +1,7 @@
 """Are the fast step's gradients right? Against float64, over all L0; and against the peers' own."""
 
 import statistics
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -11,16 +12,16 @@ from benchmarks.table import Table
 from benchmarks.untrained import LAMBDA, set_l0, trainer
 from pipeline.activations.blocks import calibrate
 from pipeline.sae.base import SAE, Step, by_feature
-from pipeline.sae.sparse_step import selection
-from pipeline.sae.sparse_step.codes import formed
+from pipeline.sae.sparse_step.codes import materialize
+from pipeline.sae.sparse_step.selection import sparse_below
 from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 TOLERANCE = 1e-5
 BATCH, D_IN, D_SAE = 256, 128, 512
 L0S = (0, 1, 10, 50, 200, D_SAE)
 DIFFERENT = {
-    (peers.SAELENS, "gated", "W_dec"): "its auxiliary term and its penalty teach the decoder",
-    (peers.SAELENS, "gated", "b_dec"): "its auxiliary term teaches the decoder's bias",
+    (peers.SAELENS, "gated", "W_dec"): "its auxiliary term and its penalty train the decoder",
+    (peers.SAELENS, "gated", "b_dec"): "its auxiliary term trains the decoder's bias",
     (peers.SAELENS, "baseline", "W_dec"): "its penalty is weighted by the decoder's norms",
 }
 """Where a peer's mathematics is another, and why."""
@@ -59,22 +60,17 @@ def _made(architecture: str, l0: float) -> tuple[ElementwiseSAE, Tensor]:
 
 def _ours(sae: ElementwiseSAE, x: Tensor, share: float | None = None) -> dict[str, Tensor]:
     """Our step's gradients: by the table of shares, or all sparse (1.1) or all dense (0)."""
-    kept = selection.SPARSE_BELOW["cpu"]
-    if share is not None:
-        selection.SPARSE_BELOW["cpu"] = share
-    try:
-        return _formed(sae.take_gradients(x, LAMBDA))
-    finally:
-        selection.SPARSE_BELOW["cpu"] = kept
+    with nullcontext() if share is None else sparse_below(share):
+        return _materialized(sae.take_gradients(x, LAMBDA))
 
 
 def _autograd(sae: ElementwiseSAE, x: Tensor) -> dict[str, Tensor]:
     """The gradients of the loss as it stands, in the SAE's precision."""
-    return _formed(SAE.take_gradients(sae, x, LAMBDA))
+    return _materialized(SAE.take_gradients(sae, x, LAMBDA))
 
 
-def _formed(step: Step) -> dict[str, Tensor]:
-    return {name: by_feature(name, formed(gradient)) for name, gradient in step.gradients.items()}
+def _materialized(step: Step) -> dict[str, Tensor]:
+    return {name: by_feature(name, materialize(gradient)) for name, gradient in step.gradients.items()}
 
 
 def _against_float64(architecture: str, l0: float) -> dict[str, float]:

@@ -24,7 +24,7 @@ from benchmarks.three_ways import DENSE, SPARSE, Setting, blocks_of, steps_of, t
 from benchmarks.whole_training import QUICK, SITE_AND_RATE, WHOLE, runs
 from pipeline.activations.blocks import Block, StreamShape
 from pipeline.sae.base import SAE, by_feature
-from pipeline.sae.sparse_step.codes import formed
+from pipeline.sae.sparse_step.codes import materialize
 from pipeline.training.schedule import learning_rate, sparsity_coefficient
 from pipeline.training.trainer import Trainer
 
@@ -49,7 +49,7 @@ def moved(trainer: Trainer, x: Tensor, way: str) -> tuple[Tensors, Tensors, bool
     else:
         with steps_of(way):
             taken = sae.take_gradients(x, coefficient)
-    gradients = {name: formed(gradient).double().clone() for name, gradient in taken.gradients.items()}
+    gradients = {name: materialize(gradient).double().clone() for name, gradient in taken.gradients.items()}
     optimizer.step(taken.gradients, learning_rate(run.train, step))
     return gradients, {name: value - before[name] for name, value in _exact(sae).items()}, taken.sparse
 

@@ -1,15 +1,15 @@
 """One seed's SAEs trained in three ways that differ by rounding alone, and what held-out text says of each.
 
-`dense` forms all pairs where `sparse` forms the active ones. `reordered` is sparse, with the rows of each batch in the
-opposite order: every sum over a batch is the same sum, rounded otherwise. So it is harmless by construction, and shows
-how far rounding alone carries a training.
+`dense` computes all entries of the codes, `sparse` only the active ones. `reordered` is sparse, with the rows of each
+batch in the opposite order: every sum over a batch is the same sum, rounded otherwise. So it is harmless by
+construction, and shows how far rounding alone carries a training.
 """
 
 import copy
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from pipeline.language_model.loading import load_language_model
 from pipeline.language_model.model import LanguageModel
 from pipeline.language_model.sites import d_sae
 from pipeline.sae.base import SAE
-from pipeline.sae.sparse_step import selection
+from pipeline.sae.sparse_step.selection import NEVER, sparse_below
 from pipeline.tokens.contexts import Contexts
 from pipeline.tokens.sources import calibration_contexts, evaluation_contexts, training_contexts
 from pipeline.training.trainer import Trainer
@@ -94,15 +94,9 @@ def reordered(block: Block) -> Block:
     return replace(block, activations=turned)
 
 
-@contextmanager
-def steps_of(way: str) -> Iterator[None]:
-    """Steps that are all dense, or as the table of shares has them."""
-    kept = selection.SPARSE_BELOW["cpu"]
-    selection.SPARSE_BELOW["cpu"] = 0.0 if way == DENSE else kept
-    try:
-        yield
-    finally:
-        selection.SPARSE_BELOW["cpu"] = kept
+def steps_of(way: str) -> AbstractContextManager[None]:
+    """Steps that are all dense, or as the table of shares says."""
+    return sparse_below(NEVER) if way == DENSE else nullcontext()
 
 
 def held_out_sums(

@@ -23,7 +23,7 @@ from benchmarks.options import Options
 from benchmarks.table import Spread, Table
 from benchmarks.untrained import LAMBDA, trainer
 from pipeline.activations.blocks import Block, StreamShape
-from pipeline.sae.sparse_step import selection
+from pipeline.sae.sparse_step.selection import NEVER, sparse_below
 from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 OURS = "ours"
@@ -101,12 +101,10 @@ def in_a_row(call: Callable[[], object], times: int) -> Callable[[], object]:
 
 def peak_bytes(step: Callable[[], object], sae: ElementwiseSAE, inputs: Tensor) -> float:
     """A GPU's memory at the worst moment of two dense steps, for each of the SAE's parameters; without the inputs."""
-    kept = dict(selection.SPARSE_BELOW)
-    selection.SPARSE_BELOW.clear()
     torch.cuda.reset_peak_memory_stats()
-    step()
-    step()
-    selection.SPARSE_BELOW.update(kept)
+    with sparse_below(NEVER):
+        step()
+        step()
     most = torch.cuda.max_memory_allocated() - inputs.untyped_storage().nbytes()
     return most / sum(p.numel() for p in sae.parameters())
 

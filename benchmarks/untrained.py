@@ -33,7 +33,7 @@ def set_l0(sae: torch.nn.Module, x: Tensor, l0: float) -> None:
     The threshold lies in the widest gap nearby: rounding, which differs between the tools, then moves no pair over it.
     """
     assert isinstance(sae, ElementwiseSAE)
-    values = sae.products(x).flatten().sort(descending=True).values
+    values = sae.pre_acts(x).flatten().sort(descending=True).values
     rank = round(len(x) * l0)
     first = max(0, rank - 50)
     near = values[first : rank + 50]

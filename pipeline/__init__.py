@@ -6,8 +6,8 @@ doors (run.py, plot_pareto.py, ...) and hydra_plugins/ import from all.
 
 ROOMS = (
     "errors",  # what is the user's to mend, in one line
-    "config",  # what a run is: its settings, typed, and the values that they accept
     "storage",  # files that are complete or absent, leases, where everything lies
+    "config",  # what a run is: its settings, typed, and the values that they accept
     "runtime",  # the process and the machine: device, signals, streams
     "slurm",  # what Slurm says
     "bundled",  # the language model in the package, and its text

@@ -7,30 +7,15 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     # pathlib would import modules that this folder may shadow; os is loaded already
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
-import math
-import re
-import shutil
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.cli.options import command, key_values, seconds, true_or_false
-from pipeline.config.hints import hint
-from pipeline.errors import DamagedFile, UserError
-from pipeline.records.finished import PARTS, damages
-from pipeline.records.status import RUNNING_SECONDS, declared_runs, lease_of, read_run, sweeps_on_disk
-from pipeline.runtime.durations import clock
-from pipeline.storage.files import ASIDE
-from pipeline.storage.layout import METRICS, SETTINGS
-from pipeline.storage.lease import UNFINISHED
-from pipeline.storage.places import SWEEPS, door
-from pipeline.storage.reading import read_bytes, say, whole_object
+from pipeline.cli.options import command, folder, one_of, option, parse, seconds, true_or_false, usage
+from pipeline.records.garbage import KINDS, YOUNG_SECONDS, clean
+from pipeline.storage.places import SWEEPS
 
-KINDS = ("unwanted", "old", "checkpoints", "temporary")
-USAGE = f"""\
-usage: {door("clean")} [only=KIND] [delete=true] [older_than=SECONDS] [sweeps_dir=FOLDER]
-
+ABOUT = """
 Lists, with sizes, what could go; deletes nothing unless it is told to. Runs that are being trained are left alone. So
 are folders that no sweep declares and half-written files until an hour after their last change: a command that has just
 begun may be about to declare or to rename them.
@@ -39,178 +24,28 @@ begun may be about to declare or to rename them.
                 that hold no run of ours are left alone
   old           folders of runs of another training_version (once numerics_version), which no command goes on with
   checkpoints   of runs that have their record
-  temporary     what killed processes left half-written
-
-  only=KIND           one of these only
-  delete=true         delete what is listed
-  older_than=SECONDS  instead of that hour (3600)
-  sweeps_dir=FOLDER   where runs leave their records (default {SWEEPS})"""
-YOUNG_SECONDS = 3600.0
-DELETING = ".deleting-"
-TEMPORARY = (".*.tmp", "*/.*.tmp", ".lease-*.claim", f"{UNFINISHED}*", ".fenced-*", f".*{ASIDE}", f"*/.*{ASIDE}")
-"""What processes leave that end in the middle of a write, and folders that lay in the place of a file."""
+  temporary     what killed processes left half-written"""
 
 
 @dataclass(frozen=True)
-class Waste:
-    """Something that could go."""
-
-    kind: str
-    path: Path
-    size: int  # bytes
-    why: str
-    age: float = math.inf  # seconds since its last change, where its owner may be about to come back to it
+class Options:
+    only: str | None = option("KIND", "one of these only", one_of(KINDS))
+    delete: bool = option("true", "delete what is listed", true_or_false, default=False)
+    older_than: float = option("SECONDS", "instead of that hour (3600)", seconds, default=YOUNG_SECONDS)
+    sweeps_dir: Path = option("FOLDER", f"where runs leave their records (default {SWEEPS})", folder, default=SWEEPS)
 
 
-def find(sweeps_dir: Path, now: float) -> Iterator[Waste]:
-    """All that could go, each file once.
-
-    Raises:
-        UserError: there is no manifest, or one cannot be read, so that nobody knows which runs are wanted.
-    """
-    from pipeline.records.identity import TRAINING_VERSION
-
-    sweeps = sweeps_on_disk(sweeps_dir)
-    if not sweeps:
-        raise UserError(f"sweeps_dir={sweeps_dir} holds no sweep: expected the folder that sweeps were written to")
-    wanted = declared(sweeps_dir)
-    for folder in sorted(path for path in (sweeps_dir / "runs").glob("*") if path.is_dir()):
-        if folder.name.startswith(DELETING):
-            yield Waste("temporary", folder, size(folder), "its deletion was begun")
-        elif not is_in_use(folder, now):
-            yield from _of_run(folder, wanted, TRAINING_VERSION, now)
-    for folder in (sweeps_dir / sweep for sweep in sweeps):
-        if now - (lease_of(folder) or {"beat": 0.0})["beat"] > RUNNING_SECONDS:  # else it is being launched
-            yield from _temporaries(folder, now)
+USAGE = usage("clean", ABOUT, Options)
 
 
-def declared(sweeps_dir: Path) -> set[str]:
-    """The runs that some sweep on disk wants."""
-    return {entry["run"] for sweep in sweeps_on_disk(sweeps_dir) for entry in declared_runs(sweeps_dir, sweep)}
-
-
-def is_in_use(folder: Path, now: float) -> bool:
-    """Whether a process works on a run, also one that evaluates a finished run again."""
-    run = read_run(folder.parent, {"run": folder.name, "evaluation": "none"})
-    return run.is_running(now)
-
-
-def version_of(folder: Path) -> tuple[str, int] | None:
-    """The name and number of the version that a run's weights are of; None where its config.yaml does not say."""
-    path = folder / SETTINGS
-    try:
-        found = re.search(rb"^(training_version|numerics_version): (\d{1,9})\s*$", read_bytes(path), re.M)
-    except FileNotFoundError:
-        return None
-    except DamagedFile as error:
-        say(f"{error}: the launch command writes it anew")
-        return None
-    return (found.group(1).decode(), int(found.group(2))) if found else None
-
-
-def _of_run(folder: Path, wanted: set[str], current: int, now: float) -> Iterator[Waste]:
-    version = version_of(folder)
-    if version is not None and version != ("training_version", current):
-        why = f"{version[0]} {version[1]}; this code has training_version {current}"
-        yield Waste("old", folder, size(folder), why)
-    elif folder.name not in wanted:
-        if version is None and not _is_run(folder):
-            return  # somebody else's
-        yield Waste("unwanted", folder, size(folder), "no sweep on disk declares it", now - newest(folder))
-    else:
-        checkpoints = folder / "checkpoints"
-        if checkpoints.is_dir() and _has_a_record(folder):
-            yield Waste("checkpoints", checkpoints, size(checkpoints), "the run has its record")
-        yield from _temporaries(folder, now)
-
-
-def _is_run(folder: Path) -> bool:
-    """Whether a folder without its settings is a run of ours all the same: by its name, its lease or its record."""
-    if re.fullmatch(r".+-[0-9a-f]{12}", folder.name) or lease_of(folder) is not None:
-        return True
-    return whole_object(folder / METRICS, PARTS) is not None
-
-
-def _has_a_record(folder: Path) -> bool:
-    """Whether it is trained and evaluated, and all of that is still there: else its checkpoints may be of use."""
-    record = whole_object(folder / METRICS, PARTS)
-    return record is not None and not any(damage.is_mended for damage in damages(folder, record))
-
-
-def _temporaries(folder: Path, now: float) -> Iterator[Waste]:
-    for path in sorted({path for pattern in TEMPORARY for path in folder.glob(pattern)}):
-        why = "lay where a file is due" if path.name.endswith(ASIDE) else "left half-written"
-        yield Waste("temporary", path, size(path), why, now - newest(path))
-
-
-def size(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.lstat().st_size for file in files if file.is_symlink() or file.is_file())
-
-
-def newest(folder: Path) -> float:
-    """When something in it was changed last; a file that vanishes meanwhile is changed now."""
-    try:
-        return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
-    except FileNotFoundError:
-        return math.inf
-
-
-def delete(waste: Waste) -> None:
-    """A folder goes under another name first: what is left of it when this is killed is nobody's run."""
-    if not waste.path.is_dir() or waste.path.is_symlink():
-        waste.path.unlink(missing_ok=True)
-        return
-    target = waste.path
-    if waste.kind in {"unwanted", "old"}:
-        target = waste.path.rename(waste.path.with_name(f"{DELETING}{waste.path.name}"))
-    shutil.rmtree(target)
-
-
-def readable(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def tidy(arguments: Sequence[str]) -> int:
-    given = key_values(arguments, ("only", "delete", "older_than", "sweeps_dir"))
-    only, deleting = given.get("only"), true_or_false("delete", given.get("delete", "false"))
-    if only is not None and only not in KINDS:
-        raise UserError(f"only={only} is unknown{hint(only, KINDS)}")
-    sweeps_dir = Path(given.get("sweeps_dir", SWEEPS))
-    if not sweeps_dir.is_dir():
-        raise UserError(f"sweeps_dir={sweeps_dir} is no folder")
-    youth = seconds("older_than", given["older_than"]) if "older_than" in given else YOUNG_SECONDS
-    every = [waste for waste in find(sweeps_dir, time.time()) if only in {None, waste.kind}]
-    found = [waste for waste in every if waste.age > youth]
-    for waste in found:
-        print(f"{waste.kind:11}  {readable(waste.size):>9}  {waste.path.relative_to(sweeps_dir)}  ({waste.why})")
-        if deleting:
-            delete(waste)
-    if young := [waste for waste in every if waste.age <= youth]:
-        limit = f"changed less than {clock(youth)} ago"
-        print(f"{_counted(young)} {limit}: left alone; older_than=SECONDS sets another limit")
-    total = readable(sum(waste.size for waste in found))
-    if not found:
-        print("nothing else could go" if young else "nothing could go")
-    else:
-        print(f"{total} deleted" if deleting else f"{total} could go: the same command with delete=true deletes it")
+def run(arguments: Sequence[str]) -> int:
+    options = parse(Options, arguments)
+    clean(options.sweeps_dir, options.only, options.delete, options.older_than)
     return 0
 
 
-def _counted(wastes: Sequence[Waste]) -> str:
-    """45 folders and 1 file"""
-    folders = sum(waste.path.is_dir() for waste in wastes)
-    counts = ((folders, "folder"), (len(wastes) - folders, "file"))
-    return " and ".join(f"{count} {what}{'s' * (count > 1)}" for count, what in counts if count)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    return command(tidy, USAGE, arguments)
+    return command(run, USAGE, arguments)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
 from pipeline import run
-from pipeline.cli.command_line import check_command_line
-from pipeline.cli.hydra_main import plain_errors, with_homes
+from pipeline.cli.hydra_main import prefetch_overrides
 from pipeline.runtime import streams
 from pipeline.storage.places import door
 
@@ -30,15 +29,7 @@ def main() -> None:
         streams.prepare()
         print(USAGE)
         return
-    kept = [
-        a for a in given if a not in {"-m", "--multirun"} and not a.startswith(("hydra/launcher", "hydra.launcher"))
-    ]
-    if kept == given and not any(
-        a.startswith("sweep=") for a in given
-    ):  # one run: several values need -m, as in run.py
-        with plain_errors():
-            check_command_line(with_homes(given), door("prefetch"))
-    run.start(["-m", *kept], more=("hydra/launcher=prefetch",))
+    run.start(["-m", *prefetch_overrides(given)], more=("hydra/launcher=prefetch",))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,4 @@
-"""Train one run, or with -m a grid of them.
-
-python pipeline/run.py architecture=gated site=mlp_out sparsity_coefficient=1
-python pipeline/run.py -m sweep=gated_vs_baseline
-"""
+"""Train one run, or with -m a grid of them: `python pipeline/run.py -m sweep=gated_vs_baseline`."""
 
 import os
 import sys

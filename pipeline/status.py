@@ -7,192 +7,40 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     # pathlib would import modules that this folder may shadow; os is loaded already
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
-import shutil
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pipeline.cli.options import command, key_values, one_sweep, records_folder, seconds, true_or_false
-from pipeline.monitoring.naming import LEAST, short_names
-from pipeline.records.status import RunOnDisk, read_states, read_tasks, reason, sweeps_on_disk
-from pipeline.records.verify import verify
-from pipeline.runtime import streams
-from pipeline.runtime.durations import clock
-from pipeline.slurm import squeue
-from pipeline.storage.places import SWEEPS, door
+from pipeline.cli.options import command, folder, option, parse, seconds, true_or_false, usage
+from pipeline.monitoring.sweep_status import report, watch
+from pipeline.storage.places import SWEEPS
 
-USAGE = f"""\
-usage: {door("status")} [sweep=NAME] [watch=SECONDS] [verify=true] [sweeps_dir=FOLDER]
-
+ABOUT = """
 Says how many runs of a sweep, of every sweep on disk by default, are done, running, waiting, failed and missing; which
 run now, how far they are and where; why others failed or wait. Reads the records on disk and asks Slurm once, if there
-is one; changes nothing.
-
-  sweep=NAME          one sweep only
-  watch=SECONDS       look again after so many seconds, until Ctrl-C
-  verify=true         read all files whole and compare their checksums too; the exit code is 1 where one differs
-  sweeps_dir=FOLDER   where runs leave their records (default {SWEEPS})"""
-STATES = ("done", "running", "waiting", "failed", "missing")
-ROWS_SHOWN = 15
-"""Runs of each kind that are listed; of the others there is a count."""
-RULE = ("running", "failed", "waiting", "missing")
-"""What is listed, in this order."""
+is one; changes nothing."""
+VERIFY = "read all files whole and compare their checksums too; the exit code is 1 where one differs"
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """What Slurm says of the tasks of a sweep; `note` is why it says nothing."""
-
-    rows: Mapping[str, squeue.Row]
-    note: str = ""
-
-
-def ask_slurm(tasks: Sequence[Mapping[str, Any]]) -> Cluster:
-    """One squeue call for all tasks that are not known to have ended."""
-    open_tasks = [task for task in tasks if task["executor"] == "slurm" and task["ended"] is None]
-    numbers = [task["job_id"] for task in open_tasks if task["job_id"][:1].isdigit()]
-    if not numbers:
-        return Cluster({})
-    if shutil.which("squeue") is None:
-        return Cluster({}, "no squeue here: what Slurm says of the tasks is not shown")
-    try:
-        return Cluster(squeue.jobs(numbers))
-    except squeue.NoAnswer as error:
-        return Cluster({}, f"Slurm does not answer ({error}): what it last said is shown")
+class Options:
+    sweep: str | None = option("NAME", "one sweep only")
+    watch: float | None = option("SECONDS", "look again after so many seconds, until Ctrl-C", seconds)
+    verify: bool = option("true", VERIFY, true_or_false, default=False)
+    sweeps_dir: Path = option("FOLDER", f"where runs leave their records (default {SWEEPS})", folder, default=SWEEPS)
 
 
-def lines(sweeps_dir: Path, sweep: str, now: float | None = None, width: int = 10_000) -> Iterator[str]:
-    """The report on one sweep; names of runs shrink where lines would not fit into `width`."""
-    moment = time.time() if now is None else now
-    on_disk = read_states(sweeps_dir, sweep, moment)
-    tasks = read_tasks(sweeps_dir, sweep)
-    cluster = ask_slurm(tasks)
-    task_of = {name: task for task in tasks for name in task["runs"]}
-    runs = [(run, _as_slurm_knows(state, task_of.get(run.entry["run"]), cluster)) for run, state in on_disk]
-    counts = {state: sum(found == state for _, found in runs) for state in STATES}
-    parts = [f"{count} {state}" for state, count in counts.items() if count]
-    yield f"{sweep}: {len(runs)} runs: {', '.join(parts) or 'none is declared'}{_left(runs)}"
-    if cluster.note:
-        yield f"  {cluster.note}"
-    for state in RULE:
-        chosen = [run for run, found in runs if found == state]
-        told = {
-            run.entry["run"]: _about(run, state, task_of.get(run.entry["run"]), cluster) for run in chosen[:ROWS_SHOWN]
-        }
-        names = short_names(list(told), max(LEAST, width - 13 - max(map(len, told.values()), default=0)))
-        yield from (f"  {state:8} {names[name]}  {about}" for name, about in told.items())
-        if len(chosen) > ROWS_SHOWN:
-            yield f"  {state:8} and {len(chosen) - ROWS_SHOWN} more"
+USAGE = usage("status", ABOUT, Options)
 
 
-def _as_slurm_knows(state: str, task: Mapping[str, Any] | None, cluster: Cluster) -> str:
-    """A run whose task Slurm has put back into the queue waits, though its last sign of life is young."""
-    row = cluster.rows.get(task["job_id"]) if task else None
-    return "waiting" if state == "running" and row and row.state in {"PENDING", "REQUEUE_HOLD", "REQUEUED"} else state
-
-
-def _left(runs: Sequence[tuple[RunOnDisk, str]]) -> str:
-    """When what runs now has been trained, and what waits too if it goes on as fast, by what the runs say."""
-    progresses = [run.progress or {} for run, state in runs if state == "running"]
-    training = [each for each in progresses if each.get("phase") in {"training", "activations"}]
-    known = [each["eta_seconds"] for each in training if each.get("eta_seconds") is not None]
-    if not known:
-        return ""
-    parts = [f"; those running are trained in {clock(max(known))}"]
-    speed = sum(each.get("steps_per_second", 0) for each in training if each["step"] < each["steps"])
-    waiting = [run.entry["settings"].get("train", {}).get("steps") for run, state in runs if state == "waiting"]
-    if waiting and speed and None not in waiting:
-        left = sum(waiting) + sum(each["steps"] - each["step"] for each in training)
-        parts.append(f"all in {clock(max(left / speed, *known))}")
-    return ", ".join(parts) + ", evaluation comes after that"
-
-
-def _about(run: RunOnDisk, state: str, task: Mapping[str, Any] | None, cluster: Cluster) -> str:
-    if state == "running":
-        return f"{_progress(run.progress)}, {_where(run, task, cluster)}"
-    if state == "waiting":
-        return _why_waiting(task, cluster)
-    where = f" ({task['log']})" if task and task.get("log") else ""
-    return f"{reason(run, state)}{where}"
-
-
-def _progress(progress: Mapping[str, Any] | None) -> str:
-    """training: step 300/5,000, L0 20.1, loss 0.8, 24,000 tokens/s, ETA 3 min"""
-    if not progress:
-        return "starting"
-    phase = str(progress.get("phase", "training"))
-    if phase == "loading":
-        return phase
-    if phase == "evaluating":
-        return f"evaluating {100 * progress['share']:.0f} %{_eta(progress)}"
-    values = [f"{phase}: step {progress['step']:,}/{progress['steps']:,}"]
-    for key, text in (("l0", "L0 {:.1f}"), ("loss", "loss {:.4g}"), ("tokens_per_second", "{:,.0f} tokens/s")):
-        if progress.get(key) is not None:
-            values.append(text.format(progress[key]))
-    return ", ".join(values) + _eta(progress)
-
-
-def _eta(progress: Mapping[str, Any]) -> str:
-    """Of the phase that the run's pack is in."""
-    left = progress.get("eta_seconds")
-    return "" if left is None else f", ETA {clock(left)}"
-
-
-def _where(run: RunOnDisk, task: Mapping[str, Any] | None, cluster: Cluster) -> str:
-    host = f"on {run.lease['host']}" if run.lease else ""
-    if task is None or task["executor"] != "slurm":
-        return host or "on this machine"
-    row = cluster.rows.get(task["job_id"])
-    state = row.state if row else task["state"]
-    return f"{host or (f'on {row.node}' if row and row.node else '')} job {task['job_id']} {state}".strip()
-
-
-def _why_waiting(task: Mapping[str, Any] | None, cluster: Cluster) -> str:
-    if task is None or task["executor"] != "slurm":
-        return "for its turn"
-    row = cluster.rows.get(task["job_id"])
-    if row is None:
-        if not task["job_id"]:
-            return "not submitted yet: the command that launched it submits it"
-        known = f"job {task['job_id']}: last known as {task['state']}"
-        return known + (f": {task['reason']}" if task["reason"] else "")
-    advice = squeue.advice(row, task["job_id"])
-    return f"job {task['job_id']} {row.state} ({row.reason})" + (f": {advice}" if advice else "")
-
-
-def report(arguments: Sequence[str]) -> int:
-    given = key_values(arguments, ("sweep", "watch", "verify", "sweeps_dir"))
-    verifying = true_or_false("verify", given.get("verify", "false"))
-    sweeps_dir = records_folder(given, SWEEPS)
-    pause = seconds("watch", given["watch"]) if "watch" in given else None
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
-    while True:
-        on_disk = sweeps_on_disk(sweeps_dir)
-        if not on_disk and "sweep" not in given:
-            print(f"no sweep on disk: {sweeps_dir} has no manifest; {door('run')} makes one", file=sys.stderr)
-            return 1
-        chosen = [one_sweep(given["sweep"], on_disk)] if "sweep" in given else on_disk
-        whole, found = True, list[str]()
-        for sweep in chosen:
-            found += lines(sweeps_dir, sweep, width=width)
-            damaged = verify(sweeps_dir, sweep) if verifying else []
-            found += [f"  damaged  {line}" for line in damaged]
-            if verifying and not damaged:
-                found.append("  verified: every file is as it was written")
-            whole &= not damaged
-        if pause is not None:
-            clear = "\033[H\033[2J" if sys.stdout.isatty() else ""
-            found.insert(0, f"{clear}{time.strftime('%Y-%m-%d %H:%M:%S')}")
-        print("\n".join(found), flush=True)
-        if pause is None or streams.lost():
-            return 0 if whole else 1
-        time.sleep(pause)
+def run(arguments: Sequence[str]) -> int:
+    options = parse(Options, arguments)
+    chosen = (options.sweeps_dir, options.sweep, options.verify)
+    return report(*chosen) if options.watch is None else watch(*chosen, options.watch)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    return command(report, USAGE, arguments)
+    return command(run, USAGE, arguments)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def place(*_):
         raise AssertionError("the launch went on")
 
-    monkeypatch.setattr(launch, "Place", place)
+    monkeypatch.setattr(launch, "LaunchTarget", place)
     monkeypatch.setitem(sys.modules, "wandb", None)  # as where it is not installed
 
 

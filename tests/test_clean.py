@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.clean import find, main
+from pipeline.clean import main
+from pipeline.records.garbage import find
 from pipeline.records.identity import TRAINING_VERSION
 
 ROOT = Path(__file__).resolve().parent.parent

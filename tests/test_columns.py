@@ -2,20 +2,19 @@
 
 import csv
 import io
-from dataclasses import fields
-from types import SimpleNamespace
+from dataclasses import fields, replace
 
 import pytest
 from rich.console import Console
 
+from benchmarks.composed import compose
 from pipeline.analysis.table import EXPECTED, FIRST
 from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, ResampleConfig, SiteConfig, TrainConfig
 from pipeline.monitoring import results_table
-from pipeline.records import columns, record
+from pipeline.records import columns
 from pipeline.records.columns import AXES
+from pipeline.records.sweep import OnDisk
 from pipeline.report import table, terminal
-from pipeline.storage.files import write_json
-from pipeline.storage.layout import FAILURE
 from pipeline.storage.places import BASE
 
 
@@ -46,15 +45,12 @@ def test_screen_page_and_table_of_results_have_the_same_names() -> None:
     assert columns.heading(AXES[0]) == "lambda"
 
 
-def test_markup_in_a_reason_is_printed_as_it_is(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_markup_in_a_reason_is_printed_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(record=True, width=160, file=io.StringIO())
     monkeypatch.setattr(results_table, "console", lambda: console)
-    monkeypatch.setattr(record, "run_folder", lambda *_: tmp_path)
-    monkeypatch.setattr(results_table, "evaluation_identity", lambda _: "e1")
-    write_json(tmp_path / FAILURE, {"error": "Error", "reason": "[/x] [bold]loud[/bold]"})
-    named = {name: SimpleNamespace(name="[red]x") for name in ("site", "architecture")}
-    run = SimpleNamespace(**named, layer=2, sparsity_coefficient=0.5, seed=0)
-    assert not results_table.print_results(tmp_path, [run])
+    run = replace(compose(["architecture=gated", "site=mlp_out"]), site=SiteConfig("[red]x", "blocks.{layer}.x"))
+    failed = OnDisk("failed", failure={"error": "Error", "reason": "[/x] [bold]loud[/bold]"})
+    assert not results_table.print_results({run: failed})
     text = console.export_text()
     assert (
         "[red]x" in text and "failed: [/x] [bold]loud[/bold]" in text and "lambda" in text and "loss recovered" in text

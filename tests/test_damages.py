@@ -23,17 +23,17 @@ from pipeline.config.launcher import LocalOptions
 from pipeline.config.schema import Job, RunConfig, TrackerConfig
 from pipeline.errors import DamagedFile, Interrupted, UserError
 from pipeline.figures.figure_training import _history
-from pipeline.launching.launch import Place, launch
+from pipeline.launching.launch import LaunchTarget, launch
 from pipeline.launching.this_process import ThisProcess
 from pipeline.pack import pack
 from pipeline.records import record
 from pipeline.records.finished import read_attempts
 from pipeline.records.identity import run_name
 from pipeline.records.status import read_states, reason
-from pipeline.records.sweep import status_on_disk
+from pipeline.records.sweep import on_disk
 from pipeline.records.verify import verify
 from pipeline.sae.saved import load_sae
-from pipeline.storage.files import digest, write_sealed
+from pipeline.storage.files import digest, write_checksummed
 from pipeline.training.checkpoint import read_checkpoint, step_of
 from tests.kills.victim import execution, runs
 from tests.launching.sweeps import SAME, content
@@ -108,7 +108,7 @@ def no_hanging() -> Iterator[None]:
 def in_this_process() -> Iterator[None]:
     """Packs are trained here, and the tiny model is loaded once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Place, "executor", lambda _, *given: ThisProcess(*given))
+        patch.setattr(LaunchTarget, "executor", lambda _, *given: ThisProcess(*given))
         patch.setattr(pack, "load_language_model", functools.lru_cache(pack.load_language_model))
         yield
 
@@ -116,7 +116,7 @@ def in_this_process() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def eight(tiny_model: Path, tiny_text: Path) -> list[RunConfig]:
     first = runs(tiny_model, tiny_text)[0]
-    short = replace(first, train=replace(first.train, steps=40, resample=replace(first.train.resample, steps=[25])))
+    short = replace(first, train=replace(first.train, steps=40, resample=replace(first.train.resample, steps=(25,))))
     return [replace(short, sparsity_coefficient=float(value)) for value in range(2, 10)]
 
 
@@ -215,7 +215,7 @@ def test_finished_runs(finished, eight, tmp_path, damage, capsys):
     said = looked_at(sweeps_dir, capsys)
     assert not unnamed(said, damaged, damage), said
     assert "1 done runs without a training curve" in said, "that of the damaged history"
-    done = [name for run, name in zip(eight, OF_RUN, strict=True) if status_on_disk(sweeps_dir, run) == "done"]
+    done = [name for run, name in zip(eight, OF_RUN, strict=True) if on_disk(sweeps_dir, run).status == "done"]
     assert done == ["history.csv", "execution.json", "log.txt"]
     if damage not in LAUNCHED:
         return
@@ -237,7 +237,7 @@ def test_references(finished, eight, tmp_path, damage, capsys):
         DAMAGES[damage](path)
     said = looked_at(sweeps_dir, capsys)
     assert not unnamed(said, damaged, damage), said
-    assert {status_on_disk(sweeps_dir, run) for run in eight} == {"begun"}
+    assert {on_disk(sweeps_dir, run).status for run in eight} == {"begun"}
     if damage != "flipped":
         return
     assert launched(eight, sweeps_dir)
@@ -278,11 +278,11 @@ def test_unfinished_runs(unfinished, finished, eight, tmp_path, damage, capsys):
         assert_whole(sweeps_dir, finished)
     else:
         for run, last in zip(eight[:3], newest, strict=True):
-            assert status_on_disk(sweeps_dir, run) == "begun"
+            assert on_disk(sweeps_dir, run).status == "begun"
             record.start_run(of_run(sweeps_dir, run, "config.yaml").parent, run)
             found = read_checkpoint(of_run(sweeps_dir, run, "checkpoints"))
             assert found and (found[1]["step"] == last) == (run == eight[0])
-        assert status_on_disk(sweeps_dir, eight[6]) == "begun"
+        assert on_disk(sweeps_dir, eight[6]).status == "begun"
     said += capsys.readouterr().err
     assert not unnamed(said, damaged, damage), said
 
@@ -343,7 +343,7 @@ def test_files_of_another_run(finished, eight, tmp_path, capsys):
         assert f"damaged  {place.name}  {name}: {why}" in said, said
     for place, name in ((places[4], "history.csv"), (places[5], "cfg.json"), (places[5], "sae_weights.safetensors")):
         assert f"damaged  {place.name}  {name}: " in said, said
-    assert [status_on_disk(sweeps_dir, run) for run in eight[:6]] == ["begun"] * 3 + ["done"] * 2 + ["begun"]
+    assert [on_disk(sweeps_dir, run).status for run in eight[:6]] == ["begun"] * 3 + ["done"] * 2 + ["begun"]
     assert launched(eight, sweeps_dir)
     assert_whole(sweeps_dir, finished, but=[places[4] / "history.csv"])
     again = [place for place in places if (place / "sae_weights.safetensors").stat().st_mtime_ns != trained[place]]
@@ -361,8 +361,8 @@ def test_a_record_without_names_is_believed(finished, eight, tmp_path):
         text = "".join(lines)
         path.write_text(f"{text}# sha256 of the lines above: {digest(text.encode())}\n")
         path = of_run(sweeps_dir, run, "execution.json")
-        write_sealed(path, {"attempts": read_attempts(path.parent)})
-    assert {status_on_disk(sweeps_dir, run) for run in eight} == {"done"}
+        write_checksummed(path, {"attempts": read_attempts(path.parent)})
+    assert {on_disk(sweeps_dir, run).status for run in eight} == {"done"}
     assert verify(sweeps_dir, SWEEP) == []
 
 

@@ -17,7 +17,7 @@ from pipeline.launching.tasks import TaskTable, read_pack
 from pipeline.records import record
 from pipeline.records.identity import evaluation_identity, run_name
 from pipeline.records.status import read_run
-from pipeline.records.sweep import status_on_disk
+from pipeline.records.sweep import on_disk
 from pipeline.sae.saved import load_sae
 from pipeline.storage.reading import read_arrays, read_safetensors
 from tests.kills.victim import execution, runs, train
@@ -106,7 +106,7 @@ def test_half_a_history_retrains_nothing(two, undisturbed, tmp_path, recorded, c
     cut_in_half(folder / record.HISTORY)
     if not recorded:
         (folder / record.METRICS).unlink()
-    assert status_on_disk(tmp_path, two[1]) == ("done" if recorded else "begun")
+    assert on_disk(tmp_path, two[1]).status == ("done" if recorded else "begun")
     if recorded:
         (line,) = [line for line in capsys.readouterr().err.splitlines() if folder.name in line]
         assert "history.csv: it has" in line and "training curves lack it" in line
@@ -148,7 +148,7 @@ def test_a_damaged_record_is_no_record(two, undisturbed, tmp_path, damage, capsy
     train(two, tmp_path)
     folder = record.run_folder(tmp_path, two[0])
     damage(folder / record.METRICS)
-    assert status_on_disk(tmp_path, two[0]) == "begun" and status_on_disk(tmp_path, two[1]) == "done"
+    assert on_disk(tmp_path, two[0]).status == "begun" and on_disk(tmp_path, two[1]).status == "done"
     entry = {"run": folder.name, "evaluation": evaluation_identity(two[0])}
     seen = read_run(folder.parent, entry)
     assert seen.record is None and seen.damaged and "cannot be read" in capsys.readouterr().err

@@ -86,6 +86,7 @@ def is_refused(tree: dict[str, Any], key: str, value: Any) -> bool:
 def check_key(tree: dict[str, Any], key: str, hint: Any) -> None:
     bare, rules, _ = parts(hint)
     kind = get_origin(bare) or bare
+    kind = list if kind is tuple else kind
     if kind is Literal:
         kind = str
         assert not any(is_refused(tree, key, word) for word in get_args(bare) if word not in {"hub", "files"})

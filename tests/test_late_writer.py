@@ -21,7 +21,8 @@ from pipeline.monitoring.progress import Progress
 from pipeline.pack import Pack, pack
 from pipeline.records import record
 from pipeline.storage.files import GUARDS, append_line, remove, remove_folder, write_bytes
-from pipeline.storage.lease import LEASE, Leases, _fence, read_lease
+from pipeline.storage.layout import LEASE
+from pipeline.storage.lease import Leases, _fence, read_lease
 from pipeline.training.trainer import Trainer
 from tests.kills.victim import execution, runs
 
@@ -88,7 +89,7 @@ def loaded() -> Iterator[None]:
 @pytest.fixture
 def run(tiny_model: Path, tiny_text: Path) -> RunConfig:
     first = runs(tiny_model, tiny_text)[0]
-    return replace(first, train=replace(first.train, steps=60, resample=replace(first.train.resample, steps=[25])))
+    return replace(first, train=replace(first.train, steps=60, resample=replace(first.train.resample, steps=(25,))))
 
 
 def train(run: RunConfig, sweeps_dir: Path, tracker: str = "none") -> None:

@@ -18,7 +18,7 @@ NO_ROOMS = {"conf", "hydra_plugins", "__pycache__"}
 DOORS = {"run", "plot_pareto", "status", "doctor", "clean", "prefetch"}
 WITHOUT_TORCH = (
     "plot_pareto", "status", "clean", "analysis.table", "analysis.external_points", "analysis.compute_efficiency",
-    "comparison.findings", "comparison.summary", "figures.draw_all", "report.page", "report.terminal",
+    "comparison.findings", "comparison.summary", "figures.draw_all", "report.page", "report.results",
 )  # fmt: skip
 
 
@@ -96,3 +96,8 @@ def test_importing_the_package_changes_nothing() -> None:
 def test_the_readme_lists_the_rooms_in_order() -> None:
     listed = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert listed == [*ROOMS]
+
+
+@pytest.mark.parametrize("door", sorted(DOORS))
+def test_a_door_is_thin(door: str) -> None:
+    assert len((PIPELINE / f"{door}.py").read_text().splitlines()) <= 60

@@ -251,7 +251,7 @@ def test_names_and_gaps_reach_no_output_as_markup_or_nan(tmp_path: Path, capsys:
     bad = "<script>alert(1)</script>"
     lines = [line.replace("mlp_out", bad).replace(",m,", ",[/x] $m$ a|b&c,") for line in GRID]
     path = written(tmp_path, lines, name="my <b>points.csv")
-    with patch("pipeline.figures.draw_all.draw_figures", return_value=[]):
+    with patch("pipeline.report.results.draw_figures", return_value=[]):
         assert plot_pareto.main([f"source={path}", f"results_dir={tmp_path}"]) == 0
     folder = tmp_path / "my <b>points"
     page, summary = ((folder / name).read_text() for name in ("report.html", "summary.md"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import status
-from pipeline.status import lines
+from pipeline.monitoring.sweep_status import lines
 from pipeline.storage.lease import process_start
 
 ROOT = Path(__file__).resolve().parent.parent

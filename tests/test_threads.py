@@ -34,9 +34,9 @@ STEPS = 8
 @pytest.fixture
 def runs(tiny_model: Path, tiny_text: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """Every architecture, sparse and dense, in both precisions; large enough for PyTorch and our loops to be split."""
-    monkeypatch.setattr(jit, "SPLIT_FROM", 0)
-    monkeypatch.setattr(step, "AT_ONCE", 2**16)  # a dense step takes its rows in parts
-    resample = ResampleConfig(steps=[4], window=2, inputs=1100, lr_warmup=3)  # a whole part of 1,024 and a short one
+    monkeypatch.setattr(jit, "MIN_PARALLEL_WORK", 0)
+    monkeypatch.setattr(step, "MAX_ELEMENTS", 2**16)  # a dense step takes its rows in parts
+    resample = ResampleConfig(steps=(4,), window=2, inputs=1100, lr_warmup=3)  # a whole part of 1,024 and a short one
     train = replace(
         TRAIN, steps=STEPS, batch=512, block=2048, lm_batch=16, calibration=2000, lr=1e-2, resample=resample
     )
@@ -50,7 +50,7 @@ def runs(tiny_model: Path, tiny_text: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "dense": {"precision": "bfloat16", "tied_init": False, "input_scale": "none"},
         "stopped": {"precision": "bfloat16", "data_directions": 0.5, "beta1": 0.9},
     }
-    evaluation = EvalConfig(sequences=12, batch=4, prune_below=[0.3])
+    evaluation = EvalConfig(sequences=12, batch=4, prune_below=(0.3,))
     return [
         make_run(tiny_model, tiny_text, train=replace(train, **changes.get(name, {})), eval=evaluation, **settings)
         for name, settings in own.items()
@@ -147,7 +147,7 @@ def test_draws_are_the_same_under_any_number_of_threads():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (513, 1), (1025, 33)])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_a_weighted_sum_of_rows_is_the_product_with_a_vector(shape, threads, monkeypatch):
-    monkeypatch.setattr(jit, "SPLIT_FROM", 0)
+    monkeypatch.setattr(jit, "MIN_PARALLEL_WORK", 0)
     generator = torch.Generator().manual_seed(0)
     table, weights = torch.randn(shape, generator=generator), torch.randn(shape[0], generator=generator)
     torch.set_num_threads(1)

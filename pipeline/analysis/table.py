@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.records.finished import read_attempts
 from pipeline.records.status import RunOnDisk, read_run, read_states, reason
+from pipeline.storage.layout import run_folder, runs_folder
 
 FIRST = (
     "run", "sweep", "model", "site", "layer", "architecture", "d_in", "d_sae", "sparsity_coefficient", "seed", "status",
@@ -55,7 +56,7 @@ def read_pruned(sweeps_dir: Path, runs: pd.DataFrame) -> pd.DataFrame:
     asked = runs[runs["status"].eq("done") & runs.get(PRUNE_BELOW, pd.Series(index=runs.index, dtype=object)).notna()]
     for row in asked.to_dict("records"):
         entry = {"run": row["run"], "evaluation": row["evaluation.id"]}
-        record = read_run(sweeps_dir / "runs", entry).record or {}
+        record = read_run(runs_folder(sweeps_dir), entry).record or {}
         for place, pruned in enumerate(record.get("pruned", [])):
             rows.append({**row, **_scalars(pruned), PRUNE_BELOW: pruned["below"], "place": place})
     names = [*map(str, runs), "below", "below_unscaled", "place"]
@@ -73,7 +74,7 @@ def _row(sweeps_dir: Path, run: RunOnDisk, sweep: str, state: str) -> dict[str, 
         **flatten(record.get("evaluation", {"id": run.entry["evaluation"]}), "evaluation."),
         **{name: record.get(name) for name in ("training_version", "evaluation_version")},
         **_provenance(record),
-        **(_execution(sweeps_dir / "runs" / run.entry["run"]) if record else {}),
+        **(_execution(run_folder(sweeps_dir, run.entry["run"])) if record else {}),
         "run": run.entry["run"], "sweep": sweep, "model": _model(run, settings), "status": state,
         "reason": reason(run, state),
     }  # fmt: skip

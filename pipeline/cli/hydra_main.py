@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from pipeline.cli.command_line import check_command_line
 from pipeline.errors import Interrupted
-from pipeline.storage.places import PACKAGE, check_working_directory
+from pipeline.storage.places import PACKAGE, check_working_directory, door
 
 
 def announce_plugins() -> None:
@@ -52,3 +53,16 @@ def plain_errors() -> Iterator[None]:
 def with_homes(arguments: list[str]) -> list[str]:
     """`data.path=~/text` with the home folder's path: no shell replaces a ~ there, and Hydra cannot read it."""
     return [re.sub(r"^([\w./@+]+=)~(?=/|$)", lambda key: f"{key[1]}{Path.home()}", each) for each in arguments]
+
+
+def prefetch_overrides(arguments: list[str]) -> list[str]:
+    """What prefetch.py hands to run.py: all but -m and a launcher, which it gives itself.
+
+    Several values need -m here as in run.py, so that the same command line means the same runs.
+    """
+    launchers = ("hydra/launcher", "hydra.launcher")
+    kept = [each for each in arguments if each not in {"-m", "--multirun"} and not each.startswith(launchers)]
+    if kept == arguments and not any(each.startswith("sweep=") for each in arguments):
+        with plain_errors():
+            check_command_line(with_homes(arguments), door("prefetch"))
+    return kept

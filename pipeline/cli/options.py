@@ -1,15 +1,89 @@
-"""key=value arguments of the small commands: plot_pareto, status, doctor, clean. (run.py's are Hydra's.)"""
+"""key=value arguments of the small commands: plot_pareto, status, doctor, clean. (run.py's are Hydra's.)
+
+A command declares its keys once, as the fields of a dataclass: `usage` lists them, `parse` reads and checks them.
+"""
 
 import errno
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.config.hints import did_you_mean, hint
+from pipeline.config.hints import hint
 from pipeline.errors import UserError, disk_error
 from pipeline.runtime import streams
-from pipeline.storage.places import check_working_directory
+from pipeline.storage.places import check_working_directory, door
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Options = TypeVar("Options", bound="DataclassInstance")
+HELP_WIDTH = 120
+Reader = Callable[[str, str], Any]
+"""From a key and its text to its value; raises UserError where the text is none."""
+
+
+def text(_: str, value: str) -> str:
+    return value
+
+
+def path(_: str, value: str) -> Path:
+    return Path(value)
+
+
+@dataclass(frozen=True)
+class _Declared:
+    placeholder: str
+    meaning: str
+    read: Reader
+
+
+def option(placeholder: str, meaning: str, read: Reader = text, default: object = None) -> Any:
+    """A field of a command's options.
+
+    Args:
+        placeholder: what --help writes behind `key=`.
+        read: makes the value of a text that was given; `default` is a value already.
+    """
+    return field(default=default, metadata={"declared": _Declared(placeholder, meaning, read)})
+
+
+def usage(name: str, about: str, options: "type[DataclassInstance]") -> str:
+    """The help of a command: how it is called, what it does, what each key means.
+
+    Args:
+        name: of the door.
+    """
+    keys = {f"{key}={declared.placeholder}": declared.meaning for key, declared in _declared(options).items()}
+    start, width = f"usage: {door(name)} ", max(map(len, keys)) + 4
+    # a bracket stays whole: its words hold no space
+    call = textwrap.fill(
+        " ".join(f"[{key}]" for key in keys), HELP_WIDTH, initial_indent=start, subsequent_indent=" " * len(start),
+        break_on_hyphens=False, break_long_words=False,
+    )  # fmt: skip
+    lines = [
+        textwrap.fill(meaning, HELP_WIDTH, initial_indent=f"  {key}".ljust(width), subsequent_indent=" " * width)
+        for key, meaning in keys.items()
+    ]
+    return "\n".join([call, "", about.strip("\n"), "", *lines])
+
+
+def parse(options: type[Options], arguments: Sequence[str]) -> Options:
+    """The options that key=value arguments give.
+
+    Raises:
+        UserError: a key is unknown, doubled or without a value, or a value is wrong.
+    """
+    declared = _declared(options)
+    given = key_values(arguments, list(declared))
+    return options(**{key: declared[key].read(key, given[key]) for key in declared if key in given})
+
+
+def _declared(options: "type[DataclassInstance]") -> dict[str, _Declared]:
+    return {each.name: each.metadata["declared"] for each in fields(options)}
 
 
 def key_values(arguments: Sequence[str], accepted: Sequence[str]) -> dict[str, str]:
@@ -48,20 +122,21 @@ def whole_number(key: str, value: str) -> int:
     return int(value)
 
 
-def records_folder(given: Mapping[str, str], default: Path) -> Path:
-    """The value of sweeps_dir, which must be a folder where it is given; the default need not exist yet."""
-    folder = Path(given.get("sweeps_dir", default))
-    if not folder.is_dir() and ("sweeps_dir" in given or folder.exists()):
-        raise UserError(f"sweeps_dir={folder} is no folder")
-    return folder
+def one_of(accepted: Sequence[str]) -> Reader:
+    def read(key: str, value: str) -> str:
+        if value not in accepted:
+            raise UserError(f"{key}={value} is unknown{hint(value, accepted)}")
+        return value
+
+    return read
 
 
-def one_sweep(sweep: str, on_disk: Sequence[str]) -> str:
-    """The sweep, which must be on disk."""
-    if sweep not in on_disk:
-        hint = did_you_mean(sweep, on_disk)
-        raise UserError(f"sweep={sweep} is not on disk; {hint}(on disk: {', '.join(on_disk) or 'none'})")
-    return sweep
+def folder(key: str, value: str) -> Path:
+    """A folder that exists."""
+    found = Path(value)
+    if not found.is_dir():
+        raise UserError(f"{key}={found} is no folder")
+    return found
 
 
 def command(work: Callable[[Sequence[str]], int], usage: str, arguments: Sequence[str] | None) -> int:

@@ -144,7 +144,9 @@ def _check_training(train: TrainConfig) -> None:
     resample = train.resample
     late = [step for step in resample.steps if step >= train.steps]
     if late:
-        raise UserError(f"train.resample.steps={resample.steps}: {late[0]} is not below train.steps={train.steps}")
+        raise UserError(
+            f"train.resample.steps={list(resample.steps)}: {late[0]} is not below train.steps={train.steps}"
+        )
     if resample.steps and resample.inputs > train.calibration:
         raise UserError(
             f"train.resample.inputs={resample.inputs} are more than there are: train.calibration={train.calibration}"
@@ -163,7 +165,9 @@ def _check_evaluation(evaluation: EvalConfig, data: DataConfig) -> None:
             f"{_near(evaluation.sequences, evaluation.batch)} would be"
         )
     if not all(first < second for first, second in pairwise(evaluation.prune_below)):
-        raise UserError(f"eval.prune_below={evaluation.prune_below} must rise from small to large, each threshold once")
+        raise UserError(
+            f"eval.prune_below={list(evaluation.prune_below)} must rise from small to large, each threshold once"
+        )
 
 
 def _near(count: int, batch: int) -> int:

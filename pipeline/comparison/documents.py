@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.analysis.curves import Floats
 from pipeline.errors import DamagedFile
+from pipeline.storage.layout import METRICS, SEQUENCES, evaluation_folder, run_folder, shared_folder
 from pipeline.storage.reading import read_arrays
 
 ABLATIONS = ("zero", "mean")
@@ -45,9 +46,9 @@ class Documents:
 
 def record_path(sweeps_dir: Path, run: str, evaluation: str) -> Path:
     """The folder of a run's record for one evaluation."""
-    folder = sweeps_dir / "runs" / run
-    later = folder / f"evaluation-{evaluation}"
-    return later if (later / "metrics.json").is_file() else folder
+    folder = run_folder(sweeps_dir, run)
+    later = evaluation_folder(folder, evaluation)
+    return later if (later / METRICS).is_file() else folder
 
 
 def read_documents(sweeps_dir: Path, runs: pd.DataFrame) -> tuple[Documents | None, dict[str, str]]:
@@ -57,7 +58,7 @@ def read_documents(sweeps_dir: Path, runs: pd.DataFrame) -> tuple[Documents | No
     the table has a column `place`, rows with one are of a run that was pruned, at the threshold of that number.
     """
     try:
-        base = _references(sweeps_dir / "shared", runs)
+        base = _references(shared_folder(sweeps_dir), runs)
     except Unusable as error:
         return None, dict.fromkeys(runs["run"], str(error))
     of_document = np.unique(base["document"], return_inverse=True)[1]
@@ -68,7 +69,7 @@ def read_documents(sweeps_dir: Path, runs: pd.DataFrame) -> tuple[Documents | No
     columns = [runs[name] for name in ("run", "evaluation.id", "l0", "ce_sae")]
     for number, (run, evaluation, recorded_l0, recorded_ce, place) in enumerate(zip(*columns, places, strict=True)):
         try:
-            path = record_path(sweeps_dir, run, evaluation) / "sequences.safetensors"
+            path = record_path(sweeps_dir, run, evaluation) / SEQUENCES
             found = _arrays(path, PER_SEQUENCE, NORMS) if pd.isna(place) else _pruned(path, int(place))
             sums = _checked_sums(found, of_document, tokens)
             _agree(sums["l0"].sum() / sums["tokens"].sum(), recorded_l0, "L0")

@@ -29,8 +29,8 @@ def checked(value: Any, hint: Any, key: str) -> Any:
 
     Args:
         value: what `OmegaConf.to_container` or `json.loads` gives.
-        hint: a dataclass, int, float, str, bool, Literal, list, dict, Any, a union of one of them with None; each
-            perhaps Annotated with rules (`pipeline.config.accepted`).
+        hint: a dataclass, int, float, str, bool, Literal, list, tuple[X, ...], dict, Any, a union of one of them with
+            None; each perhaps Annotated with rules (`pipeline.config.accepted`).
         key: the setting's name, for errors.
 
     Raises:
@@ -99,7 +99,7 @@ def accepted(hint: Any) -> str:
     origin = get_origin(bare)
     if origin is Literal:
         words = ", ".join(map(str, get_args(bare)))
-    elif origin is list:
+    elif origin in {list, tuple}:
         words = f"a list, as [a,b]; of each: {accepted(get_args(bare)[0])}"
     elif origin is dict:
         name, entry = map(accepted, get_args(bare))
@@ -129,8 +129,8 @@ def _of_type(value: Any, bare: Any, hint: Any, key: str) -> Any:
         return value
     if origin is Literal:
         return value if value in get_args(bare) else _refuse(key, value, "is unknown", hint)
-    if origin is list:
-        return _items(value, get_args(bare)[0], hint, key)
+    if origin in {list, tuple}:
+        return origin(_items(value, get_args(bare)[0], hint, key))
     if origin is dict:
         return _entries(value, hint, key)
     if bare in (int, float):

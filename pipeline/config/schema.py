@@ -5,6 +5,7 @@ each field's type is what it accepts (`pipeline.config.accepted`). What decides 
 how and where it executes is under `Execution`.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,7 @@ from pipeline.config.accepted import (
     Range,
     Text,
 )
+from pipeline.storage.layout import RUNS, SHARED
 
 HOOK = Form(r"[\w.]*\{layer\}[\w.]*", "a hook's name with {layer} once, as blocks.{layer}.hook_mlp_out", "is no hook")
 DEVICE = Form(r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda, or one GPU as cuda:1", "is unknown")
@@ -94,7 +96,7 @@ class DataConfig:
 class ResampleConfig:
     """Re-initialisation of features that have not fired (appendix D.1.1 of the paper)."""
 
-    steps: list[Count] = field(default_factory=list)
+    steps: tuple[Count, ...] = ()
     window: Count = 1000  # dead: silent for this many steps
     inputs: Count = 8192  # calibration activations whose loss decides what dead features become
     encoder_norm: Positive = 0.2  # of the mean norm of alive encoder columns
@@ -137,7 +139,7 @@ class EvalConfig:
     split: Literal["test", "validation"] = "test"  # validation: the held-out text that settings are chosen on
     # a feature is alive that fires on at least this share of the held-out tokens
     alive_frequency: Annotated[float, Range(above=0, below=1)] = 1e-4
-    prune_below: list[Positive] = field(default_factory=list)  # evaluated again without activations below each of these
+    prune_below: tuple[Positive, ...] = ()  # evaluated again without activations below each of these
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,10 @@ class TrackerConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One SAE at one point of the grid. `architecture` is the dataclass that the architecture registered."""
+    """One SAE at one point of the grid. `architecture` is the dataclass that the architecture registered.
+
+    Frozen down to its leaves (tuples, no lists), so that what follows from it, such as its name, is computed once.
+    """
 
     model: ModelConfig
     site: SiteConfig
@@ -195,15 +200,19 @@ class Job:
     run: RunConfig
     execution: Execution
     tracker: TrackerConfig
-    sweep_name: Annotated[str, NAME, Not(("runs", "shared"))]  # those folders lie next to the sweeps' own
+    sweep_name: Annotated[str, NAME, Not((RUNS, SHARED))]  # those folders lie next to the sweeps' own
     plan: bool = False
     extend: bool = False  # to the runs that the sweep has, rather than in their place
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """A dataclass as nested dictionaries and lists, fit for JSON."""
+    """A dataclass as nested dictionaries and lists, fit for JSON and YAML."""
     assert is_dataclass(config) and not isinstance(config, type)
-    return asdict(config)
+    return asdict(config, dict_factory=_with_lists)
+
+
+def _with_lists(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
 
 
 def evaluation_settings(evaluation: EvalConfig) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What the doctor looks at: facts as Slurm and this machine state them, and checks from facts to findings."""
+"""What the doctor looks at: facts as Slurm and this machine state them, and tables of checks from facts to results."""

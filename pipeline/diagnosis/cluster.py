@@ -11,6 +11,7 @@ from pipeline.errors import UserError
 from pipeline.slurm.squeue import NoAnswer, outside_of_jobs
 
 SECONDS = 30
+UNUSABLE = ("DOWN", "DRAIN", "FAIL", "NOT_RESPONDING", "MAINT")
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,99 @@ class ClusterFacts:
         return self.partition.get("PreemptMode") or self.config.get("PreemptMode", "OFF")
 
     @property
+    def grace(self) -> float:
+        """Seconds."""
+        return seconds(self.partition.get("GraceTime", "0"))
+
+    @property
+    def sends_user_signal(self) -> bool:
+        words = self.config.get("SlurmctldParameters", "") + "," + self.config.get("PreemptParameters", "")
+        return "send_user_signal" in words
+
+    @property
+    def requeues(self) -> bool:
+        """Whether a job that does not say is requeued."""
+        return self.config.get("JobRequeue", "1") == "1"
+
+    @property
+    def max_array_size(self) -> int:
+        """One more than the tasks of the largest array."""
+        return int(self.config.get("MaxArraySize", "1001"))
+
+    @property
+    def largest_array(self) -> int:
+        return self.max_array_size - 1
+
+    @property
+    def arrays(self) -> int:
+        """That the largest sweep needs, with one run per task."""
+        return -(-self.largest_sweep // self.largest_array)
+
+    @property
+    def most_jobs(self) -> int:
+        return int(self.config.get("MaxJobCount", "10000"))
+
+    @property
+    def kill_wait(self) -> float:
+        """Seconds."""
+        return seconds(self.config.get("KillWait", "30"))
+
+    @property
+    def job_age(self) -> float:
+        """Seconds."""
+        return seconds(self.config.get("MinJobAge", "300"))
+
+    @property
+    def max_time(self) -> str:
+        return self.partition.get("MaxTime", "UNLIMITED")
+
+    @property
+    def time_limit(self) -> float:
+        """Seconds."""
+        return seconds(self.max_time)
+
+    @property
     def has_gpus(self) -> bool:
         return any("gpu" in node.get("Gres", "") for node in self.nodes)
+
+    @property
+    def gpu_kinds(self) -> str:
+        return ", ".join(sorted({node["Gres"] for node in self.nodes if "gpu" in node.get("Gres", "")}))
+
+    @property
+    def enforced(self) -> str:
+        return self.config.get("AccountingStorageEnforce", "none").lower()
+
+    @property
+    def has_database(self) -> bool:
+        return "slurmdbd" in self.config.get("AccountingStorageType", "")
+
+    @property
+    def limits_by_cgroup(self) -> bool:
+        return "cgroup" in self.config.get("TaskPlugin", "")
+
+    @property
+    def limits_by_sampling(self) -> bool:
+        return "OverMemoryKill" in self.config.get("JobAcctGatherParams", "")
+
+    @property
+    def counts_memory(self) -> bool:
+        return "MEMORY" in self.config.get("SelectTypeParameters", "").upper()
+
+    @property
+    def state(self) -> str:
+        """Of the partition."""
+        return self.partition.get("State", "UP")
+
+    @property
+    def usable(self) -> int:
+        """Nodes that answer and take tasks."""
+        states = [node["State"] for node in self.nodes]
+        return sum("*" not in state and not any(word in state for word in UNUSABLE) for state in states)
+
+    @property
+    def usable_of_all(self) -> str:
+        return f"{self.usable} of {len(self.nodes)} nodes of partition {self.name}"
 
 
 def has_slurm() -> bool:

@@ -1,11 +1,9 @@
-"""Checks of a cluster's settings, each from facts to one finding. What they rest on was measured on a running Slurm."""
+"""Checks of a cluster's settings, as a table. What they rest on was measured on a running Slurm."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
-from pipeline.diagnosis.cluster import ClusterFacts, seconds
-from pipeline.diagnosis.finding import Finding
-
-Check = Callable[[ClusterFacts], Finding]
+from pipeline.diagnosis.check_result import Case
+from pipeline.diagnosis.cluster import ClusterFacts
 
 GRACE_SECONDS = 60
 """A step, a checkpoint of a large SAE on a shared disk, and the time that Slurm takes to start again."""
@@ -13,173 +11,142 @@ SHORTEST_LIMIT = 11 * 60
 """submitit takes a pre-emption in a job's last 10 minutes for a time-out."""
 KILL_SECONDS, JOB_AGE = 10, 60
 MANY_ARRAYS = 20
-UNUSABLE = ("DOWN", "DRAIN", "FAIL", "NOT_RESPONDING", "MAINT")
 
-
-def preemption(facts: ClusterFacts) -> Finding:
-    mode = facts.preemption
-    if mode == "OFF":
-        return Finding("ok", f"partition {facts.name} is never pre-empted")
-    if "REQUEUE" in mode:
-        return Finding("ok", f"a pre-empted task of partition {facts.name} is requeued")
-    does = "is suspended: its memory and GPU stay taken" if "SUSPEND" in mode else "is cancelled, not requeued"
-    return Finding(
-        "problem",
-        f"PreemptMode={mode}: a pre-empted task of partition {facts.name} {does}; an administrator can set REQUEUE for "
-        "it, else use another partition, or leave the launching command running: it submits cancelled tasks again",
-    )
-
-
-def grace_time(facts: ClusterFacts) -> Finding:
-    if facts.preemption == "OFF":
-        return Finding("ok", "no grace time is needed")
-    grace = seconds(facts.partition.get("GraceTime", "0"))
-    if grace >= GRACE_SECONDS:
-        return Finding("ok", f"a pre-empted task has {grace:g} s to save")
-    return Finding(
-        "warn",
-        f"GraceTime={grace:g} of partition {facts.name}: a pre-empted task may be killed before it has finished a step "
-        "and saved, and loses the work since its last checkpoint; an administrator can set GraceTime=120, you can "
-        "lower execution.checkpoint_seconds",
-    )
-
-
-def user_signal(facts: ClusterFacts) -> Finding:
-    if facts.preemption == "OFF":
-        return Finding("ok", "no signal of pre-emption is needed")
-    words = facts.config.get("SlurmctldParameters", "") + "," + facts.config.get("PreemptParameters", "")
-    if "preempt_send_user_signal" in words or "send_user_signal" in words:
-        return Finding("ok", "a pre-empted task gets its own signal, saves and hands over")
-    return Finding(
-        "warn",
-        "SlurmctldParameters has no preempt_send_user_signal: a pre-empted task gets SIGTERM as if you had cancelled "
-        "it: it saves but cannot hand over, and Slurm kills and restarts it; an administrator can add the word",
-    )
-
-
-def requeue(facts: ClusterFacts) -> Finding:
-    if facts.config.get("JobRequeue", "1") == "1":
-        return Finding("ok", "a task whose node is lost is requeued")
-    return Finding(
-        "warn",
-        "JobRequeue=0: only a job that asks for it is requeued when its node is lost or it is pre-empted; sweeps ask "
-        "(--requeue): leave that in hydra.launcher.additional_parameters, and write it into scripts of your own",
-    )
-
-
-def array_size(facts: ClusterFacts) -> Finding:
-    largest = int(facts.config.get("MaxArraySize", "1001")) - 1
-    if largest < 1:
-        return Finding("problem", "MaxArraySize=1: job arrays are switched off, which sweeps are submitted as")
-    arrays = -(-facts.largest_sweep // largest)
-    if arrays > MANY_ARRAYS:
-        return Finding(
-            "warn",
-            f"MaxArraySize={largest + 1}: a sweep of {facts.largest_sweep} runs may need {arrays} arrays; raise "
-            "hydra.launcher.runs_per_pack, or ask for a larger MaxArraySize",
-        )
-    return Finding("ok", f"an array holds {largest} tasks; larger sweeps are split")
-
-
-def job_count(facts: ClusterFacts) -> Finding:
-    most = int(facts.config.get("MaxJobCount", "10000"))
-    if facts.largest_sweep >= most:
-        return Finding(
+CHECKS: Mapping[str, Sequence[Case[ClusterFacts]]] = {
+    "preemption": (
+        Case("ok", "partition {f.name} is never pre-empted", lambda f: f.preemption == "OFF"),
+        Case("ok", "a pre-empted task of partition {f.name} is requeued", lambda f: "REQUEUE" in f.preemption),
+        Case(
             "problem",
-            f"MaxJobCount={most}: a sweep of {facts.largest_sweep} runs may be refused half-way; raise "
-            "hydra.launcher.runs_per_pack so that it has fewer tasks, or ask for a larger MaxJobCount",
-        )
-    return Finding("ok", f"the cluster holds {most} jobs")
-
-
-def kill_wait(facts: ClusterFacts) -> Finding:
-    wait = seconds(facts.config.get("KillWait", "30"))
-    if wait >= KILL_SECONDS:
-        return Finding("ok", f"a cancelled task has {wait:g} s to save")
-    return Finding(
-        "warn",
-        f"KillWait={wait:g} s: a task that you cancel is killed before it has saved, and loses the work since its last "
-        "checkpoint; an administrator can set KillWait=30",
-    )
-
-
-def job_age(facts: ClusterFacts) -> Finding:
-    age = seconds(facts.config.get("MinJobAge", "300"))
-    if age >= JOB_AGE:
-        return Finding("ok", f"squeue knows an ended task for {age:g} s")
-    return Finding(
-        "warn",
-        f"MinJobAge={age:g} s: ended tasks vanish from squeue before the launcher looks, and why they ended is not "
-        "known; keep hydra.launcher.poll_seconds below it, or ask for MinJobAge=300",
-    )
-
-
-def time_limit(facts: ClusterFacts) -> Finding:
-    limit = seconds(facts.partition.get("MaxTime", "UNLIMITED"))
-    if limit >= SHORTEST_LIMIT:
-        return Finding("ok", f"the time limit of partition {facts.name} is {facts.partition.get('MaxTime')}")
-    return Finding(
-        "problem",
-        f"MaxTime={facts.partition['MaxTime']} of partition {facts.name}: under 11 minutes every pre-emption counts as "
-        "a time-out, and tasks spend their time on starting; choose another partition",
-    )
-
-
-def gpus(facts: ClusterFacts) -> Finding:
-    if not facts.has_gpus:
-        return Finding(
+            "PreemptMode={f.preemption}: a pre-empted task of partition {f.name} is suspended: its memory and GPU stay "
+            "taken; an administrator can set REQUEUE for it, else use another partition",
+            lambda f: "SUSPEND" in f.preemption,
+        ),
+        Case(
+            "problem",
+            "PreemptMode={f.preemption}: a pre-empted task of partition {f.name} is cancelled, not requeued; an "
+            "administrator can set REQUEUE for it, else use another partition, or leave the launching command running: "
+            "it submits cancelled tasks again",
+        ),
+    ),
+    "grace_time": (
+        Case("ok", "no grace time is needed", lambda f: f.preemption == "OFF"),
+        Case("ok", "a pre-empted task has {f.grace:g} s to save", lambda f: f.grace >= GRACE_SECONDS),
+        Case(
             "warn",
-            f"partition {facts.name} has no GPU that Slurm hands out: everything trains on processors "
+            "GraceTime={f.grace:g} of partition {f.name}: a pre-empted task may be killed before it has finished a "
+            "step and saved, and loses the work since its last checkpoint; an administrator can set GraceTime=120, you "
+            "can lower execution.checkpoint_seconds",
+        ),
+    ),
+    "user_signal": (
+        Case("ok", "no signal of pre-emption is needed", lambda f: f.preemption == "OFF"),
+        Case("ok", "a pre-empted task gets its own signal, saves and hands over", lambda f: f.sends_user_signal),
+        Case(
+            "warn",
+            "SlurmctldParameters has no preempt_send_user_signal: a pre-empted task gets SIGTERM as if you had "
+            "cancelled it: it saves but cannot hand over, and Slurm kills and restarts it; an administrator can add "
+            "the word",
+        ),
+    ),
+    "requeue": (
+        Case("ok", "a task whose node is lost is requeued", lambda f: f.requeues),
+        Case(
+            "warn",
+            "JobRequeue=0: only a job that asks for it is requeued when its node is lost or it is pre-empted; sweeps "
+            "ask (--requeue): leave that in hydra.launcher.additional_parameters, and write it into scripts of your "
+            "own",
+        ),
+    ),
+    "array_size": (
+        Case(
+            "problem", "MaxArraySize=1: job arrays are switched off, which sweeps are submitted as",
+            lambda f: f.largest_array < 1,
+        ),
+        Case(
+            "warn",
+            "MaxArraySize={f.max_array_size}: a sweep of {f.largest_sweep} runs may need {f.arrays} arrays; raise "
+            "hydra.launcher.runs_per_pack, or ask for a larger MaxArraySize",
+            lambda f: f.arrays > MANY_ARRAYS,
+        ),
+        Case("ok", "an array holds {f.largest_array} tasks; larger sweeps are split"),
+    ),
+    "job_count": (
+        Case(
+            "problem",
+            "MaxJobCount={f.most_jobs}: a sweep of {f.largest_sweep} runs may be refused half-way; raise "
+            "hydra.launcher.runs_per_pack so that it has fewer tasks, or ask for a larger MaxJobCount",
+            lambda f: f.largest_sweep >= f.most_jobs,
+        ),
+        Case("ok", "the cluster holds {f.most_jobs} jobs"),
+    ),
+    "kill_wait": (
+        Case("ok", "a cancelled task has {f.kill_wait:g} s to save", lambda f: f.kill_wait >= KILL_SECONDS),
+        Case(
+            "warn",
+            "KillWait={f.kill_wait:g} s: a task that you cancel is killed before it has saved, and loses the work "
+            "since its last checkpoint; an administrator can set KillWait=30",
+        ),
+    ),
+    "job_age": (
+        Case("ok", "squeue knows an ended task for {f.job_age:g} s", lambda f: f.job_age >= JOB_AGE),
+        Case(
+            "warn",
+            "MinJobAge={f.job_age:g} s: ended tasks vanish from squeue before the launcher looks, and why they ended "
+            "is not known; keep hydra.launcher.poll_seconds below it, or ask for MinJobAge=300",
+        ),
+    ),
+    "time_limit": (
+        Case(
+            "ok", "the time limit of partition {f.name} is {f.max_time}",
+            lambda f: f.time_limit >= SHORTEST_LIMIT,
+        ),
+        Case(
+            "problem",
+            "MaxTime={f.max_time} of partition {f.name}: under 11 minutes every pre-emption counts as a time-out, and "
+            "tasks spend their time on starting; choose another partition",
+        ),
+    ),
+    "gpus": (
+        Case("ok", "partition {f.name} has GPUs: {f.gpu_kinds} per node", lambda f: f.has_gpus),
+        Case(
+            "warn",
+            "partition {f.name} has no GPU that Slurm hands out: everything trains on processors "
             "(hydra/launcher=slurm_cpu); sinfo -o '%P %G' shows which partition has some",
-        )
-    kinds = sorted({node["Gres"] for node in facts.nodes if "gpu" in node.get("Gres", "")})
-    return Finding("ok", f"partition {facts.name} has GPUs: {', '.join(kinds)} a node")
-
-
-def accounting(facts: ClusterFacts) -> Finding:
-    enforced = facts.config.get("AccountingStorageEnforce", "none").lower()
-    if "associations" in enforced or "limits" in enforced:
-        return Finding(
-            "ok", f"accounts and limits are enforced ({enforced}): hydra.launcher.account and qos may be wanted"
-        )
-    kind = facts.config.get("AccountingStorageType", "(null)")
-    without = "without an accounting database" if "slurmdbd" not in kind else "with an accounting database"
-    return Finding("ok", f"{without}: the launcher needs none")
-
-
-def memory_limit(facts: ClusterFacts) -> Finding:
-    by_group = "cgroup" in facts.config.get("TaskPlugin", "")
-    by_sampling = "OverMemoryKill" in facts.config.get("JobAcctGatherParams", "")
-    if by_group or by_sampling:
-        return Finding("ok", f"a task's memory is limited by {'cgroups' if by_group else 'sampling (OverMemoryKill)'}")
-    return Finding(
-        "warn",
-        "nothing keeps a task to the memory it asked for (no task/cgroup, no OverMemoryKill): a pack that needs more "
-        "takes other jobs, or the node, with it; state hydra.launcher.memory_gb below what a node has",
-    )
-
-
-def memory_counted(facts: ClusterFacts) -> Finding:
-    if "MEMORY" in facts.config.get("SelectTypeParameters", "").upper():
-        return Finding("ok", "Slurm counts memory when it places tasks")
-    return Finding(
-        "warn",
-        "SelectTypeParameters does not count memory: tasks that together need more than a node has are placed on it; "
-        "ask for as many processors as their memory is worth (hydra.launcher.cpus_per_task)",
-    )
-
-
-def nodes_up(facts: ClusterFacts) -> Finding:
-    usable = [n for n in facts.nodes if "*" not in n["State"] and not any(word in n["State"] for word in UNUSABLE)]
-    count = f"{len(usable)} of {len(facts.nodes)} nodes of partition {facts.name}"
-    if facts.partition.get("State", "UP") != "UP":
-        return Finding("problem", f"partition {facts.name} is {facts.partition['State']}: nothing starts in it")
-    if not usable:
-        return Finding("problem", f"{count} can be used: tasks wait until an administrator brings some back (sinfo -R)")
-    return Finding("ok" if len(usable) == len(facts.nodes) else "warn", f"{count} can be used (sinfo -R says why)")
-
-
-CHECKS: tuple[Check, ...] = (
-    preemption, grace_time, user_signal, requeue, array_size, job_count, kill_wait, job_age, time_limit, gpus,
-    accounting, memory_limit, memory_counted, nodes_up,
-)  # fmt: skip
+        ),
+    ),
+    "accounting": (
+        Case(
+            "ok", "accounts and limits are enforced ({f.enforced}): you may need hydra.launcher.account and qos",
+            lambda f: "associations" in f.enforced or "limits" in f.enforced,
+        ),
+        Case("ok", "with an accounting database: the launcher needs none", lambda f: f.has_database),
+        Case("ok", "without an accounting database: the launcher needs none"),
+    ),
+    "memory_limit": (
+        Case("ok", "a task's memory is limited by cgroups", lambda f: f.limits_by_cgroup),
+        Case("ok", "a task's memory is limited by sampling (OverMemoryKill)", lambda f: f.limits_by_sampling),
+        Case(
+            "warn",
+            "nothing keeps a task to the memory it asked for (no task/cgroup, no OverMemoryKill): a pack that needs "
+            "more takes other jobs, or the node, with it; state hydra.launcher.memory_gb below what a node has",
+        ),
+    ),
+    "memory_counted": (
+        Case("ok", "Slurm counts memory when it places tasks", lambda f: f.counts_memory),
+        Case(
+            "warn",
+            "SelectTypeParameters does not count memory: tasks that together need more than a node has are placed on "
+            "it; ask for as many processors as their memory is worth (hydra.launcher.cpus_per_task)",
+        ),
+    ),
+    "nodes_up": (
+        Case("problem", "partition {f.name} is {f.state}: nothing starts in it", lambda f: f.state != "UP"),
+        Case(
+            "problem", "{f.usable_of_all} can be used: tasks wait until an administrator brings some back (sinfo -R)",
+            lambda f: f.usable == 0,
+        ),
+        Case("ok", "{f.usable_of_all} can be used (sinfo -R says why)", lambda f: f.usable == len(f.nodes)),
+        Case("warn", "{f.usable_of_all} can be used (sinfo -R says why)"),
+    ),
+}  # fmt: skip

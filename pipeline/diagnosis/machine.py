@@ -1,23 +1,20 @@
-"""What a machine says of itself, here or on a node, and checks of it. Imports nothing slow unless it is asked to."""
+"""What a machine says of itself, here or on a node. Imports nothing slow unless it is asked to."""
 
 import os
 import platform
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.diagnosis.finding import Finding
-from pipeline.runtime.c_compiler import MISSING, c_compiler
-from pipeline.storage.places import PACKAGE, door
+from pipeline.runtime.c_compiler import c_compiler
+from pipeline.storage.places import PACKAGE
 from pipeline.tokens.hub_cache import hub_cache
 
 GIGABYTE = 1e9
 HUB = ("huggingface.co", 443)
-SAE_THREADS = 1
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,23 @@ class MachineFacts:
     offline: bool
     hub_reason: str  # why the hub cannot be reached; empty when it can
     bundled_reason: str  # why the bundled model cannot be read
+
+    @property
+    def memory_gb(self) -> float:
+        return self.memory / GIGABYTE
+
+    @property
+    def free_gb(self) -> float:
+        """On the disk of the sweeps' folder."""
+        return self.disk_free / GIGABYTE
+
+    @property
+    def reaches_hub(self) -> bool:
+        return not self.offline and not self.hub_reason
+
+    @property
+    def why_no_hub(self) -> str:
+        return "HF_HUB_OFFLINE is set" if self.offline else f"the hub cannot be reached ({self.hub_reason})"
 
 
 def gather(sweeps_dir: Path, ask_torch: bool) -> MachineFacts:
@@ -105,75 +119,3 @@ def _bundled() -> str:
             return "" if list(file.keys()) else f"{path} is empty"
     except Exception as error:  # safetensors has an error of its own for a damaged file
         return f"{path}: {str(error).splitlines()[0]}"
-
-
-# ------------------------------------------------------------------------------------------------------------- checks
-
-
-def cores(facts: MachineFacts) -> Finding:
-    memory = f"{facts.memory / GIGABYTE:.0f} GB of memory"
-    if facts.cores > SAE_THREADS:
-        return Finding("ok", f"{facts.cores} cores, {memory}")
-    return Finding("warn", f"1 core, {memory}: on a processor training is slow; ask for hydra.launcher.cpus_per_task=8")
-
-
-def disk(facts: MachineFacts) -> Finding:
-    if facts.disk_reason:
-        return Finding("problem", f"no run can be written ({facts.disk_reason}): give execution.sweeps_dir=FOLDER")
-    free = facts.disk_free / GIGABYTE
-    if free < 1:
-        return Finding("problem", f"{free:.1f} GB of disk are free: {door('clean')} shows what could go")
-    if free < 10:
-        return Finding("warn", f"{free:.1f} GB of disk are free: plan=true says what a sweep needs")
-    return Finding("ok", f"the sweeps' folder can be written, {free:.0f} GB are free")
-
-
-def gpu(facts: MachineFacts) -> Finding:
-    if facts.torch_gpus and not facts.c_compiler:
-        return Finding("problem", f"PyTorch sees {facts.torch_gpus} GPU, but there is {MISSING}")
-    if facts.torch_gpus:
-        return Finding("ok", f"PyTorch sees {facts.torch_gpus} GPU")
-    if facts.visible_gpus and facts.torch_gpus == 0:
-        return Finding(
-            "problem",
-            f"Slurm gave GPU {facts.visible_gpus}, but PyTorch sees none: everything would train on processors; check "
-            "nvidia-smi on the node, and that PyTorch was installed for its CUDA version",
-        )
-    if facts.gpus and facts.torch_gpus == 0:
-        return Finding("problem", f"{facts.gpus} GPU here, but PyTorch sees none: install PyTorch for its CUDA version")
-    if facts.gpus:
-        return Finding("ok", f"{facts.gpus} GPU")
-    return Finding("ok", "no GPU: training runs on processors")
-
-
-def hub(facts: MachineFacts) -> Finding:
-    """Either the hub or, without it, what prefetching brought to the cache."""
-    held = f"{facts.cached_models} models in {facts.hub_cache}"
-    token = "a token is there" if facts.token else "no token: gated models (Gemma) are refused; set HF_TOKEN"
-    if not facts.offline and not facts.hub_reason:
-        return Finding("ok" if facts.token else "warn", f"the Hugging Face hub can be reached; {token}")
-    why = "HF_HUB_OFFLINE is set" if facts.offline else f"the hub cannot be reached ({facts.hub_reason})"
-    if not facts.cached_models:
-        return Finding(
-            "warn",
-            f"{why}, and the cache {facts.hub_cache} is empty: only the bundled and local models work; on a machine "
-            f"with the hub: {door('prefetch')}, with the overrides of your sweep and HF_HOME on a shared disk",
-        )
-    if facts.offline:
-        return Finding("ok", f"{why}; {held}")
-    return Finding("warn", f"{why}; {held}: set HF_HUB_OFFLINE=1, else every load tries the hub first")
-
-
-def bundled(facts: MachineFacts) -> Finding:
-    if facts.bundled_reason:
-        return Finding("problem", f"the bundled model cannot be read ({facts.bundled_reason}): install again")
-    return Finding("ok", "the bundled model can be read")
-
-
-CHECKS: tuple[Callable[[MachineFacts], Finding], ...] = (cores, disk, gpu, hub, bundled)
-
-
-def findings(facts: MachineFacts) -> Iterator[Finding]:
-    for check in CHECKS:
-        found = check(facts)
-        yield Finding(found.level, f"{facts.host}: {found.text}")

@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.diagnosis.check_result import CheckResult
 from pipeline.diagnosis.cluster import ClusterFacts
-from pipeline.diagnosis.finding import Finding
-from pipeline.diagnosis.machine import MachineFacts, findings, gather
+from pipeline.diagnosis.machine import MachineFacts, gather
+from pipeline.diagnosis.machine_checks import results
 from pipeline.slurm import squeue
 
 FOLDER = ".doctor"
@@ -20,20 +21,22 @@ SETTLE_SECONDS = 20.0
 """A file may appear on a shared disk so long after its job has ended."""
 
 
-def probe(facts: ClusterFacts, sweeps_dir: Path, patience: float) -> Iterator[Finding]:
+def probe(facts: ClusterFacts, sweeps_dir: Path, patience: float) -> Iterator[CheckResult]:
     """Submit the job, wait for its answer, and judge it; the job and its files are gone afterwards."""
     folder = sweeps_dir.absolute() / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        yield Finding("problem", f"no probe job: {folder} cannot be made ({error.strerror})")
+        yield CheckResult("problem", f"no probe job: {folder} cannot be made ({error.strerror})")
         return
     stem = folder / f"probe-{time.time_ns()}"
     answer, log = stem.with_suffix(".json"), stem.with_suffix(".log")
     try:
         submitted = _submit(facts, answer, log)
         if submitted.returncode:
-            yield Finding("problem", f"a probe job is refused: {_last(submitted.stderr)}: correct that, or partition=")
+            yield CheckResult(
+                "problem", f"a probe job is refused: {_last(submitted.stderr)}: correct that, or partition="
+            )
             return
         yield from _judge(submitted.stdout.strip().partition(";")[0], answer, log, patience)
     finally:
@@ -55,7 +58,7 @@ def _submit(facts: ClusterFacts, answer: Path, log: Path) -> subprocess.Complete
         return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60)
 
 
-def _judge(job: str, answer: Path, log: Path, patience: float) -> Iterator[Finding]:
+def _judge(job: str, answer: Path, log: Path, patience: float) -> Iterator[CheckResult]:
     deadline = time.monotonic() + patience
     ended: float | None = None
     row: squeue.Row | None = None
@@ -70,19 +73,21 @@ def _judge(job: str, answer: Path, log: Path, patience: float) -> Iterator[Findi
             subprocess.run(["scancel", job], capture_output=True, timeout=60)
             break
     if answer.is_file():
-        yield Finding("ok", "a job runs there, finds this package, and its files arrive here")
-        yield from findings(MachineFacts(**json.loads(answer.read_text(encoding="utf-8"))))
+        yield CheckResult("ok", "a job runs there, finds this package, and its files arrive here")
+        yield from results(MachineFacts(**json.loads(answer.read_text(encoding="utf-8"))))
     elif ended is None:
         state = f"{row.state} ({row.reason})" if row else "unknown"
-        yield Finding(
+        yield CheckResult(
             "warn", f"the probe job is {state} after {patience:g} s: nodes were not looked at; probe_seconds="
         )
     elif said := _last(log):
-        yield Finding("problem", f"a job fails there: {said}: is this folder, and its environment, on a shared disk?")
+        yield CheckResult(
+            "problem", f"a job fails there: {said}: is this folder, and its environment, on a shared disk?"
+        )
     else:
         where = answer.parent.parent
         text = f"a job ran, but what it wrote to {where} is not here: the nodes do not share that folder"
-        yield Finding("problem", f"{text}; give execution.sweeps_dir=FOLDER on a shared disk")
+        yield CheckResult("problem", f"{text}; give execution.sweeps_dir=FOLDER on a shared disk")
 
 
 def _last(said: str | Path) -> str:

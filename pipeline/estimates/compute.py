@@ -10,7 +10,7 @@ from pipeline.config.model_shape import model_shape, read_model_config
 from pipeline.config.schema import ModelConfig, RunConfig
 from pipeline.language_model.sites import d_in, d_sae
 from pipeline.sae.registry import sae_class
-from pipeline.sae.sparse_step.step import AT_ONCE
+from pipeline.sae.sparse_step.step import MAX_ELEMENTS
 
 PROCESS = {"cpu": 1.0e9, "cuda": 0.8e9}
 """Bytes before any tensor of ours: PyTorch, the language model's libraries and (on a GPU) the CUDA context."""
@@ -139,7 +139,7 @@ def _saes(runs: Sequence[RunConfig]) -> float:
     sizes = [2 * d_in(run) * d_sae(run) for run in runs]
     kept = sum((2 + moments(run)) * size for run, size in zip(runs, sizes, strict=True))
     features = [run.train.batch * d_sae(run) for run in runs]
-    return kept + 2 * max(sizes) + max(3 * count + 11 * min(count, AT_ONCE) for count in features)
+    return kept + 2 * max(sizes) + max(3 * count + 11 * min(count, MAX_ELEMENTS) for count in features)
 
 
 def moments(run: RunConfig) -> int:

@@ -54,9 +54,9 @@ def evaluate(
         where = ~part.special.to(language_model.device)
         for name, one in candidates.items():
             x = prefix.activations[one.hook]
-            code = one.sae.code(x.flatten(0, 1))
+            encoded = one.sae.encode_sparse(x.flatten(0, 1))
             for total in sums[name]:
-                reconstruction = total.add(rows, x, code, part.special)
+                reconstruction = total.add(rows, x, encoded, part.special)
                 losses = language_model.spliced(prefix, one.hook, reconstruction, where)
                 total.put_cross_entropy(rows, summed(losses, part.special))
         if done:

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline.sae.base import SAE
-from pipeline.sae.sparse_step.codes import Pairs
+from pipeline.sae.sparse_step.codes import Codes
 
 PER_SEQUENCE = ("tokens", "l0", "x_x", "xhat_xhat", "x_xhat", "error", "cosine", "norm_ratio", "ce_sae")
 """Columns of a run's sequences: counts and sums over the non-special tokens of each context.
@@ -33,20 +33,20 @@ class EvaluationSums:
 
     @torch.no_grad()
     def add(
-        self, rows: slice, x: Float[Tensor, "batch pos d_in"], code: tuple[Pairs, Tensor],
+        self, rows: slice, x: Float[Tensor, "batch pos d_in"], encoded: tuple[Codes, Tensor],
         special: Bool[Tensor, "batch pos"],
     ) -> Float[Tensor, "batch pos d_in"]:  # fmt: skip
         """Decode one batch of contexts; returns the reconstruction, for splicing.
 
         Args:
-            code: of the batch's positions, as the SAE's `code` gives it.
+            encoded: of the batch's positions, as the SAE's `encode_sparse` returns it.
         """
         counted = ~special.to(x.device)
-        pairs, f = code
+        codes, f = encoded
         if self.below:
             f = torch.where(f < self.below, 0.0, f)
-        x_hat = (pairs.decode(f, self.sae.W_dec) + self.sae.b_dec).view(x.shape)
-        l0, fired = pairs.counts(f, counted.flatten())
+        x_hat = (codes.decode(f, self.sae.W_dec) + self.sae.b_dec).view(x.shape)
+        l0, fired = codes.counts(f, counted.flatten())
         self.fired += fired.cpu()
         exact, exact_hat = x.double(), x_hat.double()
         self.x_sum += torch.where(counted[..., None], exact, 0.0).sum((0, 1)).cpu()

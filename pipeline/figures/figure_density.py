@@ -16,6 +16,7 @@ from pipeline.figures.inputs import Looks, Material
 from pipeline.figures.panels import finish, panel_width, wrapped
 from pipeline.figures.sample import of_each, sample_heading
 from pipeline.figures.style import RC
+from pipeline.storage.layout import SEQUENCES
 from pipeline.storage.reading import read_arrays
 
 BINS_PER_DECADE = 4
@@ -35,7 +36,7 @@ def data(source: Material) -> pd.DataFrame:
 
 
 def _histogram(sweeps_dir: Path, run: pd.Series) -> pd.DataFrame | None:
-    path = record_path(sweeps_dir, run["run"], run["evaluation.id"]) / "sequences.safetensors"
+    path = record_path(sweeps_dir, run["run"], run["evaluation.id"]) / SEQUENCES
     try:
         found = read_arrays(path)
         counts, tokens = found["feature_counts"], float(found["tokens"].sum())

@@ -18,6 +18,7 @@ from pipeline.figures.panels import PAGE, arm_lines, finish, log_axis, wrapped
 from pipeline.figures.sample import of_each, sample_heading, spread
 from pipeline.figures.style import BAND, RC
 from pipeline.records.finished import read_history
+from pipeline.storage.layout import run_folder
 
 CURVES = {
     "l0": "L0", "loss": "Loss", "reconstruction": "Reconstruction", "penalty": "Penalty", "auxiliary": "Auxiliary term",
@@ -36,7 +37,7 @@ def data(source: Material) -> pd.DataFrame:
 
 
 def _history(sweeps_dir: Path, run: pd.Series) -> pd.DataFrame | None:
-    content = read_history(sweeps_dir / "runs" / run["run"], run["evaluation.id"])
+    content = read_history(run_folder(sweeps_dir, run["run"]), run["evaluation.id"])
     if content is None:
         return None
     try:

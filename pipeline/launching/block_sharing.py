@@ -14,9 +14,7 @@ from pipeline.launching.tasks import Task, TaskTable
 from pipeline.records.identity import pack_identity
 from pipeline.runtime.device import choose_device
 from pipeline.storage.files import remove_folder
-
-BLOCKS = "blocks"
-"""Folder, beside a sweep's table of tasks, in which processes exchange blocks; empty when none runs."""
+from pipeline.storage.layout import BLOCKS
 
 
 def circles(table: TaskTable, starting: Sequence[Task]) -> dict[int, Circle]:

@@ -12,8 +12,9 @@ from pipeline.monitoring.progress import Progress
 from pipeline.records import record
 from pipeline.records.finished import finished, read_failure
 from pipeline.records.identity import evaluation_identity, run_name
-from pipeline.records.status import OF_PROGRESS, PROGRESS
+from pipeline.records.status import OF_PROGRESS
 from pipeline.runtime.signals import StopFlag
+from pipeline.storage import layout
 from pipeline.storage.lease import Leases, holder, read_lease, watch
 from pipeline.storage.reading import whole_object
 from pipeline.training.checkpoint import checkpoints, step_of
@@ -82,7 +83,7 @@ class Follower:
             self._judge(task, unfinished)
 
     def _folder(self, name: str) -> Path:
-        return self.sweeps_dir / "runs" / name
+        return layout.run_folder(self.sweeps_dir, name)
 
     def _is_settled(self, name: str) -> bool:
         """Whether a run has its record or its failure; tells the progress what is new."""
@@ -97,7 +98,7 @@ class Follower:
             self.progress.finished(run, found["metrics"])
         elif failure:
             self.progress.failed(run, f"{failure['error']}: {failure['reason']}")
-        elif latest := whole_object(folder / PROGRESS, OF_PROGRESS):
+        elif latest := whole_object(folder / layout.PROGRESS, OF_PROGRESS):
             self.progress.observe(name, latest)
         return bool(found or failure)
 
@@ -169,8 +170,8 @@ class Follower:
     def _blame(self, name: str, reason: str) -> None:
         """The failure record of a run that died alone in its pack."""
         folder = self._folder(name)
-        saved = [step_of(path) for path in checkpoints(folder / "checkpoints")]
-        step = max([(whole_object(folder / PROGRESS, OF_PROGRESS) or {"step": 0})["step"], *saved])
+        saved = [step_of(path) for path in checkpoints(layout.checkpoints_folder(folder))]
+        step = max([(whole_object(folder / layout.PROGRESS, OF_PROGRESS) or {"step": 0})["step"], *saved])
         message = f"{reason}; alone in its pack, at about step {step:,}"
         with Leases([folder]) as leases:
             if folder in leases.mine:

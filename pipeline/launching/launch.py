@@ -3,7 +3,8 @@
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config.launcher import LocalOptions, Options, SlurmOptions
@@ -16,21 +17,20 @@ from pipeline.language_model.sites import d_sae
 from pipeline.launching import slots
 from pipeline.launching.follow import Executor, Follower
 from pipeline.launching.local import Processes, end_orphans
-from pipeline.launching.packing import Room, pack_up
+from pipeline.launching.packing import Capacity, check_alone, pack_up
 from pipeline.launching.tasks import TaskTable
 from pipeline.launching.this_process import ThisProcess
 from pipeline.monitoring.progress import Progress
 from pipeline.monitoring.results_table import print_results
 from pipeline.records import record
-from pipeline.records.finished import read_failure
 from pipeline.records.identity import run_name
 from pipeline.records.manifest import declare, declared
-from pipeline.records.sweep import status_on_disk, unique
+from pipeline.records.sweep import OnDisk, on_disk, unique
 from pipeline.runtime.device import choose_device
 from pipeline.runtime.preconditions import check_circumstances
 from pipeline.runtime.signals import StopFlag, stop_on_signal
 from pipeline.storage.files import GUARDS, remove
-from pipeline.storage.layout import FAILURE
+from pipeline.storage.layout import FAILURE, sweep_folder
 from pipeline.storage.lease import Leases, holder
 from pipeline.storage.places import door
 from pipeline.tokens.enough import check_text
@@ -54,18 +54,23 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
     for run in runs:
         d_sae(run)  # fails early: a layer or hook that the model lacks
     declared(jobs, extend)  # fails early: runs that would be dropped
-    wanted = _wanted(jobs[0], runs)
+    sweeps_dir = Path(jobs[0].execution.sweeps_dir)
+    found = {run: on_disk(sweeps_dir, run) for run in runs}
+    skipped = {"done"} if jobs[0].execution.retry_failed else {"done", "failed"}
+    wanted = [run for run in runs if found[run].status not in skipped]
     for model in {run.model for run in wanted}:
         check_tensors(model)  # fails early: a model that cannot be loaded
     notes = check_text(wanted)
-    place = Place(jobs[0], options, wanted)
-    packed = pack_up(wanted, place.room, place.at_once)
+    target = LaunchTarget(jobs[0], options, wanted)
+    for run in wanted:
+        check_alone(run, target.room)  # fails early: a run that needs more memory than there is
     if plan_only:
         from pipeline.launching.plan import print_plan
 
-        print_plan(jobs, packed, place.room.device, place.at_once, place.local, notes)
+        packed = pack_up(wanted, target.room, target.at_once)
+        print_plan(jobs, packed, target.room.device, target.at_once, target.local, notes)
         return True
-    folder = Path(jobs[0].execution.sweeps_dir) / jobs[0].sweep_name
+    folder = sweep_folder(sweeps_dir, jobs[0].sweep_name)
     if options is None:
         GUARDS.pop(folder, None)  # a single run is declared beside whoever launches the sweep
     with Leases([folder] if options else []) as leases:
@@ -74,13 +79,13 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
         declare(jobs, f"{door('run')} {shlex.join(sys.argv[1:])}", extend)
         try:
             table = TaskTable.read(folder) if options else TaskTable(folder, (), False)
-            waited = _launch(jobs[0], runs, place, table, notes)
+            waited = _launch(jobs[0], found, wanted, target, table, notes)
         except LeaseLost as lost:
             raise UserError(f"{jobs[0].sweep_name}: {lost}") from lost
-    return print_results(Path(jobs[0].execution.sweeps_dir), runs) if waited else True
+    return print_results(found | {run: on_disk(sweeps_dir, run) for run in wanted}) if waited else True
 
 
-class Place:
+class LaunchTarget:
     """Where this launch's packs are trained: how many at once, what each may take, and by which executor."""
 
     def __init__(self, job: Job, options: Options | None, wanted: Sequence[RunConfig]) -> None:
@@ -90,7 +95,7 @@ class Place:
         if isinstance(options, SlurmOptions):
             from pipeline.launching.slurm import room
 
-            self.room: Room = room(options)
+            self.room: Capacity = room(options)
             self.at_once, self.most_at_once = 1, options.array_parallelism
             return
         assert isinstance(self.options, LocalOptions)
@@ -111,36 +116,46 @@ class Place:
         return Processes(table, progress, self.slots)
 
 
-def _launch(job: Job, runs: Sequence[RunConfig], place: Place, table: TaskTable, notes: Sequence[str]) -> bool:
-    """Adopt what an earlier launch left running, add what is missing, follow all; false when nobody waits."""
-    wanted = _wanted(job, runs)
+def _launch(
+    job: Job, found: Mapping[RunConfig, OnDisk], wanted: Sequence[RunConfig], target: LaunchTarget, table: TaskTable,
+    notes: Sequence[str],
+) -> bool:  # fmt: skip
+    """Adopt what an earlier launch left running, add what is missing, follow all; false when nobody waits.
+
+    Args:
+        found: every run, as it was before this process had the lease on the sweep. What another process has recorded
+            since then is found by the pack.
+        wanted: those that are to be trained.
+    """
     with Progress(wanted) as progress, stop_on_signal(progress.say) as stop:
         progress.say(f"records go to {Path(job.execution.sweeps_dir).absolute()}")
         end_orphans(table, progress)
-        executor = place.executor(table, progress, stop)
+        executor = target.executor(table, progress, stop)
         _refuse_other_executors(job, table, executor)
         adopted = {name for task in table.open for name in task.runs}
-        _say_what_is_there(job, runs, wanted, progress)
+        _say_what_is_there(job, found, wanted, progress)
         for note in notes:
             progress.say(note)
         missing = [run for run in wanted if run_name(run) not in adopted]
         if adopted:
             progress.say(f"{len(table.open)} tasks of an earlier launch go on, with {len(adopted)} runs")
         _forget_failures([record.run_folder(Path(job.execution.sweeps_dir), run) for run in missing])
-        packed = pack_up(missing, place.room, place.at_once)
-        warning = disk.check(disk.needed(packed, place.most_at_once, place.local), Path(job.execution.sweeps_dir))
+        packed = pack_up(missing, target.room, target.at_once)
+        warning = disk.check(disk.needed(packed, target.most_at_once, target.local), Path(job.execution.sweeps_dir))
         if warning:
             progress.say(warning)
         for pack in packed:
             table.add(table.add_pack(pack, job, executor.execution(job)), executor.name)
         table.save()
-        if isinstance(place.options, SlurmOptions) and not place.options.wait:
+        if isinstance(target.options, SlurmOptions) and not target.options.wait:
             executor.poll()
             table.save()
             progress.say(f"{table.submitted()}; the same command, or {door('status')}, follows them")
             return False
-        follower = Follower(table, executor, job, {run_name(r): r for r in runs}, progress, place.options.retries)
-        follower.follow(stop, place.options.poll_seconds)
+        follower = Follower(
+            table, executor, job, {run_name(run): run for run in found}, progress, target.options.retries
+        )
+        follower.follow(stop, target.options.poll_seconds)
     return True
 
 
@@ -162,18 +177,12 @@ def _refuse_other_executors(job: Job, table: TaskTable, executor: Executor) -> N
         )
 
 
-def _wanted(job: Job, runs: Sequence[RunConfig]) -> list[RunConfig]:
-    skipped = {"done"} if job.execution.retry_failed else {"done", "failed"}
-    return [run for run in runs if status_on_disk(Path(job.execution.sweeps_dir), run) not in skipped]
-
-
-def _say_what_is_there(job: Job, runs: Sequence[RunConfig], wanted: Sequence[RunConfig], progress: Progress) -> None:
-    sweeps_dir = Path(job.execution.sweeps_dir)
-    found = [status_on_disk(sweeps_dir, run) for run in runs]
-    count = {status: found.count(status) for status in ("done", "failed", "begun", "missing")}
+def _say_what_is_there(
+    job: Job, found: Mapping[RunConfig, OnDisk], wanted: Sequence[RunConfig], progress: Progress
+) -> None:
+    count, again = Counter(each.status for each in found.values()), set(wanted)
     parts = [f"{count['done']} done", f"{count['begun']} to resume", f"{count['missing']} to train"]
-    progress.say(f"{job.sweep_name}: {len(runs)} runs: {', '.join(parts)}, {count['failed']} failed before")
-    for run in runs:
-        failure = read_failure(record.run_folder(sweeps_dir, run))
-        if run not in wanted and failure:
+    progress.say(f"{job.sweep_name}: {len(found)} runs: {', '.join(parts)}, {count['failed']} failed before")
+    for run, each in found.items():
+        if run not in again and (failure := each.failure):
             progress.note(run, f"failed before ({failure['reason']}); execution.retry_failed=true tries again")

@@ -29,6 +29,7 @@ from pipeline.launching.worker import STOPPED, USERS_TO_MEND
 from pipeline.monitoring.progress import Progress
 from pipeline.runtime.device import threads_each
 from pipeline.storage.files import append_line
+from pipeline.storage.layout import LOGS, OUTCOMES
 from pipeline.storage.lease import process_start
 from pipeline.storage.places import python_path
 
@@ -84,7 +85,7 @@ class Processes:
 
     def _start(self, task: Task, slot: str | None, circle: Circle | None) -> None:
         folder = self.table.folder
-        log = folder / "logs" / f"task-{task.task}.log"
+        log = folder / LOGS / f"task-{task.task}.log"
         append_line(log, f"task {task.task}, pack {task.pack}")
         threads = str(self.table.pack(task.pack).execution.threads)
         environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads} | python_path()
@@ -105,7 +106,7 @@ class Processes:
         self.progress.say(f"task {task.task}: {count}, in process {process.pid} (log: {log})")
 
     def _outcome_file(self, task: Task) -> Path:
-        return self.table.folder / "outcomes" / f"task-{task.task}.json"
+        return self.table.folder / OUTCOMES / f"task-{task.task}.json"
 
     def outcome(self, task: Task) -> Outcome | None:
         return read_outcome(self._outcome_file(task))

@@ -16,7 +16,7 @@ MOST = 16
 
 
 @dataclass(frozen=True)
-class Room:
+class Capacity:
     """What one pack may take: bytes of memory (None: unknown) on a kind of device, and a number of runs."""
 
     memory: float | None
@@ -24,21 +24,16 @@ class Room:
     runs: int | None = None
 
 
-def pack_up(runs: Sequence[RunConfig], room: Room, at_once: int = 1) -> list[list[RunConfig]]:
-    """Packs in the order given; `at_once` of them run beside each other, so no fewer are made where runs suffice.
-
-    Raises:
-        UserError: a run does not fit alone.
-    """
+def pack_up(runs: Sequence[RunConfig], room: Capacity, at_once: int = 1) -> list[list[RunConfig]]:
+    """Packs in the order given. `at_once` of them run in parallel: there are no fewer, where runs suffice."""
     groups: dict[str, list[RunConfig]] = {}
     for run in runs:
-        _check_alone(run, room)
         groups.setdefault(pack_identity(run), []).append(run)
     slots_each = max(1, at_once // max(1, len(groups)))
     return [pack for group in groups.values() for pack in _fill(group, room, slots_each)]
 
 
-def _fill(group: Sequence[RunConfig], room: Room, slots: int) -> list[list[RunConfig]]:
+def _fill(group: Sequence[RunConfig], room: Capacity, slots: int) -> list[list[RunConfig]]:
     most = room.runs or min(MOST, math.ceil(len(group) / slots))
     packs: list[list[RunConfig]] = [[]]
     for run in group:
@@ -49,7 +44,8 @@ def _fill(group: Sequence[RunConfig], room: Room, slots: int) -> list[list[RunCo
     return packs
 
 
-def _check_alone(run: RunConfig, room: Room) -> None:
+def check_alone(run: RunConfig, room: Capacity) -> None:
+    """Raises: UserError, where a run does not fit into memory even alone."""
     needed = memory([run], room.device)
     if room.memory is not None and needed > room.memory:
         raise UserError(
@@ -59,7 +55,7 @@ def _check_alone(run: RunConfig, room: Room) -> None:
         )
 
 
-def _kind(room: Room) -> str:
+def _kind(room: Capacity) -> str:
     return "GPU" if room.device == "cuda" else "main"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pipeline.config.launcher import LocalOptions
 from pipeline.config.schema import Execution, RunConfig
 from pipeline.estimates.compute import SPARE, encoder_flops, memory, runs_worth_a_process
-from pipeline.launching.packing import MOST, Room, machine_memory
+from pipeline.launching.packing import MOST, Capacity, machine_memory
 from pipeline.runtime.device import available_cores, choose_device
 
 SMALL_STEP = 1e9
@@ -42,14 +42,14 @@ def slots_for(runs: Sequence[RunConfig], execution: Execution) -> int:
     return count
 
 
-def room(options: LocalOptions, execution: Execution, slots: int) -> Room:
+def room(options: LocalOptions, execution: Execution, slots: int) -> Capacity:
     """What one pack may take here."""
     device = choose_device(execution).type
     if options.memory_gb is not None:
-        return Room(options.memory_gb * 1e9, device, options.runs_per_pack)
+        return Capacity(options.memory_gb * 1e9, device, options.runs_per_pack)
     if device == "cuda":
         import torch
 
         total = torch.cuda.get_device_properties(choose_device(execution)).total_memory
-        return Room(SPARE * total / -(-slots // max(1, len(gpus(execution)))), device, options.runs_per_pack)
-    return Room(SPARE * machine_memory() / slots, device, options.runs_per_pack)
+        return Capacity(SPARE * total / -(-slots // max(1, len(gpus(execution)))), device, options.runs_per_pack)
+    return Capacity(SPARE * machine_memory() / slots, device, options.runs_per_pack)

@@ -13,11 +13,12 @@ from pipeline.config.launcher import SlurmOptions
 from pipeline.config.schema import Execution, Job
 from pipeline.errors import UserError
 from pipeline.launching import exit_reason
-from pipeline.launching.packing import Room
+from pipeline.launching.packing import Capacity
 from pipeline.launching.tasks import KILLED, LOST, SUBMITTING, WAITING, Outcome, Task, TaskTable, read_outcome
 from pipeline.launching.worker import SlurmTask
 from pipeline.monitoring.progress import Progress
 from pipeline.slurm import squeue
+from pipeline.storage.layout import OUTCOMES, SLURM_LOGS
 from pipeline.storage.places import python_path
 
 LOST_SECONDS = 60.0
@@ -28,11 +29,11 @@ TOO_MANY = ("MaxSubmit", "SubmitLimit", "SubmitJob", "Invalid job array", "job s
 AWAY = ("Unable to contact", "onnection", "imed out", "temporarily unable")
 
 
-def room(options: SlurmOptions) -> Room:
+def room(options: SlurmOptions) -> Capacity:
     """What one pack may take in a task. The GPU's memory is unknown here, unless memory_gb says it."""
     gpu = bool(options.gpus_per_node) or (options.gres or "").startswith("gpu")
     stated = options.memory_gb if gpu or options.memory_gb is not None else options.mem_gb
-    return Room(SPARE * stated * 1e9 if stated else None, "cuda" if gpu else "cpu", options.runs_per_pack)
+    return Capacity(SPARE * stated * 1e9 if stated else None, "cuda" if gpu else "cpu", options.runs_per_pack)
 
 
 class Cluster:
@@ -95,7 +96,7 @@ class Cluster:
 
     @property
     def _outcomes(self) -> Path:
-        return self.table.folder.resolve() / "outcomes"
+        return self.table.folder.resolve() / OUTCOMES
 
     def _tell_once(self, message: str) -> None:
         if message not in self._told:
@@ -155,7 +156,7 @@ class Cluster:
 
         folder = self.table.folder.resolve()
         with squeue.outside_of_jobs():
-            executor = submitit.SlurmExecutor(folder / "slurm", max_num_timeout=1_000_000)
+            executor = submitit.SlurmExecutor(folder / SLURM_LOGS, max_num_timeout=1_000_000)
             executor.update_parameters(job_name=name, **parameters(self.options))
             with executor.batch():
                 work = [SlurmTask(str(folder / task.pack), str(self._outcomes)) for task in tasks]
@@ -168,7 +169,7 @@ class Cluster:
         for task in tasks:
             number = found.get(task.job_id.rpartition("_")[2])
             task.state, task.job_id = ("PENDING", number) if number else (WAITING, "")
-            task.log = str(self.table.folder.resolve() / "slurm" / f"{number}_0_log.out") if number else ""
+            task.log = str(self.table.folder.resolve() / SLURM_LOGS / f"{number}_0_log.out") if number else ""
 
     # --------------------------------------------------------------------------------------------------------- states
 

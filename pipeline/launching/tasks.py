@@ -14,7 +14,8 @@ from pipeline.config.schema import Execution, Job, RunConfig, TrackerConfig, pla
 from pipeline.errors import DamagedFile, UserError
 from pipeline.records.identity import run_name
 from pipeline.records.status import read_tasks
-from pipeline.storage.files import short_hash, write_json, write_sealed
+from pipeline.storage.files import short_hash, write_checksummed, write_json
+from pipeline.storage.layout import TASKS, pack_file
 from pipeline.storage.reading import read_bytes, whole_object
 
 WAITING, SUBMITTING, RUNNING = "WAITING", "SUBMITTING", "RUNNING"
@@ -108,7 +109,7 @@ class TaskTable:
         content = {"tasks": [asdict(task) for task in self.tasks]}
         text = json.dumps(content)
         if self.on_disk and text != self._written:
-            write_sealed(self.folder / "tasks.json", content)
+            write_checksummed(self.folder / TASKS, content)
             self._written = text
 
     def add(self, pack: str, executor: str, after: Task | None = None) -> Task:
@@ -125,7 +126,7 @@ class TaskTable:
         """Write packs/<hash>.json; returns that path, relative to the sweep's folder."""
         shared = {"execution": plain(execution), "tracker": plain(job.tracker), "sweep_name": job.sweep_name}
         content = shared | {"runs": [plain(run) for run in runs]}
-        name = f"packs/{short_hash(content)}.json"
+        name = pack_file(short_hash(content))
         if self.on_disk and not _is_whole_pack(self.folder / name):
             write_json(self.folder / name, content)
         self._packs[name] = PackFile(runs, execution, job.tracker)

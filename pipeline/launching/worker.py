@@ -26,7 +26,7 @@ KILL_SECONDS = 900.0
 def main() -> None:
     """A task on this machine; its exit code is 0, one of those above, or 1."""
     parser = argparse.ArgumentParser(description="Train one pack of a sweep.")
-    parser.add_argument("pack", type=Path, help="sweeps/<sweep>/packs/<hash>.json")
+    parser.add_argument("pack", type=Path, help="the file of a pack, in its sweep's folder")
     parser.add_argument("outcome", type=Path, help="file for the reason, if the pack cannot be trained")
     parser.add_argument("--circle", type=json.loads, help="the processes that exchange blocks, as JSON")
     arguments = parser.parse_args()

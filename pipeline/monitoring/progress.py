@@ -20,6 +20,7 @@ from pipeline.monitoring.progress_shown import PHASES, Standing
 from pipeline.records.identity import run_name
 from pipeline.runtime.console import console
 from pipeline.storage.files import remove, write_json
+from pipeline.storage.layout import PROGRESS
 from pipeline.training.trainer import Trainer
 
 LINE_SECONDS, RUNS_EVERY, BEAT_SECONDS, STALE_SECONDS = 15.0, 4, 5.0, 60.0
@@ -132,7 +133,7 @@ class Progress:
             folder, self.runs[name].folder = self.runs[name].folder, None
             if folder:
                 with suppress(LeaseLost):  # another process's by now
-                    remove(folder / "progress.json")
+                    remove(folder / PROGRESS)
 
     def _beat(self) -> None:
         """Every few seconds, also while a block is read or runs are evaluated: progress.json, and lines in a log."""
@@ -152,7 +153,7 @@ class Progress:
         standing = self.runs[name]
         if standing.folder:
             with suppress(LeaseLost, OSError, NotWritable):  # the pack meets it too, and says so
-                write_json(standing.folder / "progress.json", self.told(name) | {"time": time.time()})
+                write_json(standing.folder / PROGRESS, self.told(name) | {"time": time.time()})
 
     # ----------------------------------------------------------------------------------------------------- estimates
 

@@ -22,7 +22,7 @@ from pipeline.records.identity import git_state
 from pipeline.runtime.durations import Timer
 from pipeline.sae.base import SAE
 from pipeline.storage.files import ask_guard
-from pipeline.storage.layout import HISTORY
+from pipeline.storage.layout import HISTORY, checkpoints_folder
 from pipeline.tokens.prefetch import read_ahead
 from pipeline.tokens.sources import ContextSource, training_contexts
 from pipeline.training.trainer import Trainer
@@ -130,7 +130,7 @@ class Training:
         """Returns what was kept with the checkpoint that the run goes on from."""
         record.start_run(member.folder, member.run)
         trainer = Trainer(member.run, calibration, d_sae(member.run), self.shared.execution.history_every)
-        kept = trainer.resume(member.folder / "checkpoints")
+        kept = trainer.resume(checkpoints_folder(member.folder))
         member.tracker = open_tracker(member.run, member.folder, self.tracker)
         member.trainer = trainer
         self.shared.progress.begin(member.run, trainer.step)
@@ -169,7 +169,7 @@ class Training:
             if member.trainer and not member.out and not record.is_trained(member.folder):
                 with self.shared.roster.only(member):
                     kept = {"source_position": position, "git": git_state()}
-                    member.trainer.save(member.folder / "checkpoints", kept)
+                    member.trainer.save(checkpoints_folder(member.folder), kept)
                     record.write_log(member.folder, f"checkpoint at step {member.trainer.step:,}")
 
     @staticmethod

@@ -22,7 +22,9 @@ from pipeline.storage.layout import (
     SEQUENCES,
     SETTINGS,
     WEIGHTS,
+    evaluation_folder,
     shared_folder,
+    sweeps_dir_of,
 )
 from pipeline.storage.reading import (
     DIFFERS,
@@ -73,7 +75,7 @@ class Damage:
 
 def record_folder(folder: Path, evaluation: str) -> Path:
     """Where the record of one evaluation is or will be: the run's folder, unless another evaluation has it."""
-    later = folder / f"evaluation-{evaluation}"
+    later = evaluation_folder(folder, evaluation)
     first = whole_object(folder / METRICS, PARTS)
     if first is None or other_run(first, folder):
         return later if (later / METRICS).is_file() else folder
@@ -85,7 +87,7 @@ def read_record(folder: Path, evaluation: str) -> tuple[dict[str, Any] | None, s
     if damaged := folder_fault(folder):
         say(f"{damaged}: taken as missing")
         return None, damaged
-    for path in (folder / METRICS, folder / f"evaluation-{evaluation}" / METRICS):
+    for path in (folder / METRICS, evaluation_folder(folder, evaluation) / METRICS):
         try:
             content = read_object(path, PARTS)
         except DamagedFile as error:
@@ -129,7 +131,7 @@ def _checks(folder: Path, record: Mapping[str, Any]) -> Iterator[tuple[Path, int
     for name, stated in record["files"].items():
         yield folder / name, stated["size"], _sum_fault, stated["sha256"]
     for name, size in record["references"].items():
-        yield shared_folder(folder.parent.parent) / name, size, _tensors_fault, ""
+        yield shared_folder(sweeps_dir_of(folder)) / name, size, _tensors_fault, ""
     yield folder / SETTINGS, None, _settings_fault, ""
     yield folder / EXECUTION, None, _execution_fault, ""
 

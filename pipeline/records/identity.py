@@ -4,7 +4,7 @@ import hashlib
 import json
 import subprocess
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -72,25 +72,33 @@ def run_identity(run: RunConfig) -> dict[str, Any]:
 
 
 def run_name(run: RunConfig) -> str:
-    """The run's folder: a readable slug and the hash of its identity."""
+    """The run's folder: a readable slug and the hash of its identity. Computed once per run and process."""
+    return _run_name(run, TRAINING_VERSION)
+
+
+@cache
+def _run_name(run: RunConfig, _version: int) -> str:
     return f"{run.slug}-{short_hash(run_identity(run))}"
 
 
 def evaluation_identity(run: RunConfig) -> str:
     """Hash of what a finished run is judged on, and how."""
-    return _evaluation_hash(run, run.eval)
+    return _evaluation_hash(run, run.eval, EVALUATION_VERSION)
 
 
 def reference_identity(run: RunConfig) -> str:
     """Hash of what clean and ablated losses depend on: neither pruning nor what counts as alive touches them."""
-    return _evaluation_hash(run, replace(run.eval, prune_below=[], alive_frequency=EvalConfig().alive_frequency))
+    evaluation = replace(run.eval, prune_below=(), alive_frequency=EvalConfig().alive_frequency)
+    return _evaluation_hash(run, evaluation, EVALUATION_VERSION)
 
 
-def _evaluation_hash(run: RunConfig, evaluation: EvalConfig) -> str:
+@cache
+def _evaluation_hash(run: RunConfig, evaluation: EvalConfig, version: int) -> str:
     held_out = text.held_out_identity(run.data)
-    return short_hash([token_identity(run), held_out, evaluation_settings(evaluation), EVALUATION_VERSION])
+    return short_hash([token_identity(run), held_out, evaluation_settings(evaluation), version])
 
 
+@cache
 def pack_identity(run: RunConfig) -> str:
     """Runs with the same hash can be trained from one stream."""
     train = run.train

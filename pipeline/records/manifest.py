@@ -3,15 +3,23 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.schema import Job, RunConfig, settings
 from pipeline.errors import UserError
 from pipeline.language_model.sites import d_in, d_sae
-from pipeline.records.identity import TRAINING_VERSION, evaluation_identity, model_identity, run_name
+from pipeline.records.identity import (
+    EVALUATION_VERSION,
+    TRAINING_VERSION,
+    evaluation_identity,
+    model_identity,
+    run_name,
+)
 from pipeline.records.status import OF_ENTRY, holds
-from pipeline.storage.files import write_sealed
+from pipeline.storage.files import write_checksummed
+from pipeline.storage.layout import MANIFEST, sweep_folder
 from pipeline.storage.reading import whole_object
 
 GATHERS = "adhoc"
@@ -31,13 +39,13 @@ def declare(jobs: Sequence[Job], command: str, extend: bool = False) -> Path:
         "sweep": jobs[0].sweep_name, "command": command, "time": time.time(), "version": TRAINING_VERSION,
         "runs": entries,
     }  # fmt: skip
-    write_sealed(path, content)
+    write_checksummed(path, content)
     return path
 
 
 def declared(jobs: Sequence[Job], extend: bool = False) -> list[Entry]:
     """What the manifest will hold. Raises: as `declare`."""
-    new = {run_name(job.run): _entry(job.run) for job in jobs}
+    new = {run_name(job.run): _entry(job.run, TRAINING_VERSION, EVALUATION_VERSION) for job in jobs}
     earlier = _earlier(_path(jobs[0]))
     old: list[Entry] = earlier["runs"]
     if earlier.get("version") == TRAINING_VERSION:
@@ -65,7 +73,7 @@ def not_among(old: Sequence[Entry], new: Iterable[Entry]) -> list[Entry]:
 
 
 def _path(job: Job) -> Path:
-    return Path(job.execution.sweeps_dir) / job.sweep_name / "manifest.json"
+    return sweep_folder(Path(job.execution.sweeps_dir), job.sweep_name) / MANIFEST
 
 
 def _earlier(path: Path) -> dict[str, Any]:
@@ -74,7 +82,9 @@ def _earlier(path: Path) -> dict[str, Any]:
     return found if found and all(holds(entry, OF_ENTRY) for entry in found["runs"]) else {"runs": []}
 
 
-def _entry(run: RunConfig) -> Entry:
+@cache
+def _entry(run: RunConfig, *_versions: int) -> Entry:
+    """A launch asks twice: before it has the lease on the sweep's folder, and then."""
     return {
         "run": run_name(run), "evaluation": evaluation_identity(run), "model": model_identity(run.model),
         "d_in": d_in(run), "d_sae": d_sae(run), "settings": settings(run),

@@ -27,6 +27,7 @@ from pipeline.records.identity import EVALUATION_VERSION, TRAINING_VERSION, git_
 from pipeline.records.settings_file import settings_fault, settings_text
 from pipeline.sae.base import SAE
 from pipeline.sae.saved import load_sae, saelens_model_name, save_sae
+from pipeline.storage import layout
 from pipeline.storage.files import (
     append_line,
     csv_text,
@@ -35,19 +36,23 @@ from pipeline.storage.files import (
     safetensors_bytes,
     state,
     write_bytes,
-    write_sealed,
+    write_checksummed,
     write_text,
 )
 from pipeline.storage.layout import (
     CONFIG,
+    EVALUATION,
     EXECUTION,
     FAILURE,
     HISTORY,
+    LOG,
     METRICS,
     SEQUENCES,
     SETTINGS,
     WEIGHTS,
+    checkpoints_folder,
     shared_folder,
+    sweeps_dir_of,
 )
 from pipeline.storage.reading import GONE, other_run, problem, read_bytes, read_config, say
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
@@ -60,7 +65,7 @@ PACKAGES = ("torch", "transformer-lens", "transformers", "numpy", "safetensors")
 
 
 def run_folder(sweeps_dir: Path, run: RunConfig) -> Path:
-    return sweeps_dir / "runs" / run_name(run)
+    return layout.run_folder(sweeps_dir, run_name(run))
 
 
 def is_trained(folder: Path) -> bool:
@@ -115,7 +120,7 @@ def write_training(folder: Path, trainer: Trainer, folded: SAE) -> None:
         "input_scale": trainer.scale, "run": folder.name, SPARSE_SHARE: sparse_share(trainer.history),
         TRAINING_FLOPS: trainer.flops, "files": {HISTORY: state(history)},
     }  # fmt: skip
-    for path in (folder / METRICS, *folder.glob(f"evaluation-*/{METRICS}")):
+    for path in (folder / METRICS, *folder.glob(f"{EVALUATION}*/{METRICS}")):
         remove(path)
     write_bytes(folder / HISTORY, history)
     save_sae(folded, folder, metadata)
@@ -148,13 +153,13 @@ def write_record(
         "training": dict(training) | {name: trained.get(name) for name in (SPARSE_SHARE, TRAINING_FLOPS)},
         "evaluation": dict(evaluation),
         "metrics": _as_json(metrics), "files": files,
-        "references": {name: (shared_folder(folder.parent.parent) / name).stat().st_size for name in references},
+        "references": {name: (shared_folder(sweeps_dir_of(folder)) / name).stat().st_size for name in references},
         "provenance": provenance(),
     }  # fmt: skip
     if pruned:
         content["pruned"] = [_as_json(each) for each in pruned]
-    write_sealed(target / METRICS, content)
-    remove_folder(folder / "checkpoints")
+    write_checksummed(target / METRICS, content)
+    remove_folder(checkpoints_folder(folder))
 
 
 def _as_json(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,17 +180,17 @@ def write_failure(folder: Path, error: BaseException, step: int) -> None:
         "error": type(error).__name__, "reason": (str(error).splitlines() or [type(error).__name__])[0], "step": step,
         "traceback": "".join(traceback.format_exception(error)), "provenance": provenance(),
     }  # fmt: skip
-    write_sealed(folder / FAILURE, content)
+    write_checksummed(folder / FAILURE, content)
 
 
 def write_log(folder: Path, message: str) -> None:
     """Add a line to log.txt, with the time and the process: what befell the run, over all its attempts."""
-    append_line(folder / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()}: {message}")
+    append_line(folder / LOG, f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()}: {message}")
 
 
 def write_execution(folder: Path, facts: Mapping[str, Any]) -> None:
     """Times, memory and host; attempts accumulate."""
-    write_sealed(folder / EXECUTION, {"run": folder.name, "attempts": [*read_attempts(folder), dict(facts)]})
+    write_checksummed(folder / EXECUTION, {"run": folder.name, "attempts": [*read_attempts(folder), dict(facts)]})
 
 
 def provenance() -> dict[str, Any]:

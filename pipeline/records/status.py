@@ -5,21 +5,21 @@ Needs neither torch nor pandas: `status.py` reads a thousand runs in a fraction 
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.hints import did_you_mean
 from pipeline.errors import DamagedFile, UserError
 from pipeline.records.finished import Damage, damages, read_failure, read_record, say_damages
-from pipeline.storage.layout import CONFIG
+from pipeline.storage.layout import CONFIG, LEASE, MANIFEST, PROGRESS, TASKS, runs_folder, sweep_folder
 from pipeline.storage.lease import is_alive
 from pipeline.storage.reading import Parts, folder_fault, problem, read_object, say, whole_object
 
 RUNNING_SECONDS = 120.0
 """A run of another machine whose progress.json and lease.json are older than this is no longer running."""
-MANIFEST, TASKS, PROGRESS = "manifest.json", "tasks.json", "progress.json"
 OF_PROGRESS: Parts = {"step": int, "steps": int, "time": (int, float)}
 OF_ENTRY = {"run": str, "evaluation": str, "settings": dict}
 OF_TASK: dict[str, type] = {"task": int, "pack": str, "runs": list, "attempt": int} | dict.fromkeys(
@@ -62,6 +62,14 @@ def sweeps_on_disk(sweeps_dir: Path) -> list[str]:
     return sorted(folder.name for folder in sweeps_dir.iterdir() if os.path.lexists(folder / MANIFEST))
 
 
+def one_sweep(sweep: str, on_disk: Sequence[str]) -> str:
+    """The sweep, which must be on disk."""
+    if sweep not in on_disk:
+        hint = did_you_mean(sweep, on_disk)
+        raise UserError(f"sweep={sweep} is not on disk; {hint}(on disk: {', '.join(on_disk) or 'none'})")
+    return sweep
+
+
 def read_states(sweeps_dir: Path, sweep: str, now: float | None = None) -> list[tuple[RunOnDisk, str]]:
     """Every declared run of a sweep with its status, in the order of the manifest.
 
@@ -71,7 +79,7 @@ def read_states(sweeps_dir: Path, sweep: str, now: float | None = None) -> list[
     Raises:
         UserError: the manifest is damaged.
     """
-    runs = [read_run(sweeps_dir / "runs", entry) for entry in declared_runs(sweeps_dir, sweep)]
+    runs = [read_run(runs_folder(sweeps_dir), entry) for entry in declared_runs(sweeps_dir, sweep)]
     say_damages(damage for run in runs for damage in run.damages)
     moment = time.time() if now is None else now
     some_running = any(run.is_running(moment) for run in runs)
@@ -86,7 +94,7 @@ def declared_runs(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
     Raises:
         UserError: it is damaged, so that nobody knows.
     """
-    path = sweeps_dir / sweep / MANIFEST
+    path = sweep_folder(sweeps_dir, sweep) / MANIFEST
     try:
         content = read_object(path, {"runs": list}) or {"runs": []}
     except DamagedFile as error:
@@ -101,7 +109,7 @@ def declared_runs(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
 
 def read_tasks(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
     """What tasks.json holds, in the order of submission; `ended` is None for a task not known to have ended."""
-    path = sweeps_dir / sweep / TASKS
+    path = sweep_folder(sweeps_dir, sweep) / TASKS
     tasks: list[dict[str, Any]] = (whole_object(path, {"tasks": list}) or {"tasks": []})["tasks"]
     if not all(holds(task, OF_TASK) and "ended" in task for task in tasks):
         say(f"{path} cannot be read (it lists no tasks): taken as missing")
@@ -129,11 +137,11 @@ def read_run(folder_of_runs: Path, entry: Mapping[str, Any]) -> RunOnDisk:
 
 def lease_of(folder: Path) -> dict[str, Any] | None:
     """The lease of a folder, with its heartbeat `beat`, in seconds since the epoch; 0 where its process has ended."""
-    lease = whole_object(folder / "lease.json", {"host": str})
+    lease = whole_object(folder / LEASE, {"host": str})
     if lease is None:
         return None
     with suppress(FileNotFoundError):
-        return lease | {"beat": 0.0 if lease.get("ended") else (folder / "lease.json").stat().st_mtime}
+        return lease | {"beat": 0.0 if lease.get("ended") else (folder / LEASE).stat().st_mtime}
     return None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.errors import DamagedFile
 from pipeline.records.finished import damages, read_all_again, read_record, training_damages
 from pipeline.records.status import declared_runs
+from pipeline.storage.layout import PACKS, run_folder, sweep_folder
 from pipeline.storage.reading import folder_fault, read_bytes
 
 
@@ -17,8 +18,8 @@ def verify(sweeps_dir: Path, sweep: str) -> list[str]:
     """
     read_all_again()
     runs = declared_runs(sweeps_dir, sweep)
-    found = [line for entry in runs for line in _of_run(sweeps_dir / "runs" / entry["run"], entry["evaluation"])]
-    return [*found, *_of_packs(sweeps_dir / sweep / "packs")]
+    found = [line for entry in runs for line in _of_run(run_folder(sweeps_dir, entry["run"]), entry["evaluation"])]
+    return [*found, *_of_packs(sweep_folder(sweeps_dir, sweep) / PACKS)]
 
 
 def _of_run(folder: Path, evaluation: str) -> Iterator[str]:
@@ -42,4 +43,4 @@ def _of_packs(folder: Path) -> Iterator[str]:
         except (DamagedFile, ValueError, RecursionError):
             whole = False
         if not whole:
-            yield f"packs/{path.name} is damaged: the command that launches the sweep writes it anew"
+            yield f"{PACKS}/{path.name} is damaged: the command that launches the sweep writes it anew"

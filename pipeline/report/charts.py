@@ -1,4 +1,4 @@
-"""Figures of the page as SVG: a panel a site, the arms and looks of `pipeline.figures`, and where each mark lies.
+"""Figures of the page as SVG: one panel per site, the arms and looks of `pipeline.figures`, and where each point lies.
 
 Only coordinates and words are made here; the template writes the elements.
 """
@@ -67,7 +67,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Mark:
+class PlotPoint:
     x: float
     y: float
     row: int  # of the table of runs
@@ -82,7 +82,7 @@ class Drawn:
     number: int
     line: str  # the front
     bars: str  # intervals
-    marks: list[Mark]
+    points: list[PlotPoint]
 
 
 @dataclass(frozen=True)
@@ -184,12 +184,12 @@ class _Panel:
     def _arm(self, label: str, rows: pd.DataFrame, number: int) -> Drawn:
         x, y = as_floats(rows["l0"]), as_floats(rows[self.measure.column])
         placed = zip(self.x.place(x), self.y.place(y), rows["row"], ~rows["on_frontier"], x, y, strict=True)
-        marks = [
-            Mark(px, py, row, hollow, f"{label}: L0 {l0:.4g}, {self.measure.label.lower()} {value:.4g}")
+        points = [
+            PlotPoint(px, py, row, hollow, f"{label}: L0 {l0:.4g}, {self.measure.label.lower()} {value:.4g}")
             for px, py, row, hollow, l0, value in placed
         ]
-        marks.sort(key=lambda mark: not mark.hollow)  # the front lies above what it dominates
-        return Drawn(number, self._front(rows), " ".join(self._bars(rows)), marks)
+        points.sort(key=lambda point: not point.hollow)  # the front lies above what it dominates
+        return Drawn(number, self._front(rows), " ".join(self._bars(rows)), points)
 
     def _front(self, rows: pd.DataFrame) -> str:
         """The line through the front's points."""

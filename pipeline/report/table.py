@@ -16,6 +16,7 @@ from pipeline.analysis.frontier import ARM, KEY, SETTING_PREFIXES, as_floats, ax
 from pipeline.comparison.shown import Shown
 from pipeline.records.columns import FORMS, heading
 from pipeline.report import cells
+from pipeline.storage.layout import run_folder
 
 RUNS_SHOWN = 2000
 """Rows of the table of runs, and points of a figure, at the most: a browser takes its time over more."""
@@ -139,9 +140,9 @@ def _folders(runs: pd.DataFrame, folder: Path | None, page: Path) -> Column:
     names = [str(run) for run in runs["run"]]
     if folder is None:
         return Column("run", names, "")
-    away = Path(os.path.relpath(folder, page)).as_posix()
-    links = [quote(f"{away}/runs/{name}/") for name in names]
-    return Column("run folder", [f"{folder.name}/runs/{name}" for name in names], "", links)
+    away = Path(os.path.relpath(folder, page))
+    links = [quote(f"{run_folder(away, name).as_posix()}/") for name in names]
+    return Column("run folder", [run_folder(Path(folder.name), name).as_posix() for name in names], "", links)
 
 
 def cost_table(runs: pd.DataFrame) -> Table:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 from pipeline.config.schema import Job, TrackerConfig
 from pipeline.errors import UserError
+from pipeline.storage.layout import runs_folder, shared_folder, sweep_folder
 
 
 def check_circumstances(job: Job) -> None:
     """Raises: UserError, where the runs could not leave their records, or nothing could follow them."""
     sweeps_dir = Path(job.execution.sweeps_dir)
-    for folder in (sweeps_dir, sweeps_dir / "runs", sweeps_dir / "shared", sweeps_dir / job.sweep_name):
+    runs = runs_folder(sweeps_dir)
+    for folder in (sweeps_dir, runs, shared_folder(sweeps_dir), sweep_folder(sweeps_dir, job.sweep_name)):
         _check_free_for_a_folder(folder)
-    if not (sweeps_dir / "runs").is_dir():
+    if not runs.is_dir():
         _check_writable(sweeps_dir)
     check_tracker(job.tracker)
 

@@ -1,4 +1,4 @@
-"""Sparse autoencoders: one file an architecture, each found through the registry."""
+"""Sparse autoencoders: one file per architecture, found through the registry."""
 
 from pipeline.sae.base import SAE, Losses
 from pipeline.sae.saved import load_sae, save_sae

@@ -1,4 +1,4 @@
-"""What every architecture has in common, and what it says of itself.
+"""The base class of every architecture: what they share, and what each defines.
 
 Rows of W_dec are features. Inputs are `x: Float[Tensor, "batch d_in"]`, features `f: Float[Tensor, "batch d_sae"]`.
 """
@@ -12,15 +12,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pipeline.sae.precision import product
-from pipeline.sae.sparse_step.codes import AllPairs, Gradient, Pairs
+from pipeline.sae.sparse_step.codes import Codes, DenseCodes, ParameterGrad
 
 
 class Step(Protocol):
-    """What one training step leaves; the loss and L0 are computed when the history asks for them."""
+    """Result of one training step; the loss and L0 are computed when the history asks for them."""
 
     @property
-    def gradients(self) -> Mapping[str, Gradient]:
-        """By parameter; W_enc's feature by feature, [d_sae, d_in]."""
+    def gradients(self) -> Mapping[str, ParameterGrad]:
+        """By parameter name; of W_enc as [d_sae, d_in]."""
         ...
 
     @property
@@ -28,7 +28,7 @@ class Step(Protocol):
 
     @property
     def flops(self) -> int | None:
-        """Floating-point operations of the matrix products that it formed; None where nobody has said."""
+        """Floating-point operations of its matrix products; None without `dense_products`."""
         ...
 
     def fired(self) -> Bool[Tensor, " d_sae"]:
@@ -56,7 +56,7 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class AutogradStep:
-    """A step of any SAE."""
+    """A step of any SAE, by autograd."""
 
     losses: Losses
     gradients: Mapping[str, Tensor]
@@ -77,18 +77,18 @@ class SAE(nn.Module):
     """A sparse autoencoder with encoder W_enc [d_in, d_sae] and decoder W_dec [d_sae, d_in].
 
     An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature. Most are
-    of the form in pipeline/sae/sparse_step/step.py, whose step leaves zeros out; any other is trained by autograd.
-    Both matrices lie in memory feature by feature.
+    derive from ElementwiseSAE (sparse_step/step.py), whose step skips zeros; any other is trained by autograd.
+    Both matrices are stored feature by feature.
     """
 
     feature_parameters: ClassVar[tuple[str, ...]]
     """Parameters of shape [d_sae] that a re-initialised feature starts with at zero."""
     dense_products: ClassVar[int | None] = None
-    """Products of batch x d_in x d_sae in a training step that leaves nothing out, forward and backward.
+    """Matrix products of batch x d_in x d_sae in a dense training step, forward and backward.
 
     Decoding takes three: the product, and the gradients of what is decoded and of the decoder; two where the decoder is
-    frozen. The encoder takes two: the product, and the gradient of W_enc. An architecture that does not
-    say has blanks where records count operations.
+    frozen. The encoder takes two: the product, and the gradient of W_enc. If an architecture does not define it,
+    records have blanks where they count operations.
     """
 
     def __init__(self, config: Any, d_in: int, d_sae: int) -> None:
@@ -107,9 +107,9 @@ class SAE(nn.Module):
         """Equation 3 of the paper."""
         return product(f, self.W_dec) + self.b_dec
 
-    def code(self, x: Float[Tensor, "batch d_in"]) -> tuple[Pairs, Tensor]:
-        """The features of a batch at pairs of input and feature: the others are zero."""
-        return AllPairs(), self.encode(x)
+    def encode_sparse(self, x: Float[Tensor, "batch d_in"]) -> tuple[Codes, Tensor]:
+        """The features of a batch as codes, and their values; all others are zero."""
+        return DenseCodes(), self.encode(x)
 
     def forward(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_in"]:
         return self.decode(self.encode(x))
@@ -118,7 +118,7 @@ class SAE(nn.Module):
         raise NotImplementedError
 
     def take_gradients(self, x: Float[Tensor, "batch d_in"], sparsity_coefficient: float) -> Step:
-        """Every parameter's gradient of the whole loss: here by autograd, whatever the architecture."""
+        """Gradients of the whole loss with respect to every parameter: here by autograd, for any architecture."""
         losses, parameters = self.training_losses(x), dict(self.named_parameters())
         total = losses.total(sparsity_coefficient)
         gradients = torch.autograd.grad(total, list(parameters.values()), materialize_grads=True)
@@ -127,14 +127,14 @@ class SAE(nn.Module):
 
     @torch.no_grad()
     def fold_input_scale(self, scale: float) -> None:
-        """Make an SAE trained on scale * x one that reads and writes x."""
+        """Turn an SAE trained on scale * x into one that reads and writes x."""
         self.W_enc *= scale
         self.W_dec /= scale
         self.b_dec /= scale
 
     @torch.no_grad()
     def fold_decoder_norm(self) -> None:
-        """Give the decoder unit norm and every feature the size it then has; the reconstruction stays the same."""
+        """Normalise the decoder's rows and scale the features to match; the reconstruction stays the same."""
         norm = self.W_dec.norm(dim=1)
         self.W_dec /= norm[:, None]
         self.W_enc *= norm
@@ -148,7 +148,7 @@ class SAE(nn.Module):
     def reinitialise(
         self, features: Int[Tensor, " k"], directions: Float[Tensor, "k d_in"], encoder_norm: float
     ) -> None:
-        """Point features along unit directions, with all else they have at zero."""
+        """Point features along unit directions, with their other parameters at zero."""
         self.W_dec[features] = directions
         self.W_enc[:, features] = encoder_norm * directions.T
         for name in self.feature_parameters:
@@ -156,12 +156,12 @@ class SAE(nn.Module):
 
 
 def by_feature(name: str, tensor: Float[Tensor, "..."]) -> Tensor:
-    """A parameter, its gradient or its moment as it lies in memory: W_enc's seen as [d_sae, d_in]."""
+    """A parameter, its gradient or its moment as stored in memory: W_enc as [d_sae, d_in]."""
     return tensor.T if name == "W_enc" else tensor
 
 
 def dense_flops(products: int | None, batch: int, d_in: int, d_sae: int) -> int | None:
-    """Of so many dense products: a multiplication and an addition for each of batch x d_in x d_sae."""
+    """Of this many dense products: one multiplication and one addition per element of batch x d_in x d_sae."""
     return None if products is None else 2 * products * batch * d_in * d_sae
 
 

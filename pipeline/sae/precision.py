@@ -1,18 +1,18 @@
-"""Matrix products of SAEs: in the precision that a run asks for, and with the same bits on any number of threads."""
+"""Matrix products of SAEs: in a run's precision, and with the same bits on any number of threads."""
 
 import torch
 from torch import Tensor
 
 FLOAT32 = "float32"
 ROWS_AND_COLUMNS, NUMBERS_A_THREAD = 16, 4096
-"""Least size of a result that several threads form: BLAS may sum narrow parts of a result in another order.
+"""Least size of a result that several threads compute: BLAS may sum narrow parts of a result in another order.
 
 On an AMD EPYC the largest part in which MKL's bits still followed the number of threads (2 to 64) had 2048 numbers.
 """
 
 
 def rounded(tensor: Tensor, precision: str) -> Tensor:
-    """What `product` makes of it first: where many products take it, this is done once."""
+    """The rounding that `product` does first: done once for a tensor of many products."""
     return tensor.detach() if precision == FLOAT32 else tensor.detach().bfloat16()
 
 
@@ -27,7 +27,7 @@ def product(a: Tensor, b: Tensor, precision: str = FLOAT32) -> Tensor:
 
 
 def may_be_split(rows: int, columns: int, threads: int) -> bool:
-    """Whether so many threads form a result of this shape with the bits that one thread would."""
+    """Whether this many threads compute a result of this shape with the bits of one thread."""
     return min(rows, columns) >= ROWS_AND_COLUMNS and rows * columns >= NUMBERS_A_THREAD * threads
 
 

@@ -14,7 +14,7 @@ _ARCHITECTURES: dict[str, tuple[type[SAE], type]] = {}
 
 
 def register(name: str, config: type) -> Callable[[S], S]:
-    """Class decorator: `architecture.name=<name>` trains this class, configured by a frozen dataclass."""
+    """Class decorator: `architecture.name=<name>` trains this class, configured by a frozen dataclass without lists."""
 
     def add(cls: S) -> S:
         if name in _ARCHITECTURES and _ARCHITECTURES[name][0].__qualname__ != cls.__qualname__:

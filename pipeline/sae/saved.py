@@ -10,7 +10,7 @@ from pipeline.config.schema import ModelConfig
 from pipeline.errors import UserError
 from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class
-from pipeline.storage.files import SEAL, safetensors_bytes, sealed, state, write_bytes, write_json
+from pipeline.storage.files import SEAL, safetensors_bytes, state, with_checksum, write_bytes, write_json
 from pipeline.storage.layout import CONFIG, WEIGHTS
 from pipeline.storage.reading import problem, read_config, read_safetensors
 
@@ -33,7 +33,7 @@ def save_sae(sae: SAE, folder: Path, metadata: dict[str, Any]) -> None:
     """Write sae_weights.safetensors and, last, cfg.json, which states its checksum, and its own in `metadata`.
 
     Args:
-        metadata: beside `SAELENS`; hook_name, model_name and context_size are read by its tools.
+        metadata: in addition to `SAELENS`; its tools read hook_name, model_name and context_size.
     """
     name = sae.config.name
     hook_name = str(metadata["hook_name"])
@@ -45,7 +45,7 @@ def save_sae(sae: SAE, folder: Path, metadata: dict[str, Any]) -> None:
     weights = safetensors_bytes(sae.state_dict())
     files = metadata.get("files", {}) | {WEIGHTS: state(weights)}
     config["metadata"] = SAELENS | metadata | {"pipeline_architecture": name, "files": files}
-    config["metadata"][SEAL] = sealed(config)[SEAL]
+    config["metadata"][SEAL] = with_checksum(config)[SEAL]
     write_bytes(folder / WEIGHTS, weights)
     write_json(folder / CONFIG, config)
 
@@ -54,8 +54,8 @@ def load_sae(folder: str | Path) -> SAE:
     """The SAE of a run's folder: `encode` and `decode` read and write unscaled activations [batch, d_in].
 
     Raises:
-        UserError: there is none.
-        DamagedFile: cfg.json or the weights are not what was saved.
+        UserError: the folder holds no finished SAE.
+        DamagedFile: cfg.json or the weights differ from what was saved.
     """
     folder = Path(folder)
     config = read_config(folder)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import LeaseLost, NotWritable
+from pipeline.storage.layout import ASIDE, TEMPORARY
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +31,6 @@ GUARDS: dict[Path, Callable[[], Path]] = {}
 """By folder: raises LeaseLost when this process may not write below it, else returns its folder of unfinished files."""
 
 SEAL = "sha256"
-ASIDE = ".aside"
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -44,7 +44,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     with plain_disk_errors(path.parent):
         unfinished = ask_guard(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = (unfinished or path.parent) / f".{path.name}.{platform.node()}.{os.getpid()}.tmp"
+        temporary = (unfinished or path.parent) / f".{path.name}.{platform.node()}.{os.getpid()}{TEMPORARY}"
         try:
             with _lost_with_its_folder(path, unfinished):
                 with temporary.open("wb") as file:
@@ -164,18 +164,18 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, json_bytes(content))
 
 
-def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+def write_checksummed(path: Path, content: Mapping[str, Any]) -> None:
     """A JSON object with its checksum, which `pipeline.storage.reading` looks at."""
-    write_json(path, sealed(content))
+    write_json(path, with_checksum(content))
 
 
-def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
     """The same object, as JSON gives it back, with its checksum."""
     as_read: dict[str, Any] = json.loads(json.dumps(content))
     return as_read | {SEAL: _seal(as_read)}
 
 
-def is_whole(content: Mapping[str, Any]) -> bool:
+def checksum_ok(content: Mapping[str, Any]) -> bool:
     """Whether an object that was read from JSON is what was written; one without a checksum is believed."""
     if SEAL not in content:
         return True

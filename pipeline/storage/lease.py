@@ -20,11 +20,9 @@ from typing import Any
 
 from pipeline.errors import DamagedFile, LeaseLost, NotWritable
 from pipeline.storage.files import GUARDS, plain_disk_errors, remove, write_json
+from pipeline.storage.layout import CLAIM, FENCED, LEASE, UNFINISHED
 from pipeline.storage.reading import open_file, whole_object
 
-LEASE = "lease.json"
-UNFINISHED = ".unfinished-"
-"""Begins the name of a process's folder for files that it has not finished, inside the folder that it has leased."""
 PARTS = {"attempt": int, "host": str, "pid": int, "slurm_job": str}
 BEAT_SECONDS, PATIENCE_SECONDS = 5.0, 20.0
 
@@ -162,7 +160,7 @@ class Leases:
         """Write our lease after `earlier`. Two that try at once: one makes the claim, the other finds it living."""
         folder.mkdir(parents=True, exist_ok=True)
         number = (earlier["attempt"] if earlier else 0) + 1
-        claim = folder / f".lease-{number}.claim"
+        claim = folder / CLAIM.format(number=number)
         deadline = time.monotonic() + self.patience
         while not _create(claim) and time.monotonic() < deadline:
             time.sleep(0.1)  # another claims it now; if it died at that, its claim stays, and counts no longer
@@ -200,7 +198,7 @@ def _fence(folder: Path) -> Path:
     They are renamed first, which is done at once: a rename out of them or into them fails from here on.
     """
     for earlier in folder.glob(f"{UNFINISHED}*"):
-        fenced = folder / f".fenced-{uuid.uuid4().hex}"
+        fenced = folder / f"{FENCED}{uuid.uuid4().hex}"
         with suppress(FileNotFoundError):
             earlier.rename(fenced)
             shutil.rmtree(fenced, ignore_errors=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DamagedFile
-from pipeline.storage.files import SEAL, is_whole, tensors_checksum
+from pipeline.storage.files import SEAL, checksum_ok, tensors_checksum
 from pipeline.storage.layout import CONFIG
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _fault(content: Any, parts: Parts) -> str:
     lacking = [key for key, kind in parts.items() if not isinstance(content.get(key), kind)]
     if lacking:
         return f"it has no {lacking[0]}"
-    return "" if is_whole(content) else DIFFERS
+    return "" if checksum_ok(content) else DIFFERS
 
 
 def whole_object(path: Path, parts: Parts | None = None) -> dict[str, Any] | None:
@@ -208,6 +208,6 @@ def read_config(folder: Path) -> dict[str, Any] | None:
     config = read_object(folder / CONFIG, {"d_in": int, "d_sae": int, "metadata": dict})
     if config is not None:
         stated = config["metadata"].pop(SEAL, None)
-        if not is_whole(config | {SEAL: stated}):
+        if not checksum_ok(config | {SEAL: stated}):
             raise DamagedFile(folder / CONFIG, DIFFERS)
     return config

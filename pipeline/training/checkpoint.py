@@ -7,18 +7,20 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pipeline.errors import DamagedFile
-from pipeline.storage.files import SEAL, digest, remove, write_bytes, write_sealed
+from pipeline.storage.files import SEAL, digest, remove, write_bytes, write_checksummed
 from pipeline.storage.reading import other_run, read_bytes, read_object, say
 
 KEPT, TENSORS = 2, "tensors_sha256"
 
 
 def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Tensors first; the JSON beside them holds the checksum of both, appears last and means complete."""
+    """Write the tensors, then the JSON: it holds the checksums of both, appears last and means complete."""
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     name = f"step-{step:09d}"
     write_bytes(folder / f"{name}.safetensors", content)
-    write_sealed(folder / f"{name}.json", state | {"run": folder.parent.name, "step": step, TENSORS: digest(content)})
+    write_checksummed(
+        folder / f"{name}.json", state | {"run": folder.parent.name, "step": step, TENSORS: digest(content)}
+    )
     for old in checkpoints(folder)[:-KEPT]:
         remove(old)
         remove(old.with_suffix(".safetensors"))
@@ -34,7 +36,7 @@ def step_of(path: Path) -> int:
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The newest checkpoint that is whole; a damaged one is named and passed over."""
+    """The newest undamaged checkpoint; a damaged one is reported and skipped."""
     for path in reversed(checkpoints(folder)):
         try:
             return _read(path)
@@ -49,8 +51,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     state = read_object(path, {TENSORS: str, SEAL: str}) or {}
     if why := other_run(state, path.parent.parent):
         raise DamagedFile(path, why)
-    beside = path.with_suffix(".safetensors")
-    content = read_bytes(beside)
+    tensors = path.with_suffix(".safetensors")
+    content = read_bytes(tensors)
     if digest(content) != state[TENSORS]:
-        raise DamagedFile(beside, "its checksum differs")
+        raise DamagedFile(tensors, "its checksum differs")
     return load(content), state

@@ -1,4 +1,4 @@
-"""What an SAE starts from."""
+"""The start of an SAE: its initial parameters."""
 
 import torch
 from jaxtyping import Float
@@ -17,9 +17,13 @@ from pipeline.sae.sparse_step.step import ElementwiseSAE
 def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SAE, torch.Generator]:
     """A new SAE and the generator that the rest of its training draws from, both from the run's seed.
 
-    Features are random unit directions, mixed with those of activations (`data_directions`); W_enc is `encoder_norm`
-    times their transpose (`tied_init`) or a draw of its own, Kaiming-uniform; b_dec is the mean of the scaled inputs or
-    zero. The draws are made on the CPU, so that they are the same everywhere.
+    W_dec's rows are random unit directions, mixed with those of activations (`data_directions`). W_enc is
+    `encoder_norm` times their transpose (`tied_init`) or its own Kaiming-uniform draw. b_dec is the mean of the scaled
+    inputs or zero.
+    All draws are on the CPU, so that they are the same everywhere.
+
+    Raises:
+        UserError: a precision other than float32 for an architecture that autograd trains.
     """
     train, generator = run.train, torch.Generator().manual_seed(run.seed)
     d_in = calibration.activations.shape[1]
@@ -44,7 +48,7 @@ def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SA
 def _directions(
     calibration: Calibration, d_sae: int, share: float, generator: torch.Generator
 ) -> Float[Tensor, "d_sae d_in"]:
-    """Unit vectors: random ones, drawn towards as many activations about their mean, each as often as another."""
+    """Unit vectors: random ones, interpolated by `share` towards centred activations, each used equally often."""
     activations = calibration.activations
     random = functional.normalize(torch.randn(d_sae, activations.shape[1], generator=generator), dim=1)
     if share == 0:

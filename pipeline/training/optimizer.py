@@ -11,15 +11,15 @@ from torch.optim.adam import adam as adam_of_torch
 
 from pipeline.config.schema import TrainConfig
 from pipeline.sae.base import SAE, by_feature
-from pipeline.sae.kernels.adam_cpu import adam, adam_of_gathered, adam_of_vectors
+from pipeline.sae.kernels.adam_cpu import adam, adam_deferred, adam_vectors
 from pipeline.sae.kernels.jit import split
-from pipeline.sae.sparse_step.codes import Gradient, formed
-from pipeline.sae.sparse_step.codes_cpu import Gathered
+from pipeline.sae.sparse_step.codes import ParameterGrad, materialize
+from pipeline.sae.sparse_step.codes_cpu import DeferredGradCPU
 
 
 @dataclass
 class Moments:
-    """Adam's state of one parameter, feature by feature; no mean where beta1 is 0, which makes it the gradient."""
+    """Adam's state of one parameter, in its shape (W_enc as [d_sae, d_in]); no mean if beta1 is 0."""
 
     exp_avg_sq: Tensor
     exp_avg: Tensor | None = None
@@ -29,7 +29,7 @@ class Moments:
         return cls(torch.zeros_like(values), torch.zeros_like(values) if beta1 else None)
 
     def mean_and_square(self) -> tuple[Tensor, Tensor]:
-        """For the compiled loops, which look at the first only where there is a mean."""
+        """For the compiled loops, which read the first only if there is a mean."""
         return self.exp_avg_sq if self.exp_avg is None else self.exp_avg, self.exp_avg_sq
 
     def named(self) -> dict[str, Tensor]:
@@ -39,8 +39,8 @@ class Moments:
 class Optimizer:
     """Adam (beta1 = 0 in the paper) on all parameters; rows of W_dec stay on the unit sphere.
 
-    The part of W_dec's gradient along each row is taken out before Adam, and rows are renormalised after the step
-    (Bricken et al.; appendix D.1.1). Adam sees W_enc feature by feature, as it lies in memory.
+    The part of W_dec's gradient along each row is removed before Adam, and rows are renormalised after the step
+    (Bricken et al.; appendix D.1.1). Adam sees W_enc as [d_sae, d_in], as it is stored in memory.
     """
 
     def __init__(self, sae: SAE, train: TrainConfig) -> None:
@@ -49,8 +49,8 @@ class Optimizer:
         self.steps = 0
 
     @torch.no_grad()
-    def step(self, gradients: Mapping[str, Gradient], learning_rate: float) -> None:
-        """Move each parameter by its gradient; one that lies there as a tensor may be changed."""
+    def step(self, gradients: Mapping[str, ParameterGrad], learning_rate: float) -> None:
+        """Move each parameter by its gradient; gradients that are tensors may be overwritten."""
         self.steps += 1
         vectors: dict[str, Tensor] = {}
         for name, gradient in gradients.items():
@@ -59,12 +59,12 @@ class Optimizer:
                 self.moments[name] = Moments.of(values, self.train.beta1)
             on_cpu = values.device.type == "cpu"
             if on_cpu and values.ndim == 1:
-                vectors[name] = formed(gradient)
+                vectors[name] = materialize(gradient)
                 continue
             if isinstance(gradient, Tensor):
                 move = self._move_on_cpu if on_cpu else self._move_by_torch
             else:
-                move = self._move_on_cpu if isinstance(gradient, Gathered) else self._move_by_triton
+                move = self._move_on_cpu if isinstance(gradient, DeferredGradCPU) else self._move_by_triton
             move(values, gradient, self.moments[name], learning_rate, unit=name == "W_dec")
         if vectors:
             self._move_vectors_on_cpu(vectors, learning_rate)
@@ -76,47 +76,47 @@ class Optimizer:
         return step_size, train.beta1, train.beta2, 1 / (1 - train.beta2**self.steps) ** 0.5, train.epsilon
 
     def _numbers(self, values: Tensor, learning_rate: float) -> tuple[Any, ...]:
-        """What the compiled loops take beside arrays: factors, and whether there is a mean."""
+        """The compiled loops' arguments next to arrays: factors, and whether there is a mean."""
         number = values.numpy().dtype.type
         return *map(number, self._factors(learning_rate)), self.train.beta1 != 0
 
     def _move_vectors_on_cpu(self, gradients: Mapping[str, Tensor], learning_rate: float) -> None:
-        """In one call for all: a call for each would cost more than its work."""
+        """One call for all vectors [d]: one call per vector would cost more than its work."""
         each = [
             (gradient.contiguous(), getattr(self.sae, name), *self.moments[name].mean_and_square())
             for name, gradient in gradients.items()
         ]
         arrays = (tuple(tensor.numpy() for tensor in tensors) for tensors in zip(*each, strict=True))
-        adam_of_vectors(*arrays, *self._numbers(each[0][1], learning_rate))
+        adam_vectors(*arrays, *self._numbers(each[0][1], learning_rate))
 
     def _move_on_cpu(
-        self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
+        self, values: Tensor, gradient: ParameterGrad, moments: Moments, learning_rate: float, unit: bool
     ) -> None:
-        """In one pass over a CPU's memory."""
+        """One pass over a CPU's memory."""
         rows = [tensor.numpy() for tensor in (values, *moments.mean_and_square())]
         common = (*rows, *self._numbers(values, learning_rate), unit)
-        if isinstance(gradient, Gathered):
+        if isinstance(gradient, DeferredGradCPU):
             work = 8 * values.numel() + len(gradient.values) * values.shape[1]
-            split(adam_of_gathered, (*gradient, *common), gradient.starts, work)
+            split(adam_deferred, (*gradient, *common), gradient.starts, work)
         else:
-            split(adam, (formed(gradient).numpy(), *common), len(values), 8 * values.numel())
+            split(adam, (materialize(gradient).numpy(), *common), len(values), 8 * values.numel())
 
     def _move_by_triton(
-        self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
+        self, values: Tensor, gradient: ParameterGrad, moments: Moments, learning_rate: float, unit: bool
     ) -> None:
-        """In one pass over a GPU's memory."""
+        """One pass over a GPU's memory."""
         from pipeline.sae.kernels import adam_gpu as adam_on_gpu
-        from pipeline.sae.sparse_step.codes_gpu import GatheredOnDevice
+        from pipeline.sae.sparse_step.codes_gpu import DeferredGradGPU
 
-        assert isinstance(gradient, GatheredOnDevice)
+        assert isinstance(gradient, DeferredGradGPU)
         factors = self._factors(learning_rate)
-        adam_on_gpu.adam_of_gathered(gradient, values, moments.exp_avg, moments.exp_avg_sq, factors, unit)
+        adam_on_gpu.adam_deferred(gradient, values, moments.exp_avg, moments.exp_avg_sq, factors, unit)
 
     def _move_by_torch(
-        self, values: Tensor, gradient: Gradient, moments: Moments, learning_rate: float, unit: bool
+        self, values: Tensor, gradient: ParameterGrad, moments: Moments, learning_rate: float, unit: bool
     ) -> None:
-        """The same by PyTorch's kernels."""
-        gradient = formed(gradient)
+        """The same with PyTorch's kernels."""
+        gradient = materialize(gradient)
         if unit:
             along = torch.linalg.vecdot(gradient, values)
             gradient.addcmul_(values, along[:, None], value=-1)
@@ -131,14 +131,14 @@ class Optimizer:
             values.div_(torch.linalg.vector_norm(values, dim=1, keepdim=True))
 
     def forget(self, features: Int[Tensor, " k"]) -> None:
-        """Reset the moments of all that belongs to some features."""
+        """Reset the moments of these features' parameters."""
         for name, moments in self.moments.items():
             if name != "b_dec":
                 for moment in moments.named().values():
                     moment[features] = 0.0
 
     def state(self) -> dict[str, Tensor]:
-        """Moments, feature by feature, by parameter name, and the number of steps."""
+        """Moments by parameter name, and the number of steps."""
         found = {
             f"adam.{name}.{moment}": tensor
             for name, moments in self.moments.items()

@@ -19,10 +19,9 @@ def resample(
 ) -> None:  # fmt: skip
     """Point dead features at inputs that the SAE reconstructs badly.
 
-    Inputs are drawn with probability proportional to the square of their loss; a feature takes the direction of the
-    drawn x - b_dec for decoder and encoder, its encoder `encoder_norm` times as long as alive ones are on average, its
-    biases (and r_mag) zero, its Adam state empty. The inputs are calibration activations: the training stream is not
-    advanced.
+    Inputs are drawn with probability proportional to the square of their loss. A feature takes the direction of its
+    drawn x - b_dec for decoder and encoder. Its encoder's norm is `encoder_norm` times the mean norm of alive ones; its
+    biases, r_mag and Adam state are zero. The inputs are calibration activations: the training stream does not advance.
 
     Raises:
         TrainingDiverged: the loss is not finite.

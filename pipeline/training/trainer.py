@@ -1,4 +1,4 @@
-"""One run's training: state that a checkpoint holds, and the loop over the steps of a block."""
+"""One run's training: the state in a checkpoint, and the loop over the steps of a block."""
 
 import math
 import threading
@@ -25,7 +25,7 @@ HISTORY_COLUMNS = [
 
 
 class Trainer:
-    """Trains one SAE on the batches that are handed to it."""
+    """Trains one SAE on the batches of the blocks it is given."""
 
     def __init__(self, run: RunConfig, calibration: Calibration, d_sae: int, history_every: int) -> None:
         self.run, self.calibration, self.history_every = run, calibration, history_every
@@ -36,7 +36,7 @@ class Trainer:
         self.steps_silent = torch.zeros(d_sae, dtype=torch.int64, device=self.sae.W_dec.device)
         self.history: list[dict[str, Any]] = []
         self.sparse_steps = 0
-        self.flops: int | None = 0  # of its steps' matrix products; None where some steps' are unknown
+        self.flops: int | None = 0  # of its steps' matrix products; None if some are unknown
         self.seconds = 0.0
 
     @property
@@ -44,7 +44,7 @@ class Trainer:
         return self.step >= self.run.train.steps
 
     def train_on(self, block: Block, stop: threading.Event) -> None:
-        """Take the run's remaining steps in this block, or those until `stop` is set.
+        """Take the run's remaining steps in this block, until `stop` is set.
 
         Raises:
             TrainingDiverged: the loss is not finite.
@@ -90,7 +90,7 @@ class Trainer:
         self.history.append(dict(zip(HISTORY_COLUMNS, values, strict=True)))
 
     def save(self, folder: Path, kept: dict[str, Any]) -> None:
-        """Write a checkpoint; `kept` travels with it: where the stream of contexts stood, the commit."""
+        """Write a checkpoint with `kept` in it: the position in the stream of contexts, the commit."""
         tensors = dict(self.sae.state_dict()) | self.optimizer.state()
         tensors |= {"steps_silent": self.steps_silent, "generator": self.generator.get_state()}
         counts = {"sparse_steps": self.sparse_steps, "training_flops": self.flops}
@@ -98,7 +98,7 @@ class Trainer:
         write_checkpoint(folder, self.step, tensors, state)
 
     def resume(self, folder: Path) -> dict[str, Any] | None:
-        """Go on from the newest whole checkpoint, if there is one; returns what was kept with it."""
+        """Continue from the newest undamaged checkpoint, if there is one; returns its `kept`."""
         found = read_checkpoint(folder)
         if found is None:
             return None

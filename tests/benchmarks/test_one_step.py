@@ -10,7 +10,7 @@ from pipeline.training import optimizer
 
 @pytest.fixture
 def common(tiny_model, tiny_text, monkeypatch):
-    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 1.0)  # so short a training has many active features
+    monkeypatch.setattr(selection, "SPARSE_BELOW", {"cpu": 1.0})  # so short a training has many active features
     return [
         "model=local", f"model.path={tiny_model}", "model.context=32", "data=files", f"data.path={tiny_text}",
         "site=mlp_out", "layer=1", "architecture.expansion=4", "train.steps=40", "train.batch=64", "train.block=2048",
@@ -29,12 +29,12 @@ def test_sound_steps_differ_by_rounding(common):
 
 
 def test_a_sparse_step_that_is_too_long_is_seen(common, monkeypatch):
-    right = optimizer.adam_of_gathered
+    right = optimizer.adam_deferred
 
     def longer(*arguments):
         right(*arguments[:7], 1.01 * arguments[7], *arguments[8:])
 
-    monkeypatch.setattr(optimizer, "adam_of_gathered", longer)
+    monkeypatch.setattr(optimizer, "adam_deferred", longer)
     rows = one_step.table_of(one_step.measure(common, 0, 10)).rows
     along = {(row["parameter"], row["way"]): row["along"] for row in rows}
     assert along["W_enc", SPARSE] == pytest.approx(0.01, rel=0.01)

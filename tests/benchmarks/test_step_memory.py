@@ -7,7 +7,7 @@ from benchmarks.bars import BARS
 from benchmarks.live_memory import LiveMemory
 from benchmarks.step_memory import bytes_a_parameter
 from pipeline.sae.registry import config_class, sae_class
-from pipeline.sae.sparse_step.step import AT_ONCE
+from pipeline.sae.sparse_step.step import MAX_ELEMENTS
 
 
 def test_memory_is_counted_while_it_lives_and_views_have_none():
@@ -37,7 +37,7 @@ def test_a_dense_code_has_two_tensors_of_features_at_the_most(architecture):
     with LiveMemory("meta") as memory, torch.device("meta"):
         sae = sae_class(architecture)(config_class(architecture)(), 64, d_sae)
         before = memory.now
-        pairs, f = sae.code(torch.empty(batch, 64))
-        pairs.counts(f, torch.ones(batch, dtype=torch.bool))
-        assert f.shape == (batch, d_sae) and batch * d_sae >= 4 * AT_ONCE
+        codes, f = sae.encode_sparse(torch.empty(batch, 64))
+        codes.counts(f, torch.ones(batch, dtype=torch.bool))
+        assert f.shape == (batch, d_sae) and batch * d_sae >= 4 * MAX_ELEMENTS
     assert 4 * f.numel() < memory.most - before <= 2 * 4 * f.numel()

@@ -20,7 +20,7 @@ SEEDS, ARM = (0, 1, 2, 3), "gated"
 def sparse_from_the_start():
     """So short a training has many active features."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(selection.SPARSE_BELOW, "cpu", 1.0)
+        patch.setattr(selection, "SPARSE_BELOW", {"cpu": 1.0})
         yield
 
 
@@ -111,10 +111,10 @@ def test_sound_steps_hold_the_bars(common):
 
 
 def test_a_sparse_step_that_loses_its_smallest_pairs_is_seen(common, monkeypatch):
-    right = sparse_step.choose_pairs
+    right = sparse_step.select_active
 
     def losing(products, threshold, *precision):
         return right(products, threshold + 0.2, *precision)
 
-    monkeypatch.setattr(sparse_step, "choose_pairs", losing)
+    monkeypatch.setattr(sparse_step, "select_active", losing)
     assert worst(whole_training.measure(common, SEEDS, replicates=10)) > 1

@@ -426,7 +426,7 @@ def test_the_command_keeps_the_traceback_of_a_panel_that_failed(
     two_pruned_sites(sweep)
     sweep.write("s")
     results = tmp_path / "results"
-    monkeypatch.setattr("pipeline.figures.draw_all.draw_figures", lambda *_: [])
+    monkeypatch.setattr("pipeline.report.results.draw_figures", lambda *_: [])
     with monkeypatch.context() as broken:
         fail_at(broken, *DEEP["an estimate"])
         assert plotted(sweep, results) == 0
@@ -457,7 +457,7 @@ def test_a_sweep_that_fails_takes_no_other_with_it(
             raise ZeroDivisionError("deep down")
         return summary(name, found)
 
-    monkeypatch.setattr("pipeline.figures.draw_all.draw_figures", lambda *_: [])
+    monkeypatch.setattr("pipeline.report.results.draw_figures", lambda *_: [])
     monkeypatch.setattr("pipeline.comparison.summary.summary", failing)
     results = tmp_path / "results"
     assert plotted(sweep, results) != 0

@@ -19,7 +19,7 @@ from pipeline.records.finished import finished
 from pipeline.records.identity import evaluation_identity
 from pipeline.sae.sparse_step import selection
 from tests.device.pretend import COMPILER
-from tests.device.train import ALWAYS, few, rounded, train
+from tests.device.train import few, rounded, train
 from tests.pack.test_pack import sixteen
 
 COMPARED = 4  # steps: at this learning rate the rounding of a gradient near zero soon shows
@@ -53,7 +53,7 @@ def assert_trained_alike(runs: list[RunConfig], folder: Path, other: Path, rtol:
 
 
 def test_a_training_is_that_of_a_cpu(on_device, tiny_model, tiny_text, tmp_path, monkeypatch) -> None:
-    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 0.0)
+    monkeypatch.setattr(selection, "SPARSE_BELOW", {"cpu": 0.0})
     runs = sixteen(tiny_model, tiny_text)
     train(runs, tmp_path, "cpu")
     assert_trained_alike(runs[:-1], on_device / "whole", tmp_path, 1e-5)
@@ -71,7 +71,7 @@ def test_killed_and_resumed_is_never_killed(on_device, tiny_model, tiny_text) ->
 
 
 def test_tritons_loops_train_as_a_cpus_do(on_device, tiny_model, tiny_text, tmp_path, monkeypatch) -> None:
-    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", ALWAYS)
+    monkeypatch.setattr(selection, "SPARSE_BELOW", {"cpu": selection.ALWAYS})
     runs = few(tiny_model, tiny_text)
     train(runs, tmp_path, "cpu")
     assert_trained_alike(runs, on_device / "sparse", tmp_path, 1e-5)
@@ -80,7 +80,7 @@ def test_tritons_loops_train_as_a_cpus_do(on_device, tiny_model, tiny_text, tmp_
 
 
 def test_bfloat16_rounds_as_on_a_cpu(on_device, tiny_model, tiny_text, tmp_path, monkeypatch) -> None:
-    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 0.0)
+    monkeypatch.setattr(selection, "SPARSE_BELOW", {"cpu": 0.0})
     runs = rounded(tiny_model, tiny_text)
     train(runs, tmp_path, "cpu")
     assert_trained_alike(runs, on_device / "bfloat16", tmp_path, 2e-2)

@@ -20,11 +20,9 @@ from pipeline.pack import Pack
 from pipeline.sae.architectures.baseline import BaselineConfig
 from pipeline.sae.architectures.gated import GatedConfig
 from pipeline.sae.architectures.gated_unfrozen import GatedUnfrozenConfig
-from pipeline.sae.sparse_step import selection
+from pipeline.sae.sparse_step.selection import ALWAYS, sparse_below
 from tests.device.pretend import NAME, register
 from tests.pack.test_pack import TRAIN, StopAfter, make_run, sixteen
-
-ALWAYS = 2.0  # a share of active pairs that no step has
 
 
 def few(model: Path, text: Path) -> list[RunConfig]:
@@ -64,8 +62,8 @@ def main(model: Path, text: Path, folder: Path) -> None:
     train(runs, folder / "interrupted", NAME, StopAfter(150))
     train(runs, folder / "interrupted", NAME)
     train(rounded(model, text), folder / "bfloat16", NAME)
-    selection.SPARSE_BELOW[NAME] = ALWAYS
-    train(few(model, text), folder / "sparse", NAME)
+    with sparse_below(ALWAYS):
+        train(few(model, text), folder / "sparse", NAME)
     assert set(prepared) == {"next-block"} and len(prepared) > 3, "blocks are made beside the steps"
 
 

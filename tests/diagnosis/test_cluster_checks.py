@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline.diagnosis import cluster_checks
+from pipeline.diagnosis.check_result import judge
 from pipeline.diagnosis.cluster import ClusterFacts, records, seconds, settings
+from pipeline.diagnosis.cluster_checks import CHECKS
 
 CONFIG = """\
 Configuration data as of 2026-11-24T08:00:00
@@ -63,28 +64,28 @@ BAD = [
 
 @pytest.mark.parametrize(("check", "level", "text", "bad"), BAD)
 def test_a_bad_setting_is_found(check, level, text, bad):
-    found = getattr(cluster_checks, check)(bad)
+    found = judge(CHECKS[check], bad)
     assert found.level == level and text in found.text, found
     assert "\n" not in str(found)
 
 
 def test_every_check_is_silent_about_good_settings_and_has_a_bad_one():
-    for check in cluster_checks.CHECKS:
-        assert check(facts()).level == "ok", check(facts())
-    assert {check.__name__ for check in cluster_checks.CHECKS} - {case[0] for case in BAD} == {"accounting"}
+    for check in CHECKS.values():
+        assert judge(check, facts()).level == "ok", judge(check, facts())
+    assert set(CHECKS) - {case[0] for case in BAD} == {"accounting"}
 
 
 @pytest.mark.parametrize("change", [("PreemptMode=REQUEUE", "PreemptMode=OFF"), ("partition_prio", "none")])
 def test_without_preemption_its_settings_do_not_matter(change):
     never = facts(change, ("GraceTime=120", "GraceTime=0"), ("preempt_send_user_signal", "(null)"))
-    for check in (cluster_checks.preemption, cluster_checks.grace_time, cluster_checks.user_signal):
-        assert check(never).level == "ok"
+    for check in ("preemption", "grace_time", "user_signal"):
+        assert judge(CHECKS[check], never).level == "ok"
 
 
 def test_accounting_is_told_but_never_wanted():
-    assert "needs none" in cluster_checks.accounting(facts()).text
+    assert "needs none" in judge(CHECKS["accounting"], facts()).text
     enforced = facts(("= none", "= associations,limits"))
-    assert "hydra.launcher.account" in cluster_checks.accounting(enforced).text
+    assert "hydra.launcher.account" in judge(CHECKS["accounting"], enforced).text
 
 
 @pytest.mark.parametrize(

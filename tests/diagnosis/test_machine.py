@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.diagnosis import machine
 from pipeline.diagnosis.machine import MachineFacts
+from pipeline.diagnosis.machine_checks import CHECKS, results
 
 GOOD = MachineFacts(
     host="n1", cores=8, memory=64e9, disk_free=5e11, disk_reason="", visible_gpus="0", gpus=1, torch_gpus=1,
@@ -30,7 +31,7 @@ BAD = [
 
 @pytest.mark.parametrize(("level", "text", "change"), BAD)
 def test_each_finding(level, text, change):
-    found = [f for f in machine.findings(replace(GOOD, **change)) if f.level != "ok"]
+    found = [f for f in results(replace(GOOD, **change)) if f.level != "ok"]
     assert [f.level for f in found] == [level] and text in found[0].text and found[0].text.startswith("n1: ")
 
 
@@ -38,7 +39,7 @@ def test_each_finding(level, text, change):
     "change", [{}, {"offline": True}, {"gpus": 0, "torch_gpus": 0, "visible_gpus": None}, {"torch_gpus": None}]
 )
 def test_silent_when_good(change):
-    assert {f.level for f in machine.findings(replace(GOOD, **change))} == {"ok"}
+    assert {f.level for f in results(replace(GOOD, **change))} == {"ok"}
 
 
 def test_this_machine_and_its_hub_cache(tmp_path, monkeypatch):
@@ -50,3 +51,8 @@ def test_this_machine_and_its_hub_cache(tmp_path, monkeypatch):
     facts = machine.gather(tmp_path / "not" / "there", ask_torch=False)
     assert facts.cached_models == 1 and facts.token and facts.offline and not facts.bundled_reason
     assert facts.disk_free > 0 and not facts.disk_reason and not (tmp_path / "not").exists()
+
+
+def test_the_last_case_of_every_check_applies_always():
+    silent = replace(GOOD, cores=0, memory=0.0, disk_free=0.0, torch_gpus=None, gpus=0, cached_models=0)
+    assert all(check[-1].when(silent) and check[-1].when(GOOD) for check in CHECKS.values())

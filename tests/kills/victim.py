@@ -24,7 +24,7 @@ from pipeline.config.schema import (
     TrackerConfig,
     TrainConfig,
 )
-from pipeline.launching.launch import Place, launch
+from pipeline.launching.launch import LaunchTarget, launch
 from pipeline.launching.this_process import ThisProcess
 from pipeline.monitoring.progress import Progress
 from pipeline.pack import Pack, evaluation, training
@@ -46,7 +46,7 @@ SLOWLY = 0.003
 """Seconds before and after each rename: else hardly any kill would meet one."""
 TRAIN = TrainConfig(
     steps=90, batch=32, lr=3e-2, lr_warmup=5, block=600, lm_batch=4, calibration=300,
-    resample=ResampleConfig(steps=[25, 60], window=5, inputs=200, lr_warmup=12),
+    resample=ResampleConfig(steps=(25, 60), window=5, inputs=200, lr_warmup=12),
 )  # fmt: skip
 
 
@@ -121,7 +121,7 @@ class Phase:
         record.write_execution = self._marked("execution", record.write_execution)
         lease.Leases._take = self._marked("lease", lease.Leases._take)  # type: ignore[method-assign]
         lease.Leases.__init__.__defaults__ = (0.5,)  # seconds that the claim of a killed process is respected; else 20
-        Place.executor = lambda _, *given: ThisProcess(*given)  # type: ignore[method-assign]
+        LaunchTarget.executor = lambda _, *given: ThisProcess(*given)  # type: ignore[method-assign]
         self._mark_steps()
         self._mark_renames()
 

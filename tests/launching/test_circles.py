@@ -13,6 +13,7 @@ from pipeline.activations.block_cache import Circle
 from pipeline.config.schema import Execution, Job, RunConfig, TrackerConfig
 from pipeline.launching import block_sharing as of_sweep
 from pipeline.launching.tasks import TaskTable
+from pipeline.storage.layout import BLOCKS
 
 GIB = 2.0**30
 Usage = namedtuple("Usage", "total used free")
@@ -41,7 +42,7 @@ def test_packs_on_one_stream_have_a_place_each_and_the_hooks_of_all(tmp_path, ru
     other = compose(["architecture=baseline", "site=resid_post"])
     found = circles(tmp_path, [run], [replace(run, sparsity_coefficient=9.0), other])
     assert [found[task].place for task in (1, 2)] == [0, 1]
-    assert {circle.folder for circle in found.values()} == {str(tmp_path / of_sweep.BLOCKS / "1")}
+    assert {circle.folder for circle in found.values()} == {str(tmp_path / BLOCKS / "1")}
     assert all(circle.hooks == tuple(sorted({run.hook_name, other.hook_name})) for circle in found.values())
 
 
@@ -67,7 +68,7 @@ def test_nothing_is_exchanged_where_blocks_do_not_fit(monkeypatch, tmp_path, run
 
 
 def test_blocks_are_forgotten_with_their_folder(tmp_path):
-    (tmp_path / of_sweep.BLOCKS / "1").mkdir(parents=True)
+    (tmp_path / BLOCKS / "1").mkdir(parents=True)
     of_sweep.forget_blocks(tmp_path)
     of_sweep.forget_blocks(tmp_path)
     assert list(tmp_path.iterdir()) == []

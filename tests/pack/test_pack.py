@@ -38,7 +38,7 @@ from pipeline.training.trainer import Trainer
 SITES = {"attn_z": "attn.hook_z", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}
 TRAIN = TrainConfig(
     steps=60, batch=32, lr=3e-2, lr_warmup=5, block=600, lm_batch=4, calibration=300,
-    resample=ResampleConfig(steps=[25, 45], window=5, inputs=200, lr_warmup=10),
+    resample=ResampleConfig(steps=(25, 45), window=5, inputs=200, lr_warmup=10),
 )  # fmt: skip
 EVAL = EvalConfig(sequences=12, batch=4)
 
@@ -201,7 +201,7 @@ def test_a_stream_is_read_ahead_and_gone_on_with_where_it_was_left(tiny_model, t
 
 def test_thresholds_are_of_an_evaluations_identity_and_not_of_its_references(tiny_model, tiny_text):
     run = make_run(tiny_model, tiny_text)
-    pruned = replace(run, eval=replace(EVAL, prune_below=[0.1]))
+    pruned = replace(run, eval=replace(EVAL, prune_below=(0.1,)))
     assert run_name(run) == run_name(pruned) and evaluation_identity(run) != evaluation_identity(pruned)
     assert reference_identity(run) == reference_identity(pruned) == evaluation_identity(run)
     assert set(evaluation_settings(EVAL)) == {"sequences", "batch", "split", "alive_frequency"}
@@ -234,7 +234,7 @@ def test_versions_of_training_and_of_evaluation_name_different_things(tiny_model
 def test_pruning_evaluates_finished_runs_again_and_trains_nothing(packed):
     """As they are they come out the same, bit for bit; each threshold costs one spliced pass a batch."""
     folder, runs, _ = packed
-    thresholds = [0.02, 0.5, 1e9]
+    thresholds = (0.02, 0.5, 1e9)
     again = [replace(run, eval=replace(EVAL, prune_below=thresholds)) for run in runs[1:4]]
     shared = {path: path.stat().st_mtime_ns for path in (folder / "shared").iterdir()}
     pack = execute(again, folder)
@@ -251,7 +251,7 @@ def test_pruning_evaluates_finished_runs_again_and_trains_nothing(packed):
         assert after["metrics"] == before["metrics"] and "pruned" not in before
         first, second = load_file(of_run / record.SEQUENCES), load_file(later / record.SEQUENCES)
         assert all(torch.equal(second[name], value) for name, value in first.items())
-        assert [pruned["below"] for pruned in after["pruned"]] == thresholds
+        assert [pruned["below"] for pruned in after["pruned"]] == [*thresholds]
         for metrics in (after["metrics"], *after["pruned"]):  # 372 tokens cannot show what fires on 1e-4 of them
             assert metrics["alive_fraction"] is None and metrics["dead_fraction"] is None
             assert metrics["gamma"] is not None or not metrics["l0"]

@@ -19,7 +19,7 @@ SITE = '"><b>&amp;'
 
 def without_figures() -> Any:
     """PNG and PDF take most of the time, and the page has its own."""
-    return patch("pipeline.figures.draw_all.draw_figures", return_value=[])
+    return patch("pipeline.report.results.draw_figures", return_value=[])
 
 
 def write(folder: Path, sweep: str, *arguments: str) -> Path:

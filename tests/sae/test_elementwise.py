@@ -1,4 +1,4 @@
-"""The written-out training step against autograd on the plain loss: dense and sparse, at any share of active pairs."""
+"""The written-out training step against autograd on the plain loss: dense, sparse, any share of active entries."""
 
 from collections.abc import Mapping
 
@@ -14,9 +14,10 @@ from pipeline.sae.base import SAE, Step
 from pipeline.sae.kernels import jit
 from pipeline.sae.sparse_step import selection
 from pipeline.sae.sparse_step import step as sparse_step
-from pipeline.sae.sparse_step.codes import AllPairs, formed
-from pipeline.sae.sparse_step.codes_cpu import ActivePairs
-from pipeline.sae.sparse_step.step import Activations, ElementwiseSAE, Products
+from pipeline.sae.sparse_step.activation import Activations, PreActs
+from pipeline.sae.sparse_step.codes import DenseCodes, materialize
+from pipeline.sae.sparse_step.codes_cpu import SparseCodes
+from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 D_IN, D_SAE, BATCH, COEFFICIENT = 24, 96, 50, 0.3
 MAKERS = {
@@ -45,17 +46,17 @@ def sae(request: pytest.FixtureRequest) -> ElementwiseSAE:
 
 
 def make_active(sae: ElementwiseSAE, share: float) -> None:
-    """Shift the gate so that this share of all pairs is active."""
+    """Shift the gate so that this share of all entries is active."""
     with torch.no_grad():
         bias = getattr(sae, sae.gate_bias)
-        gate = (sae.products(inputs()) + bias).flatten().sort().values
+        gate = (sae.pre_acts(inputs()) + bias).flatten().sort().values
         padded = torch.cat([gate[:1] - 1, gate, gate[-1:] + 1])
         cut = round(len(gate) * (1 - share))
-        bias -= padded[cut : cut + 2].mean()  # between two pairs: none is at zero but for rounding
+        bias -= padded[cut : cut + 2].mean()  # between two entries: none is at zero but for rounding
 
 
 def gradients(step: Step) -> dict[str, Tensor]:
-    return {name: formed(gradient) for name, gradient in step.gradients.items()}
+    return {name: materialize(gradient) for name, gradient in step.gradients.items()}
 
 
 def by_autograd(sae: ElementwiseSAE, x: Tensor) -> dict[str, Tensor]:
@@ -63,7 +64,7 @@ def by_autograd(sae: ElementwiseSAE, x: Tensor) -> dict[str, Tensor]:
 
 
 def written_out(sae: ElementwiseSAE, x: Tensor, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
-    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
+    monkeypatch.setattr(selection, "SPARSE_BELOW", {"cpu": 2.0 if sparse else 0.0})
     step = sae.take_gradients(x, COEFFICIENT)
     assert step.sparse == sparse
     return gradients(step)
@@ -73,7 +74,7 @@ def written_out(sae: ElementwiseSAE, x: Tensor, sparse: bool, monkeypatch: pytes
 def rows(request, monkeypatch) -> None:
     """How many rows of the batch a dense step takes at a time."""
     if request.param:
-        monkeypatch.setattr(sparse_step, "AT_ONCE", request.param * D_SAE)
+        monkeypatch.setattr(sparse_step, "MAX_ELEMENTS", request.param * D_SAE)
         assert 2 * request.param < BATCH and BATCH % request.param
 
 
@@ -81,7 +82,7 @@ def rows(request, monkeypatch) -> None:
 @pytest.mark.parametrize("share", SHARES)
 def test_gradients_are_those_of_the_plain_loss(share, sparse, rows, sae, monkeypatch) -> None:
     make_active(sae, share)
-    active = (sae.products(inputs()) > sae.silent_up_to()).double().mean().item()
+    active = (sae.pre_acts(inputs()) > sae.threshold()).double().mean().item()
     assert active == pytest.approx(share, abs=1e-3)
     expected, found = by_autograd(sae, inputs()), written_out(sae, inputs(), sparse, monkeypatch)
     assert found.keys() == expected.keys() == {name for name, _ in sae.named_parameters()}
@@ -107,7 +108,7 @@ def test_single_precision_is_as_good_as_the_dense_steps(share, sae, monkeypatch)
 @pytest.mark.parametrize("sparse", [False, True])
 def test_a_step_says_what_the_loss_was_made_of(sparse, rows, sae, monkeypatch) -> None:
     make_active(sae, 0.1)
-    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 2.0 if sparse else 0.0)
+    monkeypatch.setattr(selection, "SPARSE_BELOW", {"cpu": 2.0 if sparse else 0.0})
     plain, step = SAE.take_gradients(sae, inputs(), COEFFICIENT), sae.take_gradients(inputs(), COEFFICIENT)
     assert step.terms() == pytest.approx(plain.terms(), rel=1e-12)
     assert step.l0() == plain.l0() and torch.equal(step.fired(), plain.fired())
@@ -120,7 +121,7 @@ PRODUCTS = {"baseline": 5, "gated": 7, "gated, prose": 7, "gated, unfrozen": 8}
 @pytest.mark.parametrize("kind", MAKERS)
 def test_a_dense_step_counts_its_products_as_torch_does(kind, rows, monkeypatch) -> None:
     """Of the step written out; autograd's has the product of b_dec with W_enc beside, and what that teaches both."""
-    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 0.0)
+    monkeypatch.setattr(selection, "SPARSE_BELOW", {"cpu": 0.0})
     sae = MAKERS[kind]()
     x = inputs().float()
     with FlopCounterMode(display=False) as counter:
@@ -131,53 +132,53 @@ def test_a_dense_step_counts_its_products_as_torch_does(kind, rows, monkeypatch)
 
 
 @pytest.mark.parametrize("share", SHARES)
-def test_a_sparse_step_counts_the_encoder_and_what_it_forms_over_active_pairs(share, sae, monkeypatch) -> None:
+def test_a_sparse_step_counts_the_encoder_and_what_it_forms_over_active_entries(share, sae, monkeypatch) -> None:
     """Each of its loops takes a multiplication and an addition for each number of a row, for each pair and term."""
     make_active(sae, share)
-    active = int((sae.products(inputs()) > sae.silent_up_to()).sum())
-    formed_over_pairs = []
-    reconstruct, gather = ActivePairs.reconstruct, ActivePairs.gather
+    active = int((sae.pre_acts(inputs()) > sae.threshold()).sum())
+    products_over_active = []
+    reconstruct, weight_grad = SparseCodes.reconstruct, SparseCodes.weight_grad
 
     def reconstructed(self, decoded, *rest):  # type: ignore[no-untyped-def]
-        formed_over_pairs.extend(2 * [len(values) for values in decoded])  # decoded, and taught
+        products_over_active.extend(2 * [len(values) for values in decoded])  # decoding and its gradient
         return reconstruct(self, decoded, *rest)
 
     def gathered(self, *terms, **named):  # type: ignore[no-untyped-def]
-        formed_over_pairs.extend(len(values) for values, _ in terms)
-        return gather(self, *terms, **named)
+        products_over_active.extend(len(values) for values, _ in terms)
+        return weight_grad(self, *terms, **named)
 
-    monkeypatch.setattr(ActivePairs, "reconstruct", reconstructed)
-    monkeypatch.setattr(ActivePairs, "gather", gathered)
-    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 2.0)
+    monkeypatch.setattr(SparseCodes, "reconstruct", reconstructed)
+    monkeypatch.setattr(SparseCodes, "weight_grad", gathered)
+    monkeypatch.setattr(selection, "SPARSE_BELOW", {"cpu": 2.0})
     step = sae.take_gradients(inputs(), COEFFICIENT)
     assert step.sparse and sae.dense_products is not None
-    assert formed_over_pairs == [active] * (sae.dense_products - 1)
-    assert step.flops == 2 * D_IN * (BATCH * D_SAE + sum(formed_over_pairs))
+    assert products_over_active == [active] * (sae.dense_products - 1)
+    assert step.flops == 2 * D_IN * (BATCH * D_SAE + sum(products_over_active))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.9])
 def test_code_is_the_encoder_where_it_is_not_zero(share, rows, sae) -> None:
     make_active(sae, share)
-    found, values = sae.code(inputs())
+    found, values = sae.encode_sparse(inputs())
     f = sae.encode(inputs()).detach()
-    assert isinstance(found, ActivePairs if share < 0.5 else AllPairs)
+    assert isinstance(found, SparseCodes if share < 0.5 else DenseCodes)
     torch.testing.assert_close(found.decode(values, sae.W_dec) + sae.b_dec, sae.decode(f), rtol=1e-10, atol=1e-12)
     counted = torch.arange(BATCH) % 3 > 0
     by_row, by_feature = found.counts(values, counted)
     assert torch.equal(by_row, (f > 0).sum(1)) and torch.equal(by_feature, (f > 0)[counted].sum(0))
 
 
-def test_few_active_pairs_make_a_sparse_step_and_many_a_dense_one() -> None:
+def test_few_active_entries_make_a_sparse_step_and_many_a_dense_one() -> None:
     for share in (selection.SPARSE_BELOW["cpu"] - 0.01, selection.SPARSE_BELOW["cpu"] + 0.01):
-        products = torch.zeros(100, 100)
-        products.view(-1)[: round(1e4 * share)] = 1
-        chosen = selection.choose_pairs(products, torch.full((100,), 0.5))
-        assert chosen.sparse == (share < selection.SPARSE_BELOW["cpu"])
+        pre_acts = torch.zeros(100, 100)
+        pre_acts.view(-1)[: round(1e4 * share)] = 1
+        selected = selection.select_active(pre_acts, torch.full((100,), 0.5))
+        assert selected.sparse == (share < selection.SPARSE_BELOW["cpu"])
 
 
 def test_a_gated_steps_sparse_bits_do_not_follow_the_number_of_threads(monkeypatch) -> None:
     """At a size where torch does use several threads; every loop of ours is split."""
-    monkeypatch.setattr(jit, "SPLIT_FROM", 0)
+    monkeypatch.setattr(jit, "MIN_PARALLEL_WORK", 0)
     found = []
     x = torch.randn(512, 256, generator=torch.Generator().manual_seed(3))
     for threads in (1, 2):
@@ -197,8 +198,8 @@ def test_a_gated_steps_sparse_bits_do_not_follow_the_number_of_threads(monkeypat
 class Squared(GatedSAE):
     """Other activations than its parent's, which has a derivative of its own."""
 
-    def activations(self, products: Products, parameters: Mapping[str, Tensor]) -> Activations:
-        f, gate, _ = super().activations(products, parameters)
+    def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor]) -> Activations:
+        f, gate, _ = super().activations(pre_acts, parameters)
         return Activations(f.square(), gate, gate)
 
 

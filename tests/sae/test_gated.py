@@ -171,7 +171,7 @@ def test_encoder_is_a_jump_relu() -> None:
     sae, x = random_sae(), inputs(batch=500)
     with torch.no_grad():
         z = (x - sae.b_dec) @ (sae.W_enc * sae.r_mag.exp()) + sae.b_mag
-        theta, f = sae.threshold(), sae.encode(x)
+        theta, f = sae.jumprelu_threshold(), sae.encode(x)
     positive = theta > 0
     assert positive.any() and (~positive).any()
     torch.testing.assert_close(f, torch.where(z > theta, torch.relu(z), 0.0), rtol=1e-12, atol=1e-12)

@@ -14,7 +14,7 @@ from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 from pipeline.sae.architectures.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
 from pipeline.sae.base import SAE
 from pipeline.sae.sparse_step import selection
-from pipeline.sae.sparse_step.codes import formed
+from pipeline.sae.sparse_step.codes import materialize
 from pipeline.sae.sparse_step.step import ElementwiseSAE
 from pipeline.training.optimizer import Optimizer
 
@@ -45,8 +45,8 @@ def inputs() -> Tensor:
 @pytest.fixture(autouse=True)
 def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("triton")
-    monkeypatch.setattr(selection, "active_pairs", selection.active_on_device)
-    monkeypatch.setitem(selection.SPARSE_BELOW, DEVICE, 2.0)
+    monkeypatch.setattr(selection, "compact_cpu", selection.compact_gpu)
+    monkeypatch.setattr(selection, "SPARSE_BELOW", selection.SPARSE_BELOW | {DEVICE: 2.0})
 
 
 @pytest.mark.parametrize("bias", [-9.0, -1.0, 9.0])
@@ -54,10 +54,10 @@ def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gradients_are_those_of_the_plain_loss(kind, bias) -> None:
     sae = make(kind, bias)
     plain, step = SAE.take_gradients(sae, inputs(), COEFFICIENT), sae.take_gradients(inputs(), COEFFICIENT)
-    assert type(step.gradients["W_dec"]).__name__ == "GatheredOnDevice"
+    assert type(step.gradients["W_dec"]).__name__ == "DeferredGradGPU"
     assert step.gradients.keys() == plain.gradients.keys()
     for name, gradient in plain.gradients.items():
-        found = formed(step.gradients[name])
+        found = materialize(step.gradients[name])
         torch.testing.assert_close(found, gradient, rtol=1e-7, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
     assert step.terms() == pytest.approx(plain.terms(), rel=1e-9)
     assert step.l0() == plain.l0() and torch.equal(step.fired(), plain.fired())
@@ -87,17 +87,17 @@ def test_training_is_that_of_a_cpu(kind, beta1, monkeypatch) -> None:
 
 def test_a_code_is_the_encoders() -> None:
     sae = make("gated")
-    found, values = sae.code(inputs())
+    found, values = sae.encode_sparse(inputs())
     f = sae.encode(inputs()).detach()
-    assert type(found).__name__ == "DevicePairs" and 0 < len(values) < f.numel()
+    assert type(found).__name__ == "SparseCodesGPU" and 0 < len(values) < f.numel()
     torch.testing.assert_close(found.decode(values, sae.W_dec) + sae.b_dec, sae.decode(f))
     counted = torch.arange(BATCH, device=DEVICE) % 3 > 0
     by_row, by_feature = found.counts(values, counted)
     assert torch.equal(by_row, (f > 0).sum(1)) and torch.equal(by_feature, (f > 0)[counted].sum(0))
 
 
-def test_many_active_pairs_make_a_dense_step(monkeypatch) -> None:
-    monkeypatch.setitem(selection.SPARSE_BELOW, DEVICE, 0.005)
+def test_many_active_entries_make_a_dense_step(monkeypatch) -> None:
+    monkeypatch.setattr(selection, "SPARSE_BELOW", selection.SPARSE_BELOW | {DEVICE: 0.005})
     assert not make("gated", 9.0).take_gradients(inputs(), COEFFICIENT).sparse
     assert make("gated", -9.0).take_gradients(inputs(), COEFFICIENT).sparse
 
@@ -124,7 +124,7 @@ compiled(loops._weighted_rows, 8, d=2560, block=4096)
 compiled(loops._reconstruct, 8, d=2560, block=4096)
 for averaged in (False, True):
     for unit in (False, True):
-        compiled(adam._adam_of_gathered, 8, d=2560, block=4096, averaged=averaged, unit=unit)
+        compiled(adam._adam_deferred, 8, d=2560, block=4096, averaged=averaged, unit=unit)
 """
 
 

@@ -7,7 +7,7 @@ from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 from pipeline.sae.base import SAE
 from pipeline.sae.precision import product
 from pipeline.sae.sparse_step import selection
-from pipeline.sae.sparse_step.codes import formed
+from pipeline.sae.sparse_step.codes import materialize
 
 
 def test_operands_are_rounded_and_sums_are_exact() -> None:
@@ -22,7 +22,7 @@ def test_operands_are_rounded_and_sums_are_exact() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 2.0])
 def test_a_steps_gradients_are_close_to_float32s_whether_dense_or_sparse(share, monkeypatch) -> None:
-    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", share)
+    monkeypatch.setattr(selection, "SPARSE_BELOW", {"cpu": share})
     generator = torch.Generator().manual_seed(0)
     sae, x = GatedSAE(GatedConfig(), 64, 128), torch.randn(200, 64, generator=generator)
     with torch.no_grad():
@@ -34,6 +34,6 @@ def test_a_steps_gradients_are_close_to_float32s_whether_dense_or_sparse(share, 
     step = sae.take_gradients(x, 0.1)
     assert step.sparse == bool(share) and sae.W_enc.dtype == torch.float32
     for name, gradient in exact.items():
-        found = formed(step.gradients[name])
+        found = materialize(step.gradients[name])
         assert found.dtype == torch.float32
         assert 0 < (found - gradient).norm() < 0.05 * gradient.norm(), name

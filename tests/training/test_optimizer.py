@@ -8,8 +8,8 @@ from pipeline.config.schema import TrainConfig
 from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 from pipeline.sae.base import SAE
 from pipeline.sae.sparse_step import selection
-from pipeline.sae.sparse_step.codes import formed
-from pipeline.sae.sparse_step.codes_cpu import Gathered
+from pipeline.sae.sparse_step.codes import materialize
+from pipeline.sae.sparse_step.codes_cpu import DeferredGradCPU
 from pipeline.training.optimizer import Optimizer
 
 D_IN, D_SAE, RATE = 6, 10, 0.05
@@ -79,13 +79,13 @@ def test_moments_see_the_gradient_without_what_lies_along_each_feature() -> None
 
 @pytest.mark.parametrize("beta1", [0.0, 0.9])
 def test_gradients_over_pairs_move_as_the_matrices_they_stand_for(beta1: float, monkeypatch) -> None:
-    monkeypatch.setitem(selection.SPARSE_BELOW, "cpu", 2.0)
+    monkeypatch.setattr(selection, "SPARSE_BELOW", {"cpu": 2.0})
     (sae, optimizer), (other, by_matrix) = make(beta1), make(beta1)
     x = torch.randn(32, D_IN, generator=torch.Generator().manual_seed(4))
     for _ in range(3):
         gradients = sae.take_gradients(x, 0.1).gradients
-        assert isinstance(gradients["W_enc"], Gathered) and isinstance(gradients["W_dec"], Gathered)
-        by_matrix.step({name: formed(gradient) for name, gradient in gradients.items()}, RATE)
+        assert isinstance(gradients["W_enc"], DeferredGradCPU) and isinstance(gradients["W_dec"], DeferredGradCPU)
+        by_matrix.step({name: materialize(gradient) for name, gradient in gradients.items()}, RATE)
         optimizer.step(gradients, RATE)
     for name, parameter in sae.named_parameters():
         torch.testing.assert_close(parameter, other.get_parameter(name))

@@ -24,7 +24,7 @@ from pipeline.sae.kernels import jit
 from pipeline.sae.registry import config_class
 from pipeline.sae.sparse_step.selection import SPARSE_BELOW
 from pipeline.sae.sparse_step.step import ElementwiseSAE
-from pipeline.storage.files import SEAL, write_sealed
+from pipeline.storage.files import SEAL, write_checksummed
 from pipeline.training import trainer as trainer_module
 from pipeline.training.resampling import resample
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
@@ -32,7 +32,7 @@ from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 HOOK = "blocks.0.hook_resid_post"
 D_IN, D_SAE, STEPS = 8, 40, 37
 SHAPE = StreamShape(context=9, lm_batch=2, batch=16, contexts_per_block=20)
-RESAMPLING = ResampleConfig(steps=[12, 24], window=2, inputs=100, lr_warmup=6)
+RESAMPLING = ResampleConfig(steps=(12, 24), window=2, inputs=100, lr_warmup=6)
 
 
 def activations(seed: int, rows: int) -> Tensor:
@@ -254,17 +254,17 @@ def test_loss_that_is_not_finite_raises(history_every: int, noticed: int, blocks
 
 @pytest.mark.parametrize(("architecture", "products"), [("baseline", 5), ("gated", 7), ("gated_unfrozen", 8)])
 def test_operations_are_counted_step_by_step(architecture: str, products: int, blocks, calibration) -> None:
-    """The encoder's product over all pairs, the others over the active ones, or over all where these are many."""
+    """The encoder's product over all entries, the others over the active ones, or over all where these are many."""
     run = config(architecture, coefficient=2.0, resample=ResampleConfig())
     trainer = Trainer(run, calibration, D_SAE, history_every=7)
-    expected, kinds, pairs = 0, set(), 16 * D_SAE
+    expected, kinds, entries = 0, set(), 16 * D_SAE
     for step in range(STEPS):
         x = blocks[SHAPE.block_of(step)].batch(HOOK, step) * trainer.scale
         sae = trainer.sae
         assert isinstance(sae, ElementwiseSAE)
-        active = int((sae.products(x) > sae.silent_up_to()).sum())
-        sparse = active < round(SPARSE_BELOW["cpu"] * pairs)
-        expected += 2 * D_IN * pairs + (products - 1) * 2 * D_IN * (active if sparse else pairs)
+        active = int((sae.pre_acts(x) > sae.threshold()).sum())
+        sparse = active < round(SPARSE_BELOW["cpu"] * entries)
+        expected += 2 * D_IN * entries + (products - 1) * 2 * D_IN * (active if sparse else pairs)
         kinds.add(sparse)
         advance(trainer, blocks, until=step + 1)
         assert trainer.flops == expected
@@ -278,7 +278,7 @@ def test_what_an_older_checkpoint_did_not_count_stays_unknown(blocks, calibratio
     state = {
         name: value for name, value in json.loads(path.read_text()).items() if name not in {SEAL, "training_flops"}
     }
-    write_sealed(path, state)
+    write_checksummed(path, state)
     resumed = Trainer(config(), calibration, D_SAE, 7)
     resumed.resume(tmp_path)
     assert resumed.step == 9 and advance(resumed, blocks).flops is None
@@ -303,7 +303,7 @@ def test_absurd_learning_rate_diverges(blocks, calibration) -> None:
 @pytest.mark.parametrize("architecture", ["gated", "baseline"])
 def test_the_number_of_threads_changes_no_bit(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the default sweep's shapes, where torch does use several threads; every loop of ours is split."""
-    monkeypatch.setattr(jit, "SPLIT_FROM", 0)
+    monkeypatch.setattr(jit, "MIN_PARALLEL_WORK", 0)
     shape = StreamShape(256, 16, 256, 32)
     x = torch.randn(shape.contexts_per_block * 255, 256, generator=torch.Generator().manual_seed(0))
     run = config(architecture, coefficient=4.0, steps=12, batch=256)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from pipeline.config.accepted import Expansion, Name
 from pipeline.sae.registry import register
-from pipeline.sae.sparse_step.codes_cpu import ActivePairs
-from pipeline.sae.sparse_step.step import Activations, Differentiable, ElementwiseSAE, Products, Teaching
+from pipeline.sae.sparse_step.activation import ActivationGrads, Activations, ActivationVJP, PreActs
+from pipeline.sae.sparse_step.codes_cpu import SparseCodes
+from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 
 @dataclass(frozen=True)
@@ -26,32 +27,32 @@ class BaselineSAE(ElementwiseSAE):
     feature_parameters: ClassVar[tuple[str, ...]] = ("b_enc",)
     gate_bias: ClassVar[str] = "b_enc"
     dense_products: ClassVar[int | None] = 5
-    """Two of the encoder; decoding f, and the gradients of f and W_dec."""
+    """Two for the encoder; decoding f, and the gradients of f and W_dec."""
     b_enc: nn.Parameter
 
-    def activations(self, products: Products, parameters: Mapping[str, Tensor]) -> Activations:
+    def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor]) -> Activations:
         """Equation 2; equation 4 penalises the features themselves."""
-        f = torch.relu(products.live + parameters["b_enc"])
+        f = torch.relu(pre_acts.value + parameters["b_enc"])
         return Activations(f, None, f)
 
-    def over_active_pairs(self, pairs: ActivePairs, products: Tensor) -> Differentiable:
-        return Linear(self, pairs, products)
+    def sparse_vjp(self, codes: SparseCodes, pre_acts: Tensor) -> ActivationVJP:
+        return ReLUOnActive(self, codes, pre_acts)
 
     def biases_scaled_with_features(self) -> tuple[str, ...]:
         return ("b_enc",)
 
 
-class Linear:
-    """As `ByAutograd` of a baseline, over active pairs, in all of which its ReLU is the identity."""
+class ReLUOnActive:
+    """As `AutogradVJP` of a baseline on its active entries, where its ReLU is the identity."""
 
-    def __init__(self, sae: BaselineSAE, pairs: ActivePairs, products: Tensor) -> None:
-        self._pairs, self._f = pairs, products + pairs.spread(sae.b_enc.detach())
+    def __init__(self, sae: BaselineSAE, codes: SparseCodes, pre_acts: Tensor) -> None:
+        self._codes, self._f = codes, pre_acts + codes.expand(sae.b_enc.detach())
 
     @property
     def activations(self) -> Activations:
         return Activations(self._f, None, self._f)
 
-    def teaching(self, of_penalised: float, of_f: Tensor, of_gate: Tensor | None = None) -> Teaching:
-        of_products = of_f + of_penalised
-        summed = self._pairs.sum(of_products)
-        return Teaching(of_products, summed, {"b_enc": summed})
+    def backward(self, grad_penalty: float, grad_f: Tensor, grad_gate: Tensor | None = None) -> ActivationGrads:
+        grad_pre_acts = grad_f + grad_penalty
+        summed = self._codes.sum(grad_pre_acts)
+        return ActivationGrads(grad_pre_acts, summed, {"b_enc": summed})

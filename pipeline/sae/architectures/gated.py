@@ -9,10 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipeline.config.accepted import Expansion, Name
-from pipeline.sae.kernels.jit import Array, exact
+from pipeline.sae.kernels.jit import Array, jit
 from pipeline.sae.registry import register
-from pipeline.sae.sparse_step.codes_cpu import ActivePairs
-from pipeline.sae.sparse_step.step import Activations, Differentiable, ElementwiseSAE, Products, Teaching
+from pipeline.sae.sparse_step.activation import ActivationGrads, Activations, ActivationVJP, PreActs
+from pipeline.sae.sparse_step.codes_cpu import SparseCodes
+from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 
 @dataclass(frozen=True)
@@ -29,85 +30,86 @@ class GatedSAE(ElementwiseSAE):
     feature_parameters: ClassVar[tuple[str, ...]] = ("b_gate", "r_mag", "b_mag")
     gate_bias: ClassVar[str] = "b_gate"
     dense_products: ClassVar[int | None] = 7
-    """Two of the encoder; decoding f, and the gradients of f and W_dec; decoding the gate, and its gradient."""
+    """Two for the encoder; decoding f, and the gradients of f and W_dec; decoding the gate, and its gradient."""
     b_gate: nn.Parameter
     r_mag: nn.Parameter
     b_mag: nn.Parameter
 
-    def activations(self, products: Products, parameters: Mapping[str, Tensor]) -> Activations:
+    def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor]) -> Activations:
         """Equations 6 and 7; equation 8 penalises the gate and decodes it, frozen, for its auxiliary term.
 
         Both terms reach b_dec as the pre-encoder bias, as in the paper's pseudo-code, unless `stop_pre_bias`.
         """
-        for_gate = products.stopped if self.config.stop_pre_bias else products.live
+        for_gate = pre_acts.b_dec_detached if self.config.stop_pre_bias else pre_acts.value
         pi_gate = for_gate + parameters["b_gate"]
-        magnitude = torch.relu(torch.addcmul(parameters["b_mag"], products.live, parameters["r_mag"].exp()))
+        magnitude = torch.relu(torch.addcmul(parameters["b_mag"], pre_acts.value, parameters["r_mag"].exp()))
         gate = torch.relu(pi_gate)
         return Activations(magnitude * (pi_gate > 0), gate, gate)
 
-    def over_active_pairs(self, pairs: ActivePairs, products: Tensor) -> Differentiable:
-        return Loops(self, pairs, products)
+    def sparse_vjp(self, codes: SparseCodes, pre_acts: Tensor) -> ActivationVJP:
+        return GatedKernels(self, codes, pre_acts)
 
     def biases_scaled_with_features(self) -> tuple[str, ...]:
         return ("b_gate", "b_mag")
 
-    def threshold(self) -> Float[Tensor, " d_sae"]:
+    def jumprelu_threshold(self) -> Float[Tensor, " d_sae"]:
         """theta of the JumpReLU that this SAE is (appendix E): f = z 1[z > theta] for z > 0, z the magnitude path."""
         return self.b_mag - self.r_mag.exp() * self.b_gate
 
 
-class Loops:
-    """As `ByAutograd` of a Gated SAE, over active pairs: two compiled loops on a CPU."""
+class GatedKernels:
+    """As `AutogradVJP` of a Gated SAE on its active entries: two compiled loops on a CPU."""
 
-    def __init__(self, sae: GatedSAE, pairs: ActivePairs, products: Tensor) -> None:
-        self._sae, self._products = sae, products
-        self._feature, self._magnitude = pairs.feature.numpy(), sae.r_mag.detach().exp().numpy()
-        self._f, self._gate = torch.empty_like(products), torch.empty_like(products)
+    def __init__(self, sae: GatedSAE, codes: SparseCodes, pre_acts: Tensor) -> None:
+        self._sae, self._pre_acts = sae, pre_acts
+        self._feature, self._magnitude = codes.feature.numpy(), sae.r_mag.detach().exp().numpy()
+        self._f, self._gate = torch.empty_like(pre_acts), torch.empty_like(pre_acts)
         biases = sae.b_gate.detach().numpy(), sae.b_mag.detach().numpy()
-        _forward(self._feature, products.numpy(), *biases, self._magnitude, self._f.numpy(), self._gate.numpy())
+        _forward(self._feature, pre_acts.numpy(), *biases, self._magnitude, self._f.numpy(), self._gate.numpy())
 
     @property
     def activations(self) -> Activations:
         return Activations(self._f, self._gate, self._gate)
 
-    def teaching(self, of_penalised: float, of_f: Tensor, of_gate: Tensor | None = None) -> Teaching:
-        assert of_gate is not None
-        products, stop = torch.empty_like(of_f), self._sae.config.stop_pre_bias
-        of_features = {name: of_f.new_empty(self._sae.d_sae) for name in ("live", "b_gate", "r_mag", "b_mag")}
-        given = [tensor.numpy() for tensor in (self._products, self._f, of_f, of_gate)]
-        made = [tensor.numpy() for tensor in (products, *of_features.values())]
-        factor = self._magnitude.dtype.type(of_penalised)
-        _backward(self._feature, *given, self._magnitude, factor, stop, *made)
-        return Teaching(products, of_features.pop("live"), of_features)
+    def backward(self, grad_penalty: float, grad_f: Tensor, grad_gate: Tensor | None = None) -> ActivationGrads:
+        assert grad_gate is not None
+        grad_pre_acts, stop = torch.empty_like(grad_f), self._sae.config.stop_pre_bias  # [nnz]
+        per_feature = {name: grad_f.new_empty(self._sae.d_sae) for name in ("pre_acts", "b_gate", "r_mag", "b_mag")}
+        inputs = [tensor.numpy() for tensor in (self._pre_acts, self._f, grad_f, grad_gate)]
+        outputs = [tensor.numpy() for tensor in (grad_pre_acts, *per_feature.values())]
+        factor = self._magnitude.dtype.type(grad_penalty)
+        _backward(self._feature, *inputs, self._magnitude, factor, stop, *outputs)
+        return ActivationGrads(grad_pre_acts, per_feature.pop("pre_acts"), per_feature)
 
 
-@exact
+@jit
 def _forward(
-    feature: Int[Array, " pairs"], products: Float[Array, " pairs"], b_gate: Float[Array, " d_sae"],
-    b_mag: Float[Array, " d_sae"], magnitude: Float[Array, " d_sae"], f: Float[Array, " pairs"],
-    gate: Float[Array, " pairs"],
+    feature: Int[Array, " nnz"], pre_acts: Float[Array, " nnz"], b_gate: Float[Array, " d_sae"],
+    b_mag: Float[Array, " d_sae"], magnitude: Float[Array, " d_sae"], f: Float[Array, " nnz"],
+    gate: Float[Array, " nnz"],
 ) -> None:  # fmt: skip
-    """Where pi_gate is above zero, as it is in every active pair."""
-    for pair, i in enumerate(feature):
-        gate[pair] = products[pair] + b_gate[i]
-        f[pair] = max(magnitude[i] * products[pair] + b_mag[i], b_mag.dtype.type(0))
+    """At the active entries, where pi_gate is above zero."""
+    for k, i in enumerate(feature):
+        gate[k] = pre_acts[k] + b_gate[i]
+        f[k] = max(magnitude[i] * pre_acts[k] + b_mag[i], b_mag.dtype.type(0))
 
 
-@exact
+@jit
 def _backward(
-    feature: Int[Array, " pairs"], products: Float[Array, " pairs"], f: Float[Array, " pairs"],
-    of_f: Float[Array, " pairs"], of_gate: Float[Array, " pairs"], magnitude: Float[Array, " d_sae"],
-    of_penalised: float, stop_pre_bias: bool, of_products: Float[Array, " pairs"], live: Float[Array, " d_sae"],
-    of_b_gate: Float[Array, " d_sae"], of_r_mag: Float[Array, " d_sae"], of_b_mag: Float[Array, " d_sae"],
+    feature: Int[Array, " nnz"], pre_acts: Float[Array, " nnz"], f: Float[Array, " nnz"],
+    grad_f: Float[Array, " nnz"], grad_gate: Float[Array, " nnz"], magnitude: Float[Array, " d_sae"],
+    grad_penalty: float, stop_pre_bias: bool, grad_pre_acts: Float[Array, " nnz"],
+    pre_acts_sum: Float[Array, " d_sae"],
+    grad_b_gate: Float[Array, " d_sae"], grad_r_mag: Float[Array, " d_sae"], grad_b_mag: Float[Array, " d_sae"],
 ) -> None:  # fmt: skip
-    live[:], of_b_gate[:], of_r_mag[:], of_b_mag[:] = 0, 0, 0, 0
-    zero = of_f.dtype.type(0)
-    for pair, i in enumerate(feature):
-        of_pi_gate = of_gate[pair] + of_penalised
-        of_pi_mag = of_f[pair] if f[pair] > 0 else zero
-        through_magnitude = of_pi_mag * magnitude[i]
-        of_products[pair] = through_magnitude + of_pi_gate
-        live[i] += through_magnitude if stop_pre_bias else of_products[pair]
-        of_b_gate[i] += of_pi_gate
-        of_b_mag[i] += of_pi_mag
-        of_r_mag[i] += through_magnitude * products[pair]
+    pre_acts_sum[:], grad_b_gate[:], grad_r_mag[:], grad_b_mag[:] = 0, 0, 0, 0
+    zero = grad_f.dtype.type(0)
+    for k, i in enumerate(feature):
+        grad_pi_gate = grad_gate[k] + grad_penalty
+        grad_pi_mag = grad_f[k] if f[k] > 0 else zero
+        grad_through_r_mag = grad_pi_mag * magnitude[i]
+        grad_pre_acts[k] = grad_through_r_mag + grad_pi_gate
+        pre_acts_sum[i] += grad_through_r_mag if stop_pre_bias else grad_pre_acts[k]
+        grad_b_gate[i] += grad_pi_gate
+        grad_b_mag[i] += grad_pi_mag
+        grad_r_mag[i] += grad_through_r_mag * pre_acts[k]

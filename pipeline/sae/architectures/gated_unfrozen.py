@@ -1,4 +1,4 @@
-"""The Gated SAE whose auxiliary loss teaches the decoder too: the paper's ablation "unfreeze decoder" (figure 8)."""
+"""The Gated SAE whose auxiliary loss trains the decoder too: the paper's ablation "unfreeze decoder" (figure 8)."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,7 +17,7 @@ class GatedUnfrozenConfig:
 
 @register("gated_unfrozen", GatedUnfrozenConfig)
 class GatedUnfrozenSAE(GatedSAE):
-    """As GatedSAE; the loss has the same value, W_dec and b_dec another gradient."""
+    """As GatedSAE: same loss, but its auxiliary term has a gradient with respect to W_dec and b_dec."""
 
     auxiliary_frozen: ClassVar[bool] = False
     dense_products: ClassVar[int | None] = 8

@@ -1,38 +1,38 @@
-"""Adam's step in one pass over memory, on a CPU: with gradients that lie there, or formed a row at a time."""
+"""Adam's step on a CPU in one pass over memory: with stored gradients, or computed a row at a time."""
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from pipeline.sae.kernels.cpu import add_weighted
-from pipeline.sae.kernels.jit import Array, summing
+from pipeline.sae.kernels.jit import Array, jit_reassociating
 
 
-@summing
+@jit_reassociating
 def _move(
-    row: Float[Array, " d"], slope: Float[Array, " d"], mean: Float[Array, " d"], square: Float[Array, " d"],
+    row: Float[Array, " d"], grad: Float[Array, " d"], mean: Float[Array, " d"], square: Float[Array, " d"],
     step_size: float, beta1: float, beta2: float, root: float, epsilon: float, averaged: bool, unit: bool,
 ) -> None:  # fmt: skip
     """Adam's step (Kingma and Ba, algorithm 1) with its bias corrections in step_size and root.
 
-    Without `averaged`, beta1 is 0: the mean is the gradient, and nothing is kept. Where `unit`, the row stays on the
-    unit sphere: what of the gradient lies along it is left out, and it is renormalised afterwards.
+    Without `averaged`, beta1 is 0: the mean is the gradient, and is not stored. With `unit`, the row stays on the unit
+    sphere: the part of the gradient along it is removed, and the row is renormalised afterwards.
     """
     zero, one = row.dtype.type(0), row.dtype.type(1)
     along = zero
     if unit:
         for place in range(len(row)):
-            along += slope[place] * row[place]
+            along += grad[place] * row[place]
     square_norm = zero
     if averaged:
         for place in range(len(row)):
-            across = slope[place] - along * row[place]
+            across = grad[place] - along * row[place]
             mean[place] = beta1 * mean[place] + (one - beta1) * across
             square[place] = beta2 * square[place] + (one - beta2) * across * across
             row[place] -= step_size * mean[place] / (np.sqrt(square[place]) * root + epsilon)
             square_norm += row[place] * row[place]
     else:
         for place in range(len(row)):
-            across = slope[place] - along * row[place]
+            across = grad[place] - along * row[place]
             square[place] = beta2 * square[place] + (one - beta2) * across * across
             row[place] -= step_size * across / (np.sqrt(square[place]) * root + epsilon)
             square_norm += row[place] * row[place]
@@ -42,7 +42,7 @@ def _move(
             row[place] *= shrink
 
 
-@summing
+@jit_reassociating
 def adam(
     gradient: Float[Array, "rows d"], parameter: Float[Array, "rows d"], mean: Float[Array, "rows d"],
     square: Float[Array, "rows d"], step_size: float, beta1: float, beta2: float, root: float, epsilon: float,
@@ -55,14 +55,14 @@ def adam(
         )  # fmt: skip
 
 
-@summing
-def adam_of_gathered(
-    starts: Int[Array, " rows+1"], index: Int[Array, " pairs"], weights: Float[Array, " pairs"],
+@jit_reassociating
+def adam_deferred(
+    starts: Int[Array, " rows+1"], index: Int[Array, " nnz"], weights: Float[Array, " nnz"],
     table: Float[Array, "n d"], parameter: Float[Array, "rows d"], mean: Float[Array, "rows d"],
     square: Float[Array, "rows d"], step_size: float, beta1: float, beta2: float, root: float, epsilon: float,
     averaged: bool, unit: bool, first: int, last: int,
 ) -> None:  # fmt: skip
-    """Row r of the gradient is the sum of weights[k] * table[index[k]] over the pairs k of feature r."""
+    """Row r of the gradient is the sum of weights[k] * table[index[k]] over the entries k of feature r."""
     gradient = np.empty_like(parameter[0])
     for row in range(first, last):
         if starts[row] == starts[row + 1] and not averaged:  # nothing moves
@@ -76,13 +76,13 @@ def adam_of_gathered(
         )  # fmt: skip
 
 
-@summing
-def adam_of_vectors(
+@jit_reassociating
+def adam_vectors(
     gradients: tuple[Float[Array, " d"], ...], parameters: tuple[Float[Array, " d"], ...],
     means: tuple[Float[Array, " d"], ...], squares: tuple[Float[Array, " d"], ...], step_size: float, beta1: float,
     beta2: float, root: float, epsilon: float, averaged: bool,
 ) -> None:  # fmt: skip
-    """Several parameters, each a row as it is; all of one kind of array."""
+    """Several parameters, each of them one row; all of one type of array."""
     for index in range(len(parameters)):
         _move(
             parameters[index], gradients[index], means[index], squares[index], step_size, beta1, beta2, root, epsilon,

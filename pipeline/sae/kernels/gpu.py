@@ -1,8 +1,8 @@
-"""Loops over pairs of input and feature on a GPU, written in Triton: what pipeline/sae/kernels/cpu.py is on a CPU.
+"""Loops over the active entries of codes on a GPU, in Triton: what kernels/cpu.py is on a CPU.
 
-One program forms one row, by itself and in the order of its pairs; there are no atomic operations and no settings to be
-tuned while running, so that a run repeats itself bit for bit on the same kind of device. Rows are padded to a power of
-two by masks. Imported only where a GPU is used; tests run it in Triton's interpreter.
+One program computes one row, in the order of its entries. There are no atomic operations and no autotuning, so a run
+repeats itself bit for bit on the same kind of device. Rows are padded to a power of two by masks. Imported only where a
+GPU is used; tests run it in Triton's interpreter.
 """
 
 from typing import Any
@@ -18,11 +18,11 @@ WARPS = 8
 
 @triton.jit
 def weighted_row(starts, index, weights, table, group, place, inside, d: tl.constexpr, block: tl.constexpr):
-    """The sum of weights[k] * table[index[k]] over the pairs k of a group."""
+    """The sum of weights[k] * table[index[k]] over the entries k of a group."""
     total = tl.zeros([block], table.dtype.element_ty)
-    for pair in range(tl.load(starts + group), tl.load(starts + group + 1)):
-        row = tl.load(index + pair).to(tl.int64)
-        total += tl.load(weights + pair) * tl.load(table + row * d + place, mask=inside, other=0.0)
+    for k in range(tl.load(starts + group), tl.load(starts + group + 1)):
+        row = tl.load(index + k).to(tl.int64)
+        total += tl.load(weights + k) * tl.load(table + row * d + place, mask=inside, other=0.0)
     return total
 
 
@@ -37,61 +37,61 @@ def _weighted_rows(starts, index, weights, table, out, d: tl.constexpr, block: t
 
 @triton.jit
 def _reconstruct(
-    starts, columns, values, table, x, scale, error, taught, d: tl.constexpr, block: tl.constexpr
+    starts, columns, values, table, x, scale, error, grad_codes, d: tl.constexpr, block: tl.constexpr
 ):  # fmt: skip
-    """error = values . table - x, and scale * error . table^T at the pairs of one row."""
+    """error = values @ table - x, and scale * error @ table^T at the entries of one row."""
     row = tl.program_id(0).to(tl.int64)
     place = tl.arange(0, block)
     inside = place < d
     target = tl.load(x + row * d + place, mask=inside, other=0.0)
-    off = weighted_row(starts, columns, values, table, row, place, inside, d, block) - target
-    tl.store(error + row * d + place, off, mask=inside)
-    for pair in range(tl.load(starts + row), tl.load(starts + row + 1)):
-        column = tl.load(columns + pair).to(tl.int64)
+    residual = weighted_row(starts, columns, values, table, row, place, inside, d, block) - target
+    tl.store(error + row * d + place, residual, mask=inside)
+    for k in range(tl.load(starts + row), tl.load(starts + row + 1)):
+        column = tl.load(columns + k).to(tl.int64)
         vector = tl.load(table + column * d + place, mask=inside, other=0.0)
-        tl.store(taught + pair, scale * tl.sum(vector * off, axis=0))
+        tl.store(grad_codes + k, scale * tl.sum(vector * residual, axis=0))
 
 
 @triton.jit
 def _sums(starts, order, values, out, block: tl.constexpr):
-    """The sum of values[order[k]] over the pairs k of one group."""
+    """The sum of values[order[k]] over the entries k of one group."""
     group = tl.program_id(0)
     first, last = tl.load(starts + group), tl.load(starts + group + 1)
     total = tl.zeros([block], values.dtype.element_ty)
     for start in range(first, last, block):
-        pair = start + tl.arange(0, block)
-        inside = pair < last
-        total += tl.load(values + tl.load(order + pair, mask=inside, other=0), mask=inside, other=0.0)
+        k = start + tl.arange(0, block)
+        inside = k < last
+        total += tl.load(values + tl.load(order + k, mask=inside, other=0), mask=inside, other=0.0)
     tl.store(out + group, tl.sum(total, axis=0))
 
 
 def shape_of(d: int) -> dict[str, Any]:
-    """How a row of d numbers is laid over a program: the same for every launch."""
+    """How a program holds a row of d numbers; the same for every launch."""
     return {"d": d, "block": triton.next_power_of_2(d), "num_warps": WARPS}
 
 
 def weighted_rows(
-    starts: Int[Tensor, " groups+1"], index: Int[Tensor, " pairs"], weights: Float[Tensor, " pairs"],
+    starts: Int[Tensor, " groups+1"], index: Int[Tensor, " nnz"], weights: Float[Tensor, " nnz"],
     table: Float[Tensor, "n d"],
 ) -> Float[Tensor, "groups d"]:  # fmt: skip
-    """out[g] = the sum of weights[k] * table[index[k]] over the pairs k of group g."""
+    """out[g] = the sum of weights[k] * table[index[k]] over the entries k of group g."""
     out = table.new_empty(len(starts) - 1, table.shape[1])
     _weighted_rows[(len(out),)](starts, index, weights, table, out, **shape_of(table.shape[1]))
     return out
 
 
 def reconstruct(
-    starts: Int[Tensor, " batch+1"], columns: Int[Tensor, " pairs"], values: Float[Tensor, " pairs"],
+    starts: Int[Tensor, " batch+1"], columns: Int[Tensor, " nnz"], values: Float[Tensor, " nnz"],
     table: Float[Tensor, "d_sae d"], x: Float[Tensor, "batch d"], scale: float,
-) -> tuple[Float[Tensor, "batch d"], Float[Tensor, " pairs"]]:  # fmt: skip
-    """error = values . table - x, and at the pairs scale * error . table^T."""
-    error, taught = torch.empty_like(x), torch.empty_like(values)
-    _reconstruct[(len(x),)](starts, columns, values, table, x, scale, error, taught, **shape_of(x.shape[1]))
-    return error, taught
+) -> tuple[Float[Tensor, "batch d"], Float[Tensor, " nnz"]]:  # fmt: skip
+    """error = values @ table - x, and scale * error @ table^T at the entries."""
+    error, grad_codes = torch.empty_like(x), torch.empty_like(values)
+    _reconstruct[(len(x),)](starts, columns, values, table, x, scale, error, grad_codes, **shape_of(x.shape[1]))
+    return error, grad_codes
 
 
 def sums(
-    starts: Int[Tensor, " groups+1"], order: Int[Tensor, " pairs"], values: Float[Tensor, " pairs"]
+    starts: Int[Tensor, " groups+1"], order: Int[Tensor, " nnz"], values: Float[Tensor, " nnz"]
 ) -> Float[Tensor, " groups"]:
     out = values.new_empty(len(starts) - 1)
     _sums[(len(out),)](starts, order, values, out, block=128, num_warps=1)

@@ -1,6 +1,6 @@
 """Loops compiled by Numba for a CPU, and their ranges split over threads.
 
-Each number is summed by one thread in an order of its own, so that no bit depends on how a loop is split.
+Each number is summed by one thread in an order of its own, so no bit depends on how a loop is split.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ import torch
 
 Array = np.ndarray
 
-SPLIT_FROM = 16_000_000
-"""Multiplications, some 0.5 ms, below which a second thread gains less than it costs to wake it."""
+MIN_PARALLEL_WORK = 16_000_000
+"""Multiplications, about 0.5 ms, below which a second thread gains less than it costs to wake it."""
 
 
 def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Machine code without Python's lock, kept beside this file or in the user's cache where either can be written."""
+    """Machine code without Python's lock, cached next to this file or in the user's cache if either can be written."""
 
     def compile_(function: Callable[..., Any]) -> Any:
         try:
@@ -31,8 +31,8 @@ def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return compile_
 
 
-exact = _compiled()
-summing = _compiled(fastmath={"contract", "reassoc", "nsz"})  # sums of vectors' elements in any fixed order
+jit = _compiled()
+jit_reassociating = _compiled(fastmath={"contract", "reassoc", "nsz"})  # sums over vectors, in any fixed order
 
 
 @cache
@@ -43,17 +43,17 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 def split(
     loop: Callable[..., None], arguments: tuple[Any, ...], groups: int | Array, work: float
 ) -> list[tuple[int, int]]:
-    """Call loop(*arguments, first, last) over ranges that cover all groups, in parallel where the work is worth it.
+    """Call loop(*arguments, first, last) over ranges that cover all groups, in parallel if the work is worth it.
 
     Args:
-        groups: how many, each as much work as another; or where each one's pairs start, and the last's end.
-        work: multiplications, or what takes as long.
+        groups: their number if each is as much work; or the first entry of each, and the end of the last.
+        work: multiplications, or operations that take as long.
 
     Returns:
         The ranges.
     """
     count = groups if isinstance(groups, int) else len(groups) - 1
-    threads = torch.get_num_threads() if work >= SPLIT_FROM else 1
+    threads = torch.get_num_threads() if work >= MIN_PARALLEL_WORK else 1
     if threads == 1:
         loop(*arguments, 0, count)
         return [(0, count)]
@@ -66,7 +66,7 @@ def split(
 
 
 def _cuts(groups: int | Array, count: int, threads: int) -> list[int]:
-    """Bounds of as many ranges as threads, each with as many groups or pairs."""
+    """Bounds of one range per thread, each with as many groups or entries."""
     if isinstance(groups, int):
         return [count * part // threads for part in range(threads + 1)]
     inner = np.searchsorted(groups, [groups[-1] * part // threads for part in range(1, threads)])

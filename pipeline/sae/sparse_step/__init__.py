@@ -1,1 +1,1 @@
-"""A training step that leaves silent features out."""
+"""A training step that skips inactive features."""

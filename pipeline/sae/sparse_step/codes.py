@@ -1,9 +1,9 @@
-"""The pairs of input and feature that a training step computes with: all of them, or only the active ones.
+"""How a batch's codes are stored: dense, or only the active entries. Values are passed to each operation.
 
-After the encoder's product, which must look at every feature, everything else of a step is zero wherever a feature is
-silent. All pairs, and the active ones on a CPU (active_pairs.py) or a GPU (gpu/active_pairs.py), have the same
-operations; the latter leave the zeros out and approximate nothing. Each number is summed by one thread in fixed order,
-so that no bit depends on the number of threads.
+The encoder's product must look at every feature. Everything else of a step is zero wherever a feature is inactive.
+`DenseCodes`, `SparseCodes` (codes_cpu.py) and `SparseCodesGPU` (codes_gpu.py) have the same operations. The sparse ones
+skip the zeros and approximate nothing. Each number is summed by one thread in a fixed order, so that no bit depends on
+the number of threads.
 """
 
 from dataclasses import dataclass
@@ -16,34 +16,34 @@ from torch import Tensor
 from pipeline.sae.precision import FLOAT32, product
 
 Decoded: TypeAlias = tuple[Tensor] | tuple[Tensor, Tensor]
-"""Values of pairs: the features, and where an auxiliary term decodes something else, this too."""
+"""Values of the codes: the features and, if an auxiliary term decodes something else, this too."""
 
 
 class Reconstruction(NamedTuple):
-    """Of some values, decoded to reconstruct x."""
+    """Decoded values against x, and the gradient of scale / 2 * ||error||^2."""
 
     error: Float[Tensor, "batch d_in"]  # values @ W_dec - x
-    teaching: Tensor  # at the pairs, scale * error @ W_dec^T
+    grad: Tensor  # with respect to the values, in their shape: scale * error @ W_dec^T
 
 
-class Formable(Protocol):
-    """A gradient of W_enc or W_dec, [d_sae, d_in], that is not formed yet."""
+class DeferredGrad(Protocol):
+    """A gradient of W_enc or W_dec that Adam computes a row at a time and never stores as a whole."""
 
-    def formed(self) -> Float[Tensor, "d_sae d_in"]: ...
-
-
-Gradient: TypeAlias = Tensor | Formable
+    def materialize(self) -> Float[Tensor, "d_sae d_in"]: ...
 
 
-def formed(gradient: Gradient) -> Tensor:
-    return gradient if isinstance(gradient, Tensor) else gradient.formed()
+ParameterGrad: TypeAlias = Tensor | DeferredGrad
 
 
-class Pairs(Protocol):
-    """Values of pairs are [batch, d_sae] for all pairs, [pairs] for the active ones."""
+def materialize(gradient: ParameterGrad) -> Tensor:
+    return gradient if isinstance(gradient, Tensor) else gradient.materialize()
 
-    def spread(self, by_feature: Float[Tensor, " d_sae"]) -> Tensor:
-        """A parameter of the features, as it meets the pairs' values."""
+
+class Codes(Protocol):
+    """`values` are [batch, d_sae] for dense codes, [nnz] for sparse ones."""
+
+    def expand(self, by_feature: Float[Tensor, " d_sae"]) -> Tensor:
+        """A parameter per feature, in a shape that broadcasts with `values`: [d_sae] or [nnz]."""
         ...
 
     def decode(self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"]) -> Float[Tensor, "batch d_in"]:
@@ -53,15 +53,15 @@ class Pairs(Protocol):
     def reconstruct(
         self, decoded: Decoded, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
     ) -> list[Reconstruction]:
-        """What becomes of each of the values that are decoded."""
+        """Decode each set of values; return its error and the gradient with respect to the values."""
         ...
 
-    def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]], scale: float = 1.0) -> Gradient:
-        """The sum of (scale * values)^T @ rows over the terms, [d_sae, d_in]."""
+    def weight_grad(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]], scale: float = 1.0) -> ParameterGrad:
+        """The sum of (scale * values)^T @ rows over the terms (values, rows): [d_sae, d_in]."""
         ...
 
-    def collect(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
-        """The gradient of a parameter from that of what `spread` made of it."""
+    def reduce(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
+        """The gradient of a parameter from the gradient of its `expand`."""
         ...
 
     def sum(self, values: Tensor) -> Float[Tensor, " d_sae"]:
@@ -69,23 +69,23 @@ class Pairs(Protocol):
         ...
 
     def fired(self, values: Tensor) -> Bool[Tensor, " d_sae"]:
-        """Which features have a value above zero anywhere in the batch."""
+        """Features with a value above zero anywhere in the batch."""
         ...
 
     def counts(
         self, values: Tensor, counted: Bool[Tensor, " batch"]
     ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " d_sae"]]:
-        """Values above zero by row, and by feature in the rows that are counted."""
+        """Number of values above zero per row, and per feature over the rows in `counted`."""
         ...
 
 
 @dataclass(frozen=True)
-class AllPairs:
-    """Dense matrix products."""
+class DenseCodes:
+    """All entries, by dense matrix products."""
 
     precision: str = FLOAT32
 
-    def spread(self, by_feature: Float[Tensor, " d_sae"]) -> Tensor:
+    def expand(self, by_feature: Float[Tensor, " d_sae"]) -> Tensor:
         return by_feature
 
     def decode(self, values: Tensor, W_dec: Float[Tensor, "d_sae d_in"]) -> Float[Tensor, "batch d_in"]:
@@ -97,17 +97,17 @@ class AllPairs:
         errors = [self.decode(values, W_dec) - x for values in decoded]
         return [Reconstruction(error, product(scale * error, W_dec.T, self.precision)) for error in errors]
 
-    def gather(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]], scale: float = 1.0) -> Gradient:
+    def weight_grad(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]], scale: float = 1.0) -> ParameterGrad:
         first, *others = terms
-        total = self._gather(*first, scale)
+        total = self._weight_grad(*first, scale)
         for each in others:
-            total += self._gather(*each, scale)
+            total += self._weight_grad(*each, scale)
         return total
 
-    def _gather(self, values: Tensor, rows: Float[Tensor, "batch d_in"], scale: float) -> Tensor:
+    def _weight_grad(self, values: Tensor, rows: Float[Tensor, "batch d_in"], scale: float) -> Tensor:
         return product((values if scale == 1.0 else scale * values).T, rows, self.precision)
 
-    def collect(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
+    def reduce(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
         return gradient
 
     def sum(self, values: Tensor) -> Float[Tensor, " d_sae"]:
@@ -123,20 +123,20 @@ class AllPairs:
         return positive.sum(1), (positive & counted[:, None]).sum(0)
 
 
-class ListedPairs:
-    """What active pairs have in common wherever they lie: `row` and `feature` of each, in the order of the batch."""
+class IndexedCodes:
+    """The active entries by `row` and `feature`, sorted by row: what a CPU and a GPU have in common."""
 
     shape: torch.Size
-    row: Int[Tensor, " pairs"]
-    feature: Int[Tensor, " pairs"]
+    row: Int[Tensor, " nnz"]
+    feature: Int[Tensor, " nnz"]
 
-    def spread(self, by_feature: Float[Tensor, " d_sae"]) -> Tensor:
+    def expand(self, by_feature: Float[Tensor, " d_sae"]) -> Tensor:
         return by_feature.index_select(0, self.feature)
 
     def sum(self, values: Tensor) -> Float[Tensor, " d_sae"]:
         raise NotImplementedError
 
-    def collect(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
+    def reduce(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
         return self.sum(gradient)
 
     def counts(

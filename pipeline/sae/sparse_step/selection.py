@@ -1,61 +1,79 @@
-"""Which pairs of input and feature a step computes with: all, or the active ones where these are few."""
+"""Which entries a step computes with: the active ones if these are few, else all."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.sae.precision import FLOAT32
-from pipeline.sae.sparse_step.codes import AllPairs, Pairs
-from pipeline.sae.sparse_step.codes_cpu import active_pairs
+from pipeline.sae.sparse_step.codes import Codes, DenseCodes
+from pipeline.sae.sparse_step.codes_cpu import compact_cpu
 
-SPARSE_BELOW = {"cpu": 0.22, "cuda": 0.03, "cuda bfloat16": 0.005}
-"""Share of active pairs from which a step is dense, by kind of device (none: always dense), and by the precision of its
-products where this has another.
+SPARSE_BELOW: Mapping[str, float] = MappingProxyType({"cpu": 0.22, "cuda": 0.03, "cuda bfloat16": 0.005})
+"""Share of active entries from which a step is dense, per kind of device (one not listed: always dense), and per
+precision of its products where this has its own.
 
-On a CPU measured by benchmarks/crossover.py. On a GPU reckoned for d_in 512 to 2560, in row reads and products of a
-gated step on an H100: six rows of d_in numbers an active pair at 3 TB/s; dense, for each pair of all, six products at
-50 (float32) or 500 (bfloat16) TFLOP/s and 25 passes over a tensor of features.
-Part of the numerics: a change of it is a change of bits.
+On a CPU it is measured by benchmarks/crossover.py. On a GPU it is estimated for d_in 512 to 2560, from row reads and
+products of a gated step on an H100. Sparse: six rows of d_in numbers per active entry at 3 TB/s. Dense, per entry: six
+products at 50 (float32) or 500 (bfloat16) TFLOP/s and 25 passes over [batch, d_sae].
+It is part of the numerics: another value gives other bits.
 """
+ALWAYS, NEVER = 2.0, 0.0  # shares for `sparse_below`
+_forced: float | None = None
 
 
-class Chosen(NamedTuple):
-    """The pairs to compute with, and the encoder's products there."""
+class Selection(NamedTuple):
+    """The entries to compute with, and their pre-activations: [nnz], or [batch, d_sae] if dense."""
 
-    pairs: Pairs
-    products: Tensor
+    codes: Codes
+    pre_acts: Tensor
     sparse: bool
 
 
-def choose_pairs(
-    products: Float[Tensor, "batch d_sae"], threshold: Float[Tensor, " d_sae"], precision: str = FLOAT32
-) -> Chosen:
-    """The pairs whose product exceeds their feature's threshold where they are few, else all.
+def select_active(
+    pre_acts: Float[Tensor, "batch d_sae"], threshold: Float[Tensor, " d_sae"], precision: str = FLOAT32
+) -> Selection:
+    """The entries whose pre-activation exceeds their feature's threshold if they are few, else all.
 
-    A function of shape and count alone (on a GPU of whether there is Triton too), never of a timing. On a GPU the host
-    waits for the count, here and nowhere else in a step.
+    The choice depends on shape and count alone (on a GPU also on whether Triton is installed), never on a timing. On a
+    GPU the host waits for the count, here and nowhere else in a step.
     """
-    listed = active_pairs if products.device.type == "cpu" else active_on_device
-    most = round(sparse_below(products.device.type, precision) * products.numel())
-    found = listed(products.detach(), threshold.detach(), most) if most else None
-    return Chosen(*found, True) if found else Chosen(AllPairs(precision), products, False)
+    compact = compact_cpu if pre_acts.device.type == "cpu" else compact_gpu
+    most = round(_share(pre_acts.device.type, precision) * pre_acts.numel())
+    found = compact(pre_acts.detach(), threshold.detach(), most) if most else None
+    return Selection(*found, True) if found else Selection(DenseCodes(precision), pre_acts, False)
 
 
-def sparse_below(device: str, precision: str) -> float:
+@contextmanager
+def sparse_below(share: float) -> Iterator[None]:
+    """For measurements: within it, steps are sparse below this share of active entries on any device."""
+    global _forced
+    before, _forced = _forced, share
+    try:
+        yield
+    finally:
+        _forced = before
+
+
+def _share(device: str, precision: str) -> float:
+    if _forced is not None:
+        return _forced
     return SPARSE_BELOW.get(f"{device} {precision}", SPARSE_BELOW.get(device, 0.0))
 
 
-def active_on_device(products: Tensor, threshold: Tensor, most: int) -> tuple[Pairs, Tensor] | None:
-    """The active pairs and their products, where there are fewer than `most` (and Triton, which Windows has not)."""
+def compact_gpu(pre_acts: Tensor, threshold: Tensor, most: int) -> tuple[Codes, Tensor] | None:
+    """As `compact_cpu`, on a GPU; None also without Triton, as on Windows."""
     if find_spec("triton") is None:
         return None
-    active = products > threshold
+    active = pre_acts > threshold
     count = int(active.sum().item())
     if count >= most:
         return None
-    from pipeline.sae.sparse_step.codes_gpu import DevicePairs  # imports Triton
+    from pipeline.sae.sparse_step.codes_gpu import SparseCodesGPU  # imports Triton
 
-    pairs = DevicePairs(active, count)
-    return pairs, products.flatten()[pairs.places]
+    codes = SparseCodesGPU(active, count)
+    return codes, pre_acts.flatten()[codes.positions]

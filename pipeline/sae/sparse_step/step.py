@@ -1,79 +1,63 @@
-"""SAEs of the common form: one product for each feature, elementwise functions of it, linear decoders.
+"""One training step of an elementwise SAE, forward and backward, written out.
 
-Such an architecture says its mathematics once, in `activations`: its encoder, its loss as autograd sees it, and its
-training step, with forward and backward written out over pairs of input and feature, all follow from that.
+The loss of a Gated SAE (equation 8 of arXiv 2404.16014), in the order of the code; batch is n, a baseline has no gate:
+
+    pre_acts   = (x - b_dec) @ W_enc                        [n, d_sae]
+    active     : pre_acts > -b_gate                         the entries that can be above zero; [nnz] if few, else all
+    gate       = ReLU(pre_acts + b_gate)                    [nnz]
+    f          = 1[gate > 0] * ReLU(exp(r_mag) * pre_acts + b_mag)                                     [nnz]
+    error      = f @ W_dec + b_dec - x                      [n, d_in]
+    gate_error = gate @ W_dec + b_dec - x                   [n, d_in], its decoder a frozen copy
+    loss       = (||error||^2 + lambda * sum(gate) + ||gate_error||^2) / n
+
+    grad_f     = 2/n * error @ W_dec^T,    grad_gate = 2/n * gate_error @ W_dec^T                      [nnz]
+    backward through the activation: grad_pre_acts [nnz], and grad_b_gate, grad_r_mag, grad_b_mag      [d_sae]
+    grad_W_enc = (x - b_dec)^T @ grad_pre_acts, grad_W_dec = 2/n * f^T @ error, both kept as           [d_sae, d_in]
+    grad_b_dec = 2/n * sum(error) - W_enc @ sum(grad_pre_acts)                                         [d_in]
+
+training/optimizer.py then moves the parameters. Where a feature is inactive all of its terms are zero, so a step over
+the active entries is exact.
 """
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import reduce
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pipeline.sae.base import SAE, Losses, squared_error
 from pipeline.sae.precision import FLOAT32, product, rounded
-from pipeline.sae.sparse_step.codes import Gradient, Pairs
-from pipeline.sae.sparse_step.codes_cpu import ActivePairs, weighted_sum
-from pipeline.sae.sparse_step.result import PairsStep
-from pipeline.sae.sparse_step.selection import choose_pairs
+from pipeline.sae.sparse_step.activation import ActivationGrads, Activations, ActivationVJP, AutogradVJP, PreActs
+from pipeline.sae.sparse_step.codes import Codes, ParameterGrad
+from pipeline.sae.sparse_step.codes_cpu import SparseCodes, weighted_sum
+from pipeline.sae.sparse_step.selection import select_active
 
+MAX_ELEMENTS = 2**26
+"""Most numbers in each temporary [rows, d_sae] of a dense step; a function of the shape alone.
 
-class Products(NamedTuple):
-    """(x - b_dec) . W_enc of some pairs of input and feature: of all [batch, d_sae], or of a list of them [pairs]."""
-
-    live: Tensor
-    stopped: Tensor  # the same numbers; what is made of them does not teach b_dec
-
-
-class Activations(NamedTuple):
-    """What an architecture makes of its products, each of the products' shape and zero where a feature is silent."""
-
-    f: Tensor  # the features: decoded by W_dec and b_dec
-    gate: Tensor | None  # decoded by the same for the auxiliary term; None where there is none
-    penalised: Tensor  # what lambda multiplies, summed over features: `f`, `gate`, or another function
-
-
-class Teaching(NamedTuple):
-    """A loss's gradients by what `activations` were made of."""
-
-    products: Tensor  # at the pairs
-    live: Float[Tensor, " d_sae"]  # of the products that teach b_dec, summed over the batch
-    parameters: dict[str, Float[Tensor, " d_sae"]]
-
-
-class Differentiable(Protocol):
-    """Activations at some pairs, and the way back from them."""
-
-    @property
-    def activations(self) -> Activations: ...
-
-    def teaching(self, of_penalised: float, of_f: Tensor, of_gate: Tensor | None = None) -> Teaching:
-        """From the loss's gradients by the activations."""
-        ...
-
-
-AT_ONCE = 2**26
-"""Numbers in each tensor of features that a dense step makes at a time, or a dense code. A function of the shape alone:
-beside a kept [batch, d_sae] or two, its dozen temporaries are no larger, so that a step fits into 24 bytes a parameter.
+It bounds the dozen temporaries of a dense step, so that it fits in 24 bytes per parameter.
 """
 
 
-class Learned(NamedTuple):
-    """What a batch teaches, before the matrices' gradients are formed."""
+class ForwardBackward(NamedTuple):
+    """A batch's forward pass, and its backward pass down to the pre-activations."""
 
-    decoded: tuple[Tensor, ...]  # f, and what else teaches W_dec: at the pairs
-    penalised: Tensor  # at the pairs; of a batch in parts [parts, d_sae]
+    codes: tuple[Tensor, ...]  # f, and the gate if it trains W_dec: values of the codes
+    penalised: Tensor  # values of the codes; [chunks, d_sae] if the batch was split
     errors: list[Float[Tensor, "batch d_in"]]  # reconstruction minus x, of f and of the gate
-    teaching: Teaching
+    grads: ActivationGrads
 
 
 class ElementwiseSAE(SAE):
     """An SAE whose feature i sees the input only through (x - b_dec) . W_enc[:, i].
 
-    Feature i is silent wherever that product plus its `gate_bias` is not above zero: then `activations` are zero, with
-    all their gradients.
+    An architecture defines `activations`. Its encoder, its loss for autograd and its training step follow from that.
+    Feature i is inactive wherever its pre-activation plus its `gate_bias` is not above zero: there `activations` and
+    all their gradients are expected to be zero.
     """
 
     gate_bias: ClassVar[str]
@@ -81,159 +65,170 @@ class ElementwiseSAE(SAE):
     precision = FLOAT32
     """Of the training step's matrix products."""
     auxiliary_frozen: ClassVar[bool] = True
-    """Whether the decoder of the auxiliary term is a frozen copy, which learns nothing from it."""
+    """Whether the decoder of the auxiliary term is a frozen copy: W_dec and b_dec get no gradient from that term."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """With other activations an architecture does not inherit the derivative of those it had."""
+        """An architecture with other activations does not inherit its parent's derivative."""
         super().__init_subclass__(**kwargs)
-        if "activations" in vars(cls) and "over_active_pairs" not in vars(cls):
-            cls.over_active_pairs = ElementwiseSAE.over_active_pairs  # type: ignore[method-assign]
+        if "activations" in vars(cls) and "sparse_vjp" not in vars(cls):
+            cls.sparse_vjp = ElementwiseSAE.sparse_vjp  # type: ignore[method-assign]
 
-    def activations(self, products: Products, parameters: Mapping[str, Tensor]) -> Activations:
-        """The architecture: elementwise in the products.
+    # What an architecture defines
+
+    def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor]) -> Activations:
+        """The architecture: elementwise in the pre-activations.
 
         Args:
-            parameters: `feature_parameters` by name, [d_sae] beside products of [batch, d_sae], else one for each pair.
+            parameters: `feature_parameters` by name: [d_sae] for dense pre-activations, [nnz] for sparse ones.
         """
         raise NotImplementedError
+
+    def sparse_vjp(self, codes: SparseCodes, pre_acts: Float[Tensor, " nnz"]) -> ActivationVJP:
+        """`activations` and their derivative on a CPU, where an architecture has something faster than autograd."""
+        return AutogradVJP(self.activations, self.by_feature(), codes, pre_acts)
+
+    # The training step, from top to bottom
+
+    @torch.no_grad()
+    def take_gradients(self, x: Float[Tensor, "batch d_in"], sparsity_coefficient: float) -> "ElementwiseStep":
+        """The gradients of `training_losses(x).total(sparsity_coefficient)`, without the terms that are zero."""
+        centred, scale = x - self.b_dec, 2 / len(x)  # [batch, d_in]
+        dense = product(centred, self.W_enc, self.precision)  # [batch, d_sae]
+        codes, pre_acts, sparse = select_active(dense, self.threshold(), self.precision)  # [nnz] or [batch, d_sae]
+        forward_backward = self._forward_backward if sparse else self._forward_backward_in_chunks
+        W_dec = self.W_dec if sparse else rounded(self.W_dec, self.precision)
+        decoded, penalised, errors, grads = forward_backward(
+            codes, pre_acts, centred, W_dec, sparsity_coefficient / len(x), scale
+        )
+        gradients: dict[str, ParameterGrad] = dict(grads.parameters)
+        gradients["W_enc"] = codes.weight_grad((grads.pre_acts, centred))  # [d_sae, d_in]
+        pre_acts_sum = grads.pre_acts_sum
+        del dense, pre_acts, grads, W_dec  # a dense step's largest tensors
+        gradients["W_dec"] = codes.weight_grad(*zip(decoded, errors, strict=False), scale=scale)  # [d_sae, d_in]
+        through_decoder = scale * sum(error.sum(0) for error in errors[: len(decoded)])
+        gradients["b_dec"] = through_decoder - self._through_encoder(pre_acts_sum)  # [d_in]
+        products = 2 * len(errors) + 1 + len(decoded)  # decoding and its gradients; those of W_enc and of W_dec
+        flops = 2 * self.d_in * (len(x) * self.d_sae + products * decoded[0].numel())
+        return ElementwiseStep(gradients, sparse, codes, decoded[0], penalised, flops, *errors)
+
+    def _forward_backward(
+        self, codes: Codes, pre_acts: Tensor, centred: Float[Tensor, "batch d_in"], W_dec: Float[Tensor, "d_sae d_in"],
+        grad_penalty: float, scale: float,
+    ) -> ForwardBackward:  # fmt: skip
+        vjp = self._vjp(codes, pre_acts)
+        f, gate, penalised = vjp.activations
+        decoded = (f,) if gate is None else (f, gate)
+        reconstructions = codes.reconstruct(decoded, W_dec, centred, scale)  # errors, grad_f and grad_gate
+        grads = vjp.backward(grad_penalty, *(each.grad for each in reconstructions))
+        trains_decoder = decoded[:1] if self.auxiliary_frozen else decoded
+        return ForwardBackward(trains_decoder, penalised, [each.error for each in reconstructions], grads)
+
+    def _vjp(self, codes: Codes, pre_acts: Tensor) -> ActivationVJP:
+        if isinstance(codes, SparseCodes):
+            return self.sparse_vjp(codes, pre_acts)
+        return AutogradVJP(self.activations, self.by_feature(), codes, pre_acts)
+
+    def _through_encoder(self, pre_acts_sum: Float[Tensor, " d_sae"]) -> Float[Tensor, " d_in"]:
+        on_cpu = pre_acts_sum.device.type == "cpu"
+        return weighted_sum(pre_acts_sum, self.W_enc.T) if on_cpu else self.W_enc @ pre_acts_sum
+
+    def _forward_backward_in_chunks(
+        self, codes: Codes, pre_acts: Float[Tensor, "batch d_sae"], centred: Float[Tensor, "batch d_in"],
+        W_dec: Float[Tensor, "d_sae d_in"], grad_penalty: float, scale: float,
+    ) -> ForwardBackward:  # fmt: skip
+        """As `_forward_backward` of dense codes, some rows at a time; gradients overwrite the pre-activations."""
+        rows = self.rows_per_chunk()
+        if len(pre_acts) <= rows:
+            return self._forward_backward(codes, pre_acts, centred, W_dec, grad_penalty, scale)
+        decoded: list[Tensor] = []
+        chunks: list[ForwardBackward] = []
+        for number, (chunk, of_x) in enumerate(zip(pre_acts.split(rows), centred.split(rows), strict=True)):
+            found = self._forward_backward(codes, chunk, of_x, W_dec, grad_penalty, scale)
+            decoded = decoded or [torch.empty_like(pre_acts) for _ in found.codes]
+            for whole, part in zip(decoded, found.codes, strict=True):
+                whole.split(rows)[number].copy_(part)
+            chunk.copy_(found.grads.pre_acts)
+            penalised = codes.sum(found.penalised)
+            chunks.append(ForwardBackward((), penalised, found.errors, found.grads._replace(pre_acts=chunk)))
+            del found, part  # their memory is for the next chunk
+        errors = [torch.cat(each) for each in zip(*(chunk.errors for chunk in chunks), strict=True)]
+        grads = _sum([chunk.grads for chunk in chunks], pre_acts)
+        return ForwardBackward(tuple(decoded), torch.stack([chunk.penalised for chunk in chunks]), errors, grads)
+
+    def rows_per_chunk(self) -> int:
+        return max(1, MAX_ELEMENTS // self.d_sae)
+
+    def threshold(self) -> Float[Tensor, " d_sae"]:
+        """The largest pre-activation at which a feature is inactive: a sum's sign is exact, so nothing is added."""
+        bias: Tensor = getattr(self, self.gate_bias)
+        return -bias
 
     def by_feature(self) -> dict[str, Tensor]:
         """Parameters of shape [d_sae], by name."""
         return {name: getattr(self, name) for name in self.feature_parameters}
 
-    def products(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
+    # The same mathematics for inference and for autograd
+
+    def pre_acts(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
         return product(x - self.b_dec, self.W_enc)
 
-    def rows_at_once(self) -> int:
-        """Of a batch, where all pairs are computed with."""
-        return max(1, AT_ONCE // self.d_sae)
-
-    def silent_up_to(self) -> Float[Tensor, " d_sae"]:
-        """The largest product at which a feature is silent: the sum's sign is exact, so no addition is needed."""
-        bias: Tensor = getattr(self, self.gate_bias)
-        return -bias
-
     def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
-        encoded = self.products(x)
-        return self.activations(Products(encoded, encoded), self.by_feature()).f
+        pre_acts = self.pre_acts(x)
+        return self.activations(PreActs(pre_acts, pre_acts), self.by_feature()).f
 
     @torch.no_grad()
-    def code(self, x: Float[Tensor, "batch d_in"]) -> tuple[Pairs, Tensor]:
-        pairs, values, sparse = choose_pairs(self.products(x), self.silent_up_to())
-        parameters = {name: pairs.spread(value) for name, value in self.by_feature().items()}
+    def encode_sparse(self, x: Float[Tensor, "batch d_in"]) -> tuple[Codes, Tensor]:
+        codes, values, sparse = select_active(self.pre_acts(x), self.threshold())
+        parameters = {name: codes.expand(value) for name, value in self.by_feature().items()}
         if sparse:
-            return pairs, self.activations(Products(values, values), parameters).f
-        for part in values.split(self.rows_at_once()):
-            part.copy_(self.activations(Products(part, part), parameters).f)
-        return pairs, values
+            return codes, self.activations(PreActs(values, values), parameters).f
+        for chunk in values.split(self.rows_per_chunk()):
+            chunk.copy_(self.activations(PreActs(chunk, chunk), parameters).f)
+        return codes, values
 
     def training_losses(self, x: Float[Tensor, "batch d_in"]) -> Losses:
-        """The loss as it stands, for autograd: what the training step is checked against."""
+        """The loss for autograd: the reference for the training step."""
         encoded = x @ self.W_enc
-        products = Products(encoded - self.b_dec @ self.W_enc, encoded - self.b_dec.detach() @ self.W_enc)
-        f, gate, penalised = self.activations(products, self.by_feature())
+        pre_acts = PreActs(encoded - self.b_dec @ self.W_enc, encoded - self.b_dec.detach() @ self.W_enc)
+        f, gate, penalised = self.activations(pre_acts, self.by_feature())
         auxiliary = x.new_zeros(())
         if gate is not None:
             decoder = (self.b_dec.detach(), self.W_dec.detach()) if self.auxiliary_frozen else (self.b_dec, self.W_dec)
             auxiliary = squared_error(x, torch.addmm(decoder[0], gate, decoder[1]))
         return Losses(squared_error(x, self.decode(f)), penalised.sum(1).mean(), auxiliary, f.detach())
 
-    @torch.no_grad()
-    def take_gradients(self, x: Float[Tensor, "batch d_in"], sparsity_coefficient: float) -> PairsStep:
-        """As `training_losses(x).total(sparsity_coefficient).backward()` would, with the zeros left out.
 
-        Of its products (`dense_products`) only the encoder's must look at silent features; the others are formed over
-        active pairs once these are few.
-        """
-        centred, scale = x - self.b_dec, 2 / len(x)
-        encoded = product(centred, self.W_enc, self.precision)
-        pairs, products, sparse = choose_pairs(encoded, self.silent_up_to(), self.precision)
-        learn = self._learn if sparse else self._learn_in_parts
-        W_dec = self.W_dec if sparse else rounded(self.W_dec, self.precision)
-        f, penalised, errors, teaching = learn(pairs, products, centred, W_dec, sparsity_coefficient / len(x), scale)
-        gradients: dict[str, Gradient] = {**teaching.parameters, "W_enc": pairs.gather((teaching.products, centred))}
-        live = teaching.live
-        del encoded, products, teaching, W_dec  # a dense step's largest tensors
-        gradients["W_dec"] = pairs.gather(*zip(f, errors, strict=False), scale=scale)
-        gradients["b_dec"] = scale * sum(error.sum(0) for error in errors[: len(f)]) - self._through_encoder(live)
-        over_pairs = 2 * len(errors) + 1 + len(f)  # decoding and its gradients; those of W_enc and of W_dec
-        flops = 2 * self.d_in * (len(x) * self.d_sae + over_pairs * f[0].numel())
-        return PairsStep(gradients, sparse, pairs, f[0], penalised, flops, *errors)
+@dataclass(frozen=True)
+class ElementwiseStep:
+    """Result of a step: gradients, and what the loss, L0 and dead features are computed from."""
 
-    def _through_encoder(self, live: Float[Tensor, " d_sae"]) -> Float[Tensor, " d_in"]:
-        return weighted_sum(live, self.W_enc.T) if live.device.type == "cpu" else self.W_enc @ live
+    gradients: Mapping[str, ParameterGrad]
+    sparse: bool
+    codes: Codes
+    f: Tensor  # values of the codes
+    penalised: Tensor  # values of the codes; [chunks, d_sae] if the batch was split
+    flops: int  # of its matrix products
+    error: Float[Tensor, "batch d_in"]  # x_hat - x
+    gate_error: Float[Tensor, "batch d_in"] | None = None
 
-    def _learn(
-        self, pairs: Pairs, products: Tensor, centred: Float[Tensor, "batch d_in"], W_dec: Float[Tensor, "d_sae d_in"],
-        of_penalised: float, scale: float,
-    ) -> Learned:  # fmt: skip
-        made = self.differentiable(pairs, products)
-        f, gate, penalised = made.activations
-        decoded = (f,) if gate is None else (f, gate)
-        reconstructions = pairs.reconstruct(decoded, W_dec, centred, scale)
-        teaching = made.teaching(of_penalised, *(each.teaching for each in reconstructions))
-        teachers = decoded[:1] if self.auxiliary_frozen else decoded
-        return Learned(teachers, penalised, [each.error for each in reconstructions], teaching)
+    def fired(self) -> Bool[Tensor, " d_sae"]:
+        return self.codes.fired(self.f)
 
-    def _learn_in_parts(
-        self, pairs: Pairs, products: Float[Tensor, "batch d_sae"], centred: Float[Tensor, "batch d_in"],
-        W_dec: Float[Tensor, "d_sae d_in"], of_penalised: float, scale: float,
-    ) -> Learned:  # fmt: skip
-        """As `_learn` over all pairs, some rows at a time; what teaches the products takes their memory."""
-        rows = self.rows_at_once()
-        if len(products) <= rows:
-            return self._learn(pairs, products, centred, W_dec, of_penalised, scale)
-        teachers: list[Tensor] = []
-        parts: list[Learned] = []
-        for number, (of_products, of_x) in enumerate(zip(products.split(rows), centred.split(rows), strict=True)):
-            part = self._learn(pairs, of_products, of_x, W_dec, of_penalised, scale)
-            teachers = teachers or [torch.empty_like(products) for _ in part.decoded]
-            for place, teacher in enumerate(teachers):
-                teacher.split(rows)[number].copy_(part.decoded[place])
-            of_products.copy_(part.teaching.products)
-            penalised = pairs.sum(part.penalised)
-            parts.append(Learned((), penalised, part.errors, part.teaching._replace(products=of_products)))
-            del part  # its memory is for the next
-        errors = [torch.cat(each) for each in zip(*(part.errors for part in parts), strict=True)]
-        taught = [part.teaching for part in parts]
-        sums = {name: reduce(torch.add, [each.parameters[name] for each in taught]) for name in taught[0].parameters}
-        teaching = Teaching(products, reduce(torch.add, [each.live for each in taught]), sums)
-        return Learned(tuple(teachers), torch.stack([part.penalised for part in parts]), errors, teaching)
+    def l0(self) -> float:
+        return (self.f > 0).sum().item() / len(self.error)
 
-    def differentiable(self, pairs: Pairs, products: Tensor) -> Differentiable:
-        if isinstance(pairs, ActivePairs):
-            return self.over_active_pairs(pairs, products)
-        return ByAutograd(self, pairs, products)
-
-    def over_active_pairs(self, pairs: ActivePairs, products: Tensor) -> Differentiable:
-        """`activations` and their derivative, where an architecture has something faster than autograd."""
-        return ByAutograd(self, pairs, products)
+    def terms(self) -> tuple[float, float, float]:
+        """Reconstruction, sparsity and auxiliary term: means over the batch, summed exactly."""
+        sparsity = math.fsum(self.codes.sum(self.penalised).tolist()) / len(self.error)
+        return _mean_square(self.error), sparsity, _mean_square(self.gate_error)
 
 
-class ByAutograd:
-    """`activations` of any architecture, over any pairs."""
+def _sum(grads: list[ActivationGrads], pre_acts: Float[Tensor, "batch d_sae"]) -> ActivationGrads:
+    """Those of a whole batch from its chunks', in their order."""
+    names = grads[0].parameters
+    parameters = {name: reduce(torch.add, [each.parameters[name] for each in grads]) for name in names}
+    return ActivationGrads(pre_acts, reduce(torch.add, [each.pre_acts_sum for each in grads]), parameters)
 
-    def __init__(self, sae: ElementwiseSAE, pairs: Pairs, products: Tensor) -> None:
-        self._pairs, self._names = pairs, sae.feature_parameters
-        spread = [pairs.spread(value) for value in sae.by_feature().values()]
-        self._leaves = [tensor.detach().requires_grad_() for tensor in (products, products, *spread)]
-        with torch.enable_grad():
-            parameters = dict(zip(self._names, self._leaves[2:], strict=True))
-            self._made = sae.activations(Products(*self._leaves[:2]), parameters)
 
-    @property
-    def activations(self) -> Activations:
-        f, gate, penalised = self._made
-        return Activations(f.detach(), None if gate is None else gate.detach(), penalised.detach())
-
-    def teaching(self, of_penalised: float, of_f: Tensor, of_gate: Tensor | None = None) -> Teaching:
-        f, gate, penalised = self._made
-        outputs, teaching = [f, penalised], [of_f, torch.full_like(penalised, of_penalised)]
-        if gate is not None and of_gate is not None:
-            outputs.append(gate)
-            teaching.append(of_gate)
-        live, stopped, *by_pair = torch.autograd.grad(
-            outputs, self._leaves, teaching, allow_unused=True, materialize_grads=True
-        )
-        collected = (self._pairs.collect(gradient) for gradient in by_pair)
-        return Teaching(live + stopped, self._pairs.sum(live), dict(zip(self._names, collected, strict=True)))
+def _mean_square(error: Float[Tensor, "batch d_in"] | None) -> float:
+    return 0.0 if error is None else math.fsum(error.double().square().sum(1).tolist()) / len(error)
