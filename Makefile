@@ -24,7 +24,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python pipeline/plot_pareto.py sweep=$(SWEEP)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "" -n 3 --dist loadgroup
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check pipeline tests benchmarks

@@ -19,6 +19,23 @@ from tests.launching.sweeps import arguments, launch
 from tests.tiny import save_tiny_model, save_tiny_text
 
 
+ONE_PROCESS = {"slurm": "cluster", "report/test_browser.py": "browser", "report/test_profile.py": "browser"}
+"""By folder or file of tests/: the marker of tests that share a server, which one worker of pytest-xdist starts."""
+TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the tool that they need; those of one tool stay in one process."""
+    for item in items:
+        name = item.path.relative_to(TESTS).as_posix()
+        for place, marker in ONE_PROCESS.items():
+            if name.startswith(place):
+                item.add_marker(marker)
+                item.add_marker(pytest.mark.xdist_group(marker))
+        if name.startswith("device/"):
+            item.add_marker("device")
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """A second thread only waits at these sizes, for long where other work runs beside the tests."""
