@@ -60,7 +60,7 @@ bench: $(VENV)/.installed $(PEERS)/.installed
 
 # SAELens loads and evaluates runs of ours, to our numbers (docs/saelens.md)
 saelens-check: $(VENV)/.installed $(PEERS)/.installed
-	$(BIN)/python -m pytest tests/sae/test_saelens.py
+	$(BIN)/python -m pytest -m "" tests/sae/test_saelens.py
 
 # the peers' environment; torchvision has no place beside a CPU build of torch: transformers would fail to import it
 $(PEERS)/.installed: benchmarks/peers.txt

@@ -18,7 +18,6 @@ from pipeline.runtime.device import hardware
 from tests.launching.sweeps import arguments, launch
 from tests.tiny import save_tiny_model, save_tiny_text
 
-
 ONE_PROCESS = {"slurm": "cluster", "report/test_browser.py": "browser", "report/test_profile.py": "browser"}
 """By folder or file of tests/: the marker of tests that share a server, which one worker of pytest-xdist starts."""
 TESTS = Path(__file__).parent
