@@ -92,7 +92,9 @@ class Claim:
         counts += f"; in {dead} an arm has less than {HEALTHY:.0%} of its features alive" if dead else ""
         counts += f"; in {unknown} it is unknown how many features are alive" if unknown else ""
         partly = Counter(answer.caveat for answer in self.judged if answer.caveat)
-        return "; ".join([counts, *(f"in {count} {caveat}" for caveat, count in partly.items())])
+        return "; ".join(
+            [counts, *(f"at {count} of them {caveat.replace('; ', ', ')}" for caveat, count in partly.items())]
+        )
 
 
 def claims(answers: Sequence[Answer]) -> list[Claim]:

@@ -122,7 +122,7 @@ def test_a_half_trained_arm_is_said_with_every_verdict(sweep: Sweep) -> None:
     said = "baseline: 2 of 4 declared points are finished"
     lose(*(folder for folder in folders["baseline"] if folder.name.split("-")[2] in {"1", "4"}))
     found = found_in(sweep)
-    assert all(cell.endswith(f"; in 1 {said}") for cell in cells(found)[:1])
+    assert all(cell.endswith(f"; at 1 of them {said}") for cell in cells(found)[:1])
     (line,) = ratio_lines(found)
     assert line.partition("; other choices")[0].endswith(f"; {said}")
     assert f"mlp_out, layer 1: {said}." in cautions(found)

@@ -60,7 +60,7 @@ def accumulate(sae: GatedSAE, x: Tensor, special: Tensor, cuts: list[int]) -> di
     sums = EvaluationSums(sae, len(x))
     for start, end in zip([0, *cuts], [*cuts, len(x)], strict=True):
         rows = slice(start, end)
-        reconstruction = sums.add(rows, x[rows], sae.code(x[rows].flatten(0, 1)), special[rows])
+        reconstruction = sums.add(rows, x[rows], sae.encode_sparse(x[rows].flatten(0, 1)), special[rows])
         torch.testing.assert_close(reconstruction, sae(x[rows].flatten(0, 1)).view_as(x[rows]), equal_nan=True)
         sums.put_cross_entropy(rows, torch.arange(start, end, dtype=torch.float64))
     return sums.tensors()

@@ -94,7 +94,7 @@ def test_pruned_sums_equal_their_definition(below: float, sae: SAE, x: Tensor) -
 
 def test_pruning_hides_no_activation_that_is_not_a_number(sae: SAE, x: Tensor) -> None:
     sums = EvaluationSums(sae, SEQUENCES, below=0.5)
-    pairs, f = sae.code(x.flatten(0, 1))
+    pairs, f = sae.encode_sparse(x.flatten(0, 1))
     f[0] = torch.nan
     sums.add(slice(0, SEQUENCES), x, (pairs, f), torch.zeros(SEQUENCES, POSITIONS, dtype=torch.bool))
     assert sums.tensors()["error"].isnan().any()

@@ -69,7 +69,8 @@ def test_verdicts_stand_first_with_their_scope(page: Path) -> None:
     headings = re.findall(r"^## (.*)", summary, re.MULTILINE)
     assert headings[:3] == ["Read this first", "Claims", "L0 of the reference over L0 of the candidate"]
     claim = "Gated is above the baseline: as faithful with fewer active features."
-    assert f"| {claim} | supported for these SAEs: 2 above |" in summary
+    unfinished = "baseline: 4 of 5 declared points are finished, gated: 5 of 6 declared points are finished"
+    assert f"| {claim} | supported for these SAEs: 2 above; at 1 of them {unfinished} |" in summary
     cells = re.findall(r'<strong class="(\w+)">(.*?)</strong>', page.read_text())
     assert cells[0] == ("supported", "supported for these SAEs") and len(cells) == 3
 

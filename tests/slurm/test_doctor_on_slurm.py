@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.diagnosis import cluster_checks
+from pipeline.diagnosis.check_result import judge
 from pipeline.diagnosis.cluster import ask
 from tests.slurm.cluster import Cluster
 from tests.slurm.slurm_conf import Settings
@@ -34,7 +35,7 @@ RUNS = 60
 def levels(cluster: Cluster, partition: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
     facts = ask(partition, largest_sweep=RUNS)
-    return {check.__name__: check(facts).level for check in cluster_checks.CHECKS}
+    return {name: judge(check, facts).level for name, check in cluster_checks.CHECKS.items()}
 
 
 def doctor(cluster: Cluster, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
