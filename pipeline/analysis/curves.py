@@ -52,6 +52,7 @@ def read_off(known: Floats, wanted: Floats, at: Floats, slopes: tuple[float, flo
     points = known.shape[1]
     if not points:
         return np.full((len(known), len(at)), np.nan)
+    # the last node at or left of each place, counted through all rows; then the way from it to the next
     nodes = np.maximum(_nodes_passed(known, at) - 1, 0) + points * np.arange(len(known))[:, None]
     width, height = (np.diff(values, append=values[:, -1:]) for values in (known, wanted))
     x0, y0, rise, run = (of.ravel().take(nodes) for of in (known, wanted, height, np.where(width > 0, width, 1.0)))

@@ -35,18 +35,30 @@ def l0(sums: Documents, drawn: Floats, runs: Rows) -> Floats:
     return values
 
 
-def loss_recovered(sums: Documents, drawn: Floats, runs: Rows, ablation: str) -> Floats:
-    """[replicates, runs] loss recovered over the drawn documents."""
-    clean, ablated = drawn @ sums.clean, drawn @ sums.ablated[ablation]
-    values: Floats = (ablated[:, None] - drawn @ sums.sae[runs].T) / (ablated - clean)[:, None]
+def ce_sae(sums: Documents, drawn: Floats, runs: Rows) -> Floats:
+    """[replicates, runs] cross-entropy with the SAE spliced in, summed over the drawn documents."""
+    values: Floats = drawn @ sums.sae[runs].T
     return values
 
 
-def delta_ce(sums: Documents, drawn: Floats, runs: Rows) -> Floats:
-    """[replicates, runs] cross-entropy with the SAE spliced in less the clean one, nats a prediction."""
-    differences: Floats = (drawn @ sums.sae[runs].T - (drawn @ sums.clean)[:, None]) / (drawn @ sums.predictions)[
-        :, None
-    ]
+def loss_recovered(sums: Documents, drawn: Floats, spliced: Floats, ablation: str) -> Floats:
+    """[replicates, runs] loss recovered over the drawn documents.
+
+    Args:
+        spliced: as `ce_sae` gives it.
+    """
+    clean, ablated = drawn @ sums.clean, drawn @ sums.ablated[ablation]
+    values: Floats = (ablated[:, None] - spliced) / (ablated - clean)[:, None]
+    return values
+
+
+def delta_ce(sums: Documents, drawn: Floats, spliced: Floats) -> Floats:
+    """[replicates, runs] cross-entropy with the SAE spliced in less the clean one, nats a prediction.
+
+    Args:
+        spliced: as `ce_sae` gives it.
+    """
+    differences: Floats = (spliced - (drawn @ sums.clean)[:, None]) / (drawn @ sums.predictions)[:, None]
     return differences
 
 

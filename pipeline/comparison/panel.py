@@ -65,11 +65,11 @@ class Panel:
         def points(rows: slice) -> tuple[Floats, Floats]:
             drawn = self.drawn[rows]
             with np.errstate(divide="ignore", invalid="ignore"):
-                x = np.log(bootstrap.l0(sums, drawn, front.runs))
+                x, spliced = np.log(bootstrap.l0(sums, drawn, front.runs)), bootstrap.ce_sae(sums, drawn, front.runs)
                 if fidelity == DELTA_CE:
-                    y = -bootstrap.delta_ce(sums, drawn, front.runs)
+                    y = -bootstrap.delta_ce(sums, drawn, spliced)
                 else:
-                    y = bootstrap.loss_recovered(sums, drawn, front.runs, fidelity)
+                    y = bootstrap.loss_recovered(sums, drawn, spliced, fidelity)
                 return local.averaged(x), local.averaged(y)
 
         return points

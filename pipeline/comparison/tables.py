@@ -181,12 +181,13 @@ def with_intervals(runs: pd.DataFrame, compared: Iterable[Compared]) -> pd.DataF
 def _intervals_of(panel: Panel, rows: slice) -> pd.DataFrame:
     sums = panel.sums
     assert sums is not None
+    spliced = bootstrap.ce_sae(sums, panel.drawn, rows)
     measured = {
-        name: bootstrap.loss_recovered(sums, panel.drawn, rows, ablation)
+        name: bootstrap.loss_recovered(sums, panel.drawn, spliced, ablation)
         for ablation, name in LOSS_RECOVERED.items()
         if ablation not in panel.refused
     }
-    measured[DELTA_CE] = bootstrap.delta_ce(sums, panel.drawn, rows)
+    measured[DELTA_CE] = bootstrap.delta_ce(sums, panel.drawn, spliced)
     if sums.x_xhat is not None:
         measured["gamma"] = bootstrap.gamma(sums, panel.drawn, rows)
     columns: dict[str, Floats] = {}
