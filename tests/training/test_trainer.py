@@ -264,7 +264,7 @@ def test_operations_are_counted_step_by_step(architecture: str, products: int, b
         assert isinstance(sae, ElementwiseSAE)
         active = int((sae.pre_acts(x) > sae.threshold()).sum())
         sparse = active < round(SPARSE_BELOW["cpu"] * entries)
-        expected += 2 * D_IN * entries + (products - 1) * 2 * D_IN * (active if sparse else pairs)
+        expected += 2 * D_IN * entries + (products - 1) * 2 * D_IN * (active if sparse else entries)
         kinds.add(sparse)
         advance(trainer, blocks, until=step + 1)
         assert trainer.flops == expected
