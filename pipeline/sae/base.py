@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from pipeline.sae.objective import StepContext
 from pipeline.sae.precision import product
 from pipeline.sae.sparse_step.codes import Codes, DenseCodes, ParameterGrad
 
@@ -38,7 +39,7 @@ class Step(Protocol):
     def l0(self) -> float: ...
 
     def terms(self) -> tuple[float, float, float]:
-        """Reconstruction, sparsity and auxiliary term."""
+        """Reconstruction, sparsity and auxiliary term, as in `Losses`."""
         ...
 
 
@@ -47,11 +48,20 @@ class Losses(NamedTuple):
 
     reconstruction: Tensor  # ||x - x_hat||^2
     sparsity: Tensor  # what lambda multiplies
-    auxiliary: Tensor
+    auxiliary: Tensor  # all others, with their weights
     f: Tensor  # features of this batch, detached: [batch, d_sae]
 
     def total(self, sparsity_coefficient: float) -> Tensor:
         return self.reconstruction + sparsity_coefficient * self.sparsity + self.auxiliary
+
+
+@dataclass(frozen=True)
+class PerFeature:
+    """A parameter of shape [d_sae]."""
+
+    name: str
+    start: float = 0.0  # its value in a new feature, and in one that is re-initialised
+    scales: bool = True  # in proportion to the feature, when the decoder's norm is folded into it
 
 
 @dataclass(frozen=True)
@@ -76,13 +86,16 @@ class AutogradStep:
 class SAE(nn.Module):
     """A sparse autoencoder with encoder W_enc [d_in, d_sae] and decoder W_dec [d_sae, d_in].
 
-    An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature. Most are
-    derive from ElementwiseSAE (sparse_step/step.py), whose step skips zeros; any other is trained by autograd.
-    Both matrices are stored feature by feature.
+    An architecture adds its parameters per feature, `encode` and `training_losses`. Most derive from ElementwiseSAE
+    (sparse_step/step.py), whose step skips zeros; any other is trained by autograd. Both matrices are stored feature by
+    feature.
     """
 
-    feature_parameters: ClassVar[tuple[str, ...]]
-    """Parameters of shape [d_sae] that a re-initialised feature starts with at zero."""
+    feature_parameters: ClassVar[tuple[PerFeature, ...]] = ()
+    unit_norm_decoder: ClassVar[bool] = True
+    """Whether training keeps the rows of W_dec on the unit sphere."""
+    frozen: ClassVar[frozenset[str]] = frozenset()
+    """Names of parameters that training leaves as they start."""
     dense_products: ClassVar[int | None] = None
     """Matrix products of batch x d_in x d_sae in a dense training step, forward and backward.
 
@@ -97,8 +110,8 @@ class SAE(nn.Module):
         self.W_enc = nn.Parameter(torch.zeros(d_sae, d_in).T)
         self.W_dec = nn.Parameter(torch.zeros(d_sae, d_in))
         self.b_dec = nn.Parameter(torch.zeros(d_in))
-        for name in self.feature_parameters:
-            self.register_parameter(name, nn.Parameter(torch.zeros(d_sae)))
+        for each in self.feature_parameters:
+            self.register_parameter(each.name, nn.Parameter(torch.full((d_sae,), each.start)))
 
     def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
         raise NotImplementedError
@@ -114,13 +127,16 @@ class SAE(nn.Module):
     def forward(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_in"]:
         return self.decode(self.encode(x))
 
-    def training_losses(self, x: Float[Tensor, "batch d_in"]) -> Losses:
+    def training_losses(self, x: Float[Tensor, "batch d_in"], at: StepContext) -> Losses:
         raise NotImplementedError
 
-    def take_gradients(self, x: Float[Tensor, "batch d_in"], sparsity_coefficient: float) -> Step:
-        """Gradients of the whole loss with respect to every parameter: here by autograd, for any architecture."""
-        losses, parameters = self.training_losses(x), dict(self.named_parameters())
-        total = losses.total(sparsity_coefficient)
+    def trained_parameters(self) -> dict[str, nn.Parameter]:
+        return {name: parameter for name, parameter in self.named_parameters() if name not in self.frozen}
+
+    def take_gradients(self, x: Float[Tensor, "batch d_in"], at: StepContext) -> Step:
+        """Gradients of the whole loss with respect to what is trained: here by autograd, for any architecture."""
+        losses, parameters = self.training_losses(x, at), self.trained_parameters()
+        total = losses.total(at.sparsity_coefficient)
         gradients = torch.autograd.grad(total, list(parameters.values()), materialize_grads=True)
         named = {name: by_feature(name, gradient) for name, gradient in zip(parameters, gradients, strict=True)}
         return AutogradStep(losses, named, dense_flops(self.dense_products, len(x), self.d_in, self.d_sae))
@@ -138,21 +154,19 @@ class SAE(nn.Module):
         norm = self.W_dec.norm(dim=1)
         self.W_dec /= norm[:, None]
         self.W_enc *= norm
-        for name in self.biases_scaled_with_features():
-            getattr(self, name).mul_(norm)
-
-    def biases_scaled_with_features(self) -> tuple[str, ...]:
-        raise NotImplementedError
+        for each in self.feature_parameters:
+            if each.scales:
+                getattr(self, each.name).mul_(norm)
 
     @torch.no_grad()
     def reinitialise(
         self, features: Int[Tensor, " k"], directions: Float[Tensor, "k d_in"], encoder_norm: float
     ) -> None:
-        """Point features along unit directions, with their other parameters at zero."""
+        """Point features along unit directions, with their other parameters as they start."""
         self.W_dec[features] = directions
         self.W_enc[:, features] = encoder_norm * directions.T
-        for name in self.feature_parameters:
-            getattr(self, name)[features] = 0.0
+        for each in self.feature_parameters:
+            getattr(self, each.name)[features] = each.start
 
 
 def by_feature(name: str, tensor: Float[Tensor, "..."]) -> Tensor:

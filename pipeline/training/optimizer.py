@@ -65,7 +65,9 @@ class Optimizer:
                 move = self._move_on_cpu if on_cpu else self._move_by_torch
             else:
                 move = self._move_on_cpu if isinstance(gradient, DeferredGradCPU) else self._move_by_triton
-            move(values, gradient, self.moments[name], learning_rate, unit=name == "W_dec")
+            move(
+                values, gradient, self.moments[name], learning_rate, unit=name == "W_dec" and self.sae.unit_norm_decoder
+            )
         if vectors:
             self._move_vectors_on_cpu(vectors, learning_rate)
 
@@ -97,7 +99,7 @@ class Optimizer:
         common = (*rows, *self._numbers(values, learning_rate), unit)
         if isinstance(gradient, DeferredGradCPU):
             work = 8 * values.numel() + len(gradient.values) * values.shape[1]
-            split(adam_deferred, (*gradient, *common), gradient.starts, work)
+            split(adam_deferred, (*gradient.arrays(), *common), gradient.starts, work)
         else:
             split(adam, (materialize(gradient).numpy(), *common), len(values), 8 * values.numel())
 

@@ -12,6 +12,7 @@ from pipeline.activations.blocks import Block, Calibration
 from pipeline.config.schema import RunConfig
 from pipeline.errors import TrainingDiverged
 from pipeline.sae.base import Step
+from pipeline.sae.objective import StepContext
 from pipeline.training.checkpoint import read_checkpoint, write_checkpoint
 from pipeline.training.initialisation import initialise
 from pipeline.training.optimizer import Optimizer
@@ -61,7 +62,7 @@ class Trainer:
             self._resample()
         x = block.batch(self.run.hook_name, step) * self.scale
         lr, coefficient = learning_rate(train, step), sparsity_coefficient(train, self.run.sparsity_coefficient, step)
-        taken = self.sae.take_gradients(x, coefficient)
+        taken = self.sae.take_gradients(x, StepContext(coefficient, step, train.steps, self.steps_silent))
         self.optimizer.step(taken.gradients, lr)
         self.steps_silent.add_(1).masked_fill_(taken.fired(), 0)
         self.sparse_steps += taken.sparse

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config.accepted import Expansion, Name
+from pipeline.sae.base import PerFeature
+from pipeline.sae.objective import Decoded, Objective, Penalty, StepContext, Values
 from pipeline.sae.registry import register
-from pipeline.sae.sparse_step.activation import ActivationGrads, Activations, ActivationVJP, PreActs
+from pipeline.sae.sparse_step.activation import ActivationGrads, ActivationVJP, PreActs
 from pipeline.sae.sparse_step.codes_cpu import SparseCodes
 from pipeline.sae.sparse_step.step import ElementwiseSAE
 
@@ -24,35 +26,24 @@ class BaselineConfig:
 class BaselineSAE(ElementwiseSAE):
     """f = ReLU((x - b_dec) W_enc + b_enc)."""
 
-    feature_parameters: ClassVar[tuple[str, ...]] = ("b_enc",)
-    gate_bias: ClassVar[str] = "b_enc"
-    dense_products: ClassVar[int | None] = 5
-    """Two for the encoder; decoding f, and the gradients of f and W_dec."""
+    feature_parameters: ClassVar[tuple[PerFeature, ...]] = (PerFeature("b_enc"),)
+    objective = Objective((Decoded("f"),), (Penalty("f"),))  # equation 4
     b_enc: nn.Parameter
 
-    def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor]) -> Activations:
-        """Equation 2; equation 4 penalises the features themselves."""
-        f = torch.relu(pre_acts.value + parameters["b_enc"])
-        return Activations(f, None, f)
+    def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor], at: StepContext | None) -> Values:
+        """Equation 2."""
+        return {"f": torch.relu(pre_acts.value + parameters["b_enc"])}
 
-    def sparse_vjp(self, codes: SparseCodes, pre_acts: Tensor) -> ActivationVJP:
-        return ReLUOnActive(self, codes, pre_acts)
-
-    def biases_scaled_with_features(self) -> tuple[str, ...]:
-        return ("b_enc",)
+    def sparse_vjp(self, codes: SparseCodes, pre_acts: Tensor, at: StepContext | None) -> ActivationVJP:
+        return ReLUOnActive(self.b_enc, codes, pre_acts)
 
 
 class ReLUOnActive:
-    """As `AutogradVJP` of a baseline on its active entries, where its ReLU is the identity."""
+    """As `AutogradVJP` of f = ReLU(pre_acts + bias) on its active entries, where the ReLU is the identity."""
 
-    def __init__(self, sae: BaselineSAE, codes: SparseCodes, pre_acts: Tensor) -> None:
-        self._codes, self._f = codes, pre_acts + codes.expand(sae.b_enc.detach())
+    def __init__(self, bias: Tensor, codes: SparseCodes, pre_acts: Tensor) -> None:
+        self._codes, self.values = codes, {"f": pre_acts + codes.expand(bias.detach())}
 
-    @property
-    def activations(self) -> Activations:
-        return Activations(self._f, None, self._f)
-
-    def backward(self, grad_penalty: float, grad_f: Tensor, grad_gate: Tensor | None = None) -> ActivationGrads:
-        grad_pre_acts = grad_f + grad_penalty
-        summed = self._codes.sum(grad_pre_acts)
-        return ActivationGrads(grad_pre_acts, summed, {"b_enc": summed})
+    def backward(self, grads: Values) -> ActivationGrads:
+        summed = self._codes.sum(grads["f"])
+        return ActivationGrads(grads["f"], summed, {"b_enc": summed})

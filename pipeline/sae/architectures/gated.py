@@ -9,9 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipeline.config.accepted import Expansion, Name
+from pipeline.sae.base import PerFeature
 from pipeline.sae.kernels.jit import Array, jit
+from pipeline.sae.objective import Decoded, Objective, Penalty, StepContext, Values
 from pipeline.sae.registry import register
-from pipeline.sae.sparse_step.activation import ActivationGrads, Activations, ActivationVJP, PreActs
+from pipeline.sae.sparse_step.activation import ActivationGrads, ActivationVJP, PreActs
 from pipeline.sae.sparse_step.codes_cpu import SparseCodes
 from pipeline.sae.sparse_step.step import ElementwiseSAE
 
@@ -27,30 +29,30 @@ class GatedConfig:
 class GatedSAE(ElementwiseSAE):
     """f = 1[pi_gate > 0] * ReLU(exp(r_mag) * (x - b_dec) W_enc + b_mag), pi_gate = (x - b_dec) W_enc + b_gate."""
 
-    feature_parameters: ClassVar[tuple[str, ...]] = ("b_gate", "r_mag", "b_mag")
+    feature_parameters: ClassVar[tuple[PerFeature, ...]] = (
+        PerFeature("b_gate"),
+        PerFeature("r_mag", scales=False),
+        PerFeature("b_mag"),
+    )
     gate_bias: ClassVar[str] = "b_gate"
-    dense_products: ClassVar[int | None] = 7
-    """Two for the encoder; decoding f, and the gradients of f and W_dec; decoding the gate, and its gradient."""
+    objective = Objective((Decoded("f"), Decoded("gate", trains_decoder=False)), (Penalty("gate"),))  # equation 8
     b_gate: nn.Parameter
     r_mag: nn.Parameter
     b_mag: nn.Parameter
 
-    def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor]) -> Activations:
-        """Equations 6 and 7; equation 8 penalises the gate and decodes it, frozen, for its auxiliary term.
+    def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor], at: StepContext | None) -> Values:
+        """Equations 6 and 7.
 
-        Both terms reach b_dec as the pre-encoder bias, as in the paper's pseudo-code, unless `stop_pre_bias`.
+        Penalty and auxiliary term reach b_dec as the pre-encoder bias, as in the paper's pseudo-code, unless
+        `stop_pre_bias`.
         """
         for_gate = pre_acts.b_dec_detached if self.config.stop_pre_bias else pre_acts.value
         pi_gate = for_gate + parameters["b_gate"]
         magnitude = torch.relu(torch.addcmul(parameters["b_mag"], pre_acts.value, parameters["r_mag"].exp()))
-        gate = torch.relu(pi_gate)
-        return Activations(magnitude * (pi_gate > 0), gate, gate)
+        return {"f": magnitude * (pi_gate > 0), "gate": torch.relu(pi_gate)}
 
-    def sparse_vjp(self, codes: SparseCodes, pre_acts: Tensor) -> ActivationVJP:
+    def sparse_vjp(self, codes: SparseCodes, pre_acts: Tensor, at: StepContext | None) -> ActivationVJP:
         return GatedKernels(self, codes, pre_acts)
-
-    def biases_scaled_with_features(self) -> tuple[str, ...]:
-        return ("b_gate", "b_mag")
 
     def jumprelu_threshold(self) -> Float[Tensor, " d_sae"]:
         """theta of the JumpReLU that this SAE is (appendix E): f = z 1[z > theta] for z > 0, z the magnitude path."""
@@ -68,17 +70,16 @@ class GatedKernels:
         _forward(self._feature, pre_acts.numpy(), *biases, self._magnitude, self._f.numpy(), self._gate.numpy())
 
     @property
-    def activations(self) -> Activations:
-        return Activations(self._f, self._gate, self._gate)
+    def values(self) -> Values:
+        return {"f": self._f, "gate": self._gate}
 
-    def backward(self, grad_penalty: float, grad_f: Tensor, grad_gate: Tensor | None = None) -> ActivationGrads:
-        assert grad_gate is not None
+    def backward(self, grads: Values) -> ActivationGrads:
+        grad_f, grad_gate = grads["f"], grads["gate"]
         grad_pre_acts, stop = torch.empty_like(grad_f), self._sae.config.stop_pre_bias  # [nnz]
         per_feature = {name: grad_f.new_empty(self._sae.d_sae) for name in ("pre_acts", "b_gate", "r_mag", "b_mag")}
         inputs = [tensor.numpy() for tensor in (self._pre_acts, self._f, grad_f, grad_gate)]
         outputs = [tensor.numpy() for tensor in (grad_pre_acts, *per_feature.values())]
-        factor = self._magnitude.dtype.type(grad_penalty)
-        _backward(self._feature, *inputs, self._magnitude, factor, stop, *outputs)
+        _backward(self._feature, *inputs, self._magnitude, stop, *outputs)
         return ActivationGrads(grad_pre_acts, per_feature.pop("pre_acts"), per_feature)
 
 
@@ -98,14 +99,14 @@ def _forward(
 def _backward(
     feature: Int[Array, " nnz"], pre_acts: Float[Array, " nnz"], f: Float[Array, " nnz"],
     grad_f: Float[Array, " nnz"], grad_gate: Float[Array, " nnz"], magnitude: Float[Array, " d_sae"],
-    grad_penalty: float, stop_pre_bias: bool, grad_pre_acts: Float[Array, " nnz"],
+    stop_pre_bias: bool, grad_pre_acts: Float[Array, " nnz"],
     pre_acts_sum: Float[Array, " d_sae"],
     grad_b_gate: Float[Array, " d_sae"], grad_r_mag: Float[Array, " d_sae"], grad_b_mag: Float[Array, " d_sae"],
 ) -> None:  # fmt: skip
     pre_acts_sum[:], grad_b_gate[:], grad_r_mag[:], grad_b_mag[:] = 0, 0, 0, 0
     zero = grad_f.dtype.type(0)
     for k, i in enumerate(feature):
-        grad_pi_gate = grad_gate[k] + grad_penalty
+        grad_pi_gate = grad_gate[k]
         grad_pi_mag = grad_f[k] if f[k] > 0 else zero
         grad_through_r_mag = grad_pi_mag * magnitude[i]
         grad_pre_acts[k] = grad_through_r_mag + grad_pi_gate

@@ -1,10 +1,10 @@
 """The Gated SAE whose auxiliary loss trains the decoder too: the paper's ablation "unfreeze decoder" (figure 8)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from pipeline.config.accepted import Expansion, Name
 from pipeline.sae.architectures.gated import GatedSAE
+from pipeline.sae.objective import Decoded, Objective, Penalty
 from pipeline.sae.registry import register
 
 
@@ -19,6 +19,4 @@ class GatedUnfrozenConfig:
 class GatedUnfrozenSAE(GatedSAE):
     """As GatedSAE: same loss, but its auxiliary term has a gradient with respect to W_dec and b_dec."""
 
-    auxiliary_frozen: ClassVar[bool] = False
-    dense_products: ClassVar[int | None] = 8
-    """As a GatedSAE's, and the gradient of W_dec from the decoded gate."""
+    objective = Objective((Decoded("f"), Decoded("gate")), (Penalty("gate"),))

@@ -58,19 +58,27 @@ def adam(
 @jit_reassociating
 def adam_deferred(
     starts: Int[Array, " rows+1"], index: Int[Array, " nnz"], weights: Float[Array, " nnz"],
-    table: Float[Array, "n d"], parameter: Float[Array, "rows d"], mean: Float[Array, "rows d"],
-    square: Float[Array, "rows d"], step_size: float, beta1: float, beta2: float, root: float, epsilon: float,
-    averaged: bool, unit: bool, first: int, last: int,
+    table: Float[Array, "n d"], added_to: Int[Array, " rows"], added: Float[Array, "m d"],
+    parameter: Float[Array, "rows d"], mean: Float[Array, "rows d"], square: Float[Array, "rows d"],
+    step_size: float, beta1: float, beta2: float, root: float, epsilon: float, averaged: bool, unit: bool,
+    first: int, last: int,
 ) -> None:  # fmt: skip
-    """Row r of the gradient is the sum of weights[k] * table[index[k]] over the entries k of feature r."""
+    """Row r of the gradient is the sum of weights[k] * table[index[k]] over the entries k of feature r.
+
+    Where added_to[r] is not below zero it has added[added_to[r]] too; an empty `added_to` adds nothing.
+    """
     gradient = np.empty_like(parameter[0])
     for row in range(first, last):
-        if starts[row] == starts[row + 1] and not averaged:  # nothing moves
+        more = added_to[row] if len(added_to) else -1
+        if starts[row] == starts[row + 1] and more < 0 and not averaged:  # nothing moves
             for place in range(len(gradient)):
                 square[row, place] *= beta2
             continue
         gradient[:] = 0
         add_weighted(gradient, index, weights, table, starts[row], starts[row + 1])
+        if more >= 0:
+            for place in range(len(gradient)):
+                gradient[place] += added[more, place]
         _move(
             parameter[row], gradient, mean[row], square[row], step_size, beta1, beta2, root, epsilon, averaged, unit
         )  # fmt: skip

@@ -11,6 +11,31 @@ BYTE_NUMBERS = np.uint64(sum(byte << (61 - 8 * byte) for byte in range(8)))
 
 
 @jit
+def list_true(
+    chosen: Bool[Array, " padded"], row: int, values: Float[Array, " d_sae"], nonzero: Int[Array, " capacity"],
+    place: int, rows: Int[Array, " capacity"], columns: Int[Array, " capacity"], found: Float[Array, " capacity"],
+) -> int:  # fmt: skip
+    """Row, column and value of what is chosen in a row, written from `place` on; returns the next free place.
+
+    Eight results are tested at a time, as bytes of one number. The numbers that are not zero are listed without a
+    branch, which a processor would mispredict most of the time.
+    """
+    eights, count = chosen.view(np.uint64), 0
+    for eight in range(len(eights)):
+        nonzero[count] = eight
+        count += eights[eight] != 0
+    for eight in nonzero[:count]:
+        left = eights[eight]
+        while left:
+            rest = left & (left - ONE)
+            column = 8 * eight + np.int64(((left ^ rest) * BYTE_NUMBERS) >> TO_TOP_BITS)
+            rows[place], columns[place], found[place] = row, column, values[column]
+            place += 1
+            left = rest
+    return place
+
+
+@jit
 def compact_above(
     values: Float[Array, "batch d_sae"], threshold: Float[Array, " d_sae"], most: int, counts: Int[Array, " batch"],
     rows: Int[Array, " capacity"], columns: Int[Array, " capacity"], found: Float[Array, " capacity"],
@@ -19,29 +44,17 @@ def compact_above(
     """Row, column and value of all that exceeds its column's threshold, and their number per row.
 
     They are written from position first * d_sae on. The search ends after the row in which it has found `most`. Each
-    row is compared as a whole; then eight results are tested at a time, as bytes of one number. The numbers that are
-    not zero are listed without a branch, which a processor would mispredict most of the time.
+    row is compared as a whole.
     """
     width = values.shape[1]
     above = np.zeros(-(-width // 8) * 8, np.bool_)
-    eights = above.view(np.uint64)
-    nonzero = np.empty(len(eights) + 1, np.int64)
+    nonzero = np.empty(len(above) // 8 + 1, np.int64)
     begin = place = first * width
     for row in range(first, last):
         for column in range(width):
             above[column] = values[row, column] > threshold[column]
-        before, count = place, 0
-        for eight in range(len(eights)):
-            nonzero[count] = eight
-            count += eights[eight] != 0
-        for eight in nonzero[:count]:
-            left = eights[eight]
-            while left:
-                rest = left & (left - ONE)
-                column = 8 * eight + np.int64(((left ^ rest) * BYTE_NUMBERS) >> TO_TOP_BITS)
-                rows[place], columns[place], found[place] = row, column, values[row, column]
-                place += 1
-                left = rest
+        before = place
+        place = list_true(above, row, values[row], nonzero, place, rows, columns, found)
         counts[row] = place - before
         if place - begin >= most:
             break
@@ -119,6 +132,22 @@ def reconstruct(
             for place in range(len(residual)):
                 total += vector[place] * residual[place]
             grad_codes[k] = scale * total
+
+
+@jit_reassociating
+def dots(
+    starts: Int[Array, " groups+1"], columns: Int[Array, " nnz"], table: Float[Array, "n d"],
+    rows: Float[Array, "groups d"], scale: float, out: Float[Array, " nnz"], first: int, last: int,
+) -> None:  # fmt: skip
+    """out[k] = scale * table[columns[k]] . rows[g] for the entries k of group g."""
+    for group in range(first, last):
+        row = rows[group]
+        for k in range(starts[group], starts[group + 1]):
+            vector = table[columns[k]]
+            total = vector.dtype.type(0)
+            for place in range(len(row)):
+                total += vector[place] * row[place]
+            out[k] = scale * total
 
 
 @jit_reassociating

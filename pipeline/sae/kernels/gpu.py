@@ -53,6 +53,19 @@ def _reconstruct(
 
 
 @triton.jit
+def _dots(starts, columns, table, rows, scale, out, d: tl.constexpr, block: tl.constexpr):
+    """scale * table[columns[k]] . row at the entries k of one group."""
+    group = tl.program_id(0).to(tl.int64)
+    place = tl.arange(0, block)
+    inside = place < d
+    row = tl.load(rows + group * d + place, mask=inside, other=0.0)
+    for k in range(tl.load(starts + group), tl.load(starts + group + 1)):
+        column = tl.load(columns + k).to(tl.int64)
+        vector = tl.load(table + column * d + place, mask=inside, other=0.0)
+        tl.store(out + k, scale * tl.sum(vector * row, axis=0))
+
+
+@triton.jit
 def _sums(starts, order, values, out, block: tl.constexpr):
     """The sum of values[order[k]] over the entries k of one group."""
     group = tl.program_id(0)
@@ -88,6 +101,16 @@ def reconstruct(
     error, grad_codes = torch.empty_like(x), torch.empty_like(values)
     _reconstruct[(len(x),)](starts, columns, values, table, x, scale, error, grad_codes, **shape_of(x.shape[1]))
     return error, grad_codes
+
+
+def dots(
+    starts: Int[Tensor, " groups+1"], columns: Int[Tensor, " nnz"], table: Float[Tensor, "n d"],
+    rows: Float[Tensor, "groups d"], scale: float,
+) -> Float[Tensor, " nnz"]:  # fmt: skip
+    """out[k] = scale * table[columns[k]] . rows[g] for the entries k of group g."""
+    out = rows.new_empty(len(columns))
+    _dots[(len(rows),)](starts, columns, table, rows, scale, out, **shape_of(rows.shape[1]))
+    return out
 
 
 def sums(

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.sae.objective import StepContext, Values
 from pipeline.sae.sparse_step.codes import Codes
 
 
@@ -15,14 +16,6 @@ class PreActs(NamedTuple):
 
     value: Tensor
     b_dec_detached: Tensor  # the same numbers; no gradient flows from them to b_dec
-
-
-class Activations(NamedTuple):
-    """Outputs of the activation function: same shape as the pre-activations, zero for inactive features."""
-
-    f: Tensor  # the features: decoded by W_dec and b_dec
-    gate: Tensor | None  # decoded by the same decoder for the auxiliary term; None where there is none
-    penalised: Tensor  # what lambda multiplies, summed over features: `f`, `gate`, or another function
 
 
 class ActivationGrads(NamedTuple):
@@ -37,47 +30,39 @@ class ActivationVJP(Protocol):
     """Activations of some pre-activations, and the backward pass through them."""
 
     @property
-    def activations(self) -> Activations: ...
+    def values(self) -> Values: ...
 
-    def backward(self, grad_penalty: float, grad_f: Tensor, grad_gate: Tensor | None = None) -> ActivationGrads:
-        """From gradients with respect to the activations to those with respect to their inputs.
-
-        Args:
-            grad_penalty: of the loss with respect to each entry of `penalised`.
-            grad_f, grad_gate: of the loss with respect to `f` and `gate`, in their shape.
-        """
+    def backward(self, grads: Values) -> ActivationGrads:
+        """From gradients with respect to the activations, by name, to those with respect to their inputs."""
         ...
 
 
-Activation = Callable[[PreActs, Mapping[str, Tensor]], Activations]
+Activation = Callable[[PreActs, Mapping[str, Tensor], StepContext | None], Values]
 
 
 class AutogradVJP:
     """`activations` of any architecture, by autograd."""
 
     def __init__(
-        self, activation: Activation, parameters: Mapping[str, Tensor], codes: Codes, pre_acts: Tensor
-    ) -> None:
+        self, activation: Activation, parameters: Mapping[str, Tensor], codes: Codes, pre_acts: Tensor,
+        at: StepContext | None,
+    ) -> None:  # fmt: skip
         self._codes, self._names = codes, tuple(parameters)
         expanded = [codes.expand(value) for value in parameters.values()]
         self._leaves = [tensor.detach().requires_grad_() for tensor in (pre_acts, pre_acts, *expanded)]
         with torch.enable_grad():
             by_name = dict(zip(self._names, self._leaves[2:], strict=True))
-            self._outputs = activation(PreActs(*self._leaves[:2]), by_name)
+            values = activation(PreActs(*self._leaves[:2]), by_name, at)
+            self._outputs = {name: codes.selected(value) for name, value in values.items()}
 
     @property
-    def activations(self) -> Activations:
-        f, gate, penalised = self._outputs
-        return Activations(f.detach(), None if gate is None else gate.detach(), penalised.detach())
+    def values(self) -> Values:
+        return {name: value.detach() for name, value in self._outputs.items()}
 
-    def backward(self, grad_penalty: float, grad_f: Tensor, grad_gate: Tensor | None = None) -> ActivationGrads:
-        f, gate, penalised = self._outputs
-        outputs, grad_outputs = [f, penalised], [grad_f, torch.full_like(penalised, grad_penalty)]
-        if gate is not None and grad_gate is not None:
-            outputs.append(gate)
-            grad_outputs.append(grad_gate)
+    def backward(self, grads: Values) -> ActivationGrads:
+        outputs = [self._outputs[name] for name in grads]
         value, b_dec_detached, *expanded = torch.autograd.grad(
-            outputs, self._leaves, grad_outputs, allow_unused=True, materialize_grads=True
+            outputs, self._leaves, list(grads.values()), allow_unused=True, materialize_grads=True
         )
         parameters = (self._codes.reduce(gradient) for gradient in expanded)
         by_name = dict(zip(self._names, parameters, strict=True))

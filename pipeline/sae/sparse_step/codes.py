@@ -6,7 +6,9 @@ skip the zeros and approximate nothing. Each number is summed by one thread in a
 the number of threads.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
@@ -15,15 +17,21 @@ from torch import Tensor
 
 from pipeline.sae.precision import FLOAT32, product
 
-Decoded: TypeAlias = tuple[Tensor] | tuple[Tensor, Tensor]
-"""Values of the codes: the features and, if an auxiliary term decodes something else, this too."""
-
 
 class Reconstruction(NamedTuple):
-    """Decoded values against x, and the gradient of scale / 2 * ||error||^2."""
+    """Decoded values against x, and the gradient of scale / 2 * ||error||^2; or of nested prefixes, summed."""
 
-    error: Float[Tensor, "batch d_in"]  # values @ W_dec - x
-    grad: Tensor  # with respect to the values, in their shape: scale * error @ W_dec^T
+    errors: tuple[Float[Tensor, "batch d_in"], ...]  # values @ W_dec - x; one for each prefix, if there are any
+    rows: Float[Tensor, "slices*batch d_in"]  # by slice of features: the sum of the errors that the slice is part of
+    grad: Tensor  # with respect to the values, in their shape: scale * rows @ W_dec^T
+
+
+class WeightGradTerm(NamedTuple):
+    """Part of a matrix's gradient: values^T @ rows."""
+
+    values: Tensor
+    rows: Float[Tensor, "slices*batch d_in"]
+    prefixes: tuple[int, ...] = ()  # ends of the slices but the last; a slice's features weigh the rows of the slice
 
 
 class DeferredGrad(Protocol):
@@ -31,12 +39,22 @@ class DeferredGrad(Protocol):
 
     def materialize(self) -> Float[Tensor, "d_sae d_in"]: ...
 
+    def plus_rows(self, features: Int[Tensor, " n"], rows: Float[Tensor, "n d_in"]) -> "ParameterGrad": ...
+
 
 ParameterGrad: TypeAlias = Tensor | DeferredGrad
 
 
 def materialize(gradient: ParameterGrad) -> Tensor:
     return gradient if isinstance(gradient, Tensor) else gradient.materialize()
+
+
+def add_rows(gradient: ParameterGrad, features: Int[Tensor, " n"] | None, rows: Tensor) -> ParameterGrad:
+    """A gradient by feature with these rows added, one for each of some features (None: of all)."""
+    if isinstance(gradient, Tensor):
+        return gradient + rows if features is None else gradient.index_add(0, features, rows)
+    features = torch.arange(len(rows), device=rows.device) if features is None else features
+    return gradient.plus_rows(features, rows)
 
 
 class Codes(Protocol):
@@ -51,13 +69,25 @@ class Codes(Protocol):
         ...
 
     def reconstruct(
-        self, decoded: Decoded, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
-    ) -> list[Reconstruction]:
+        self, decoded: Sequence[Tensor], W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"],
+        scale: float,
+    ) -> list[Reconstruction]:  # fmt: skip
         """Decode each set of values; return its error and the gradient with respect to the values."""
         ...
 
-    def weight_grad(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]], scale: float = 1.0) -> ParameterGrad:
-        """The sum of (scale * values)^T @ rows over the terms (values, rows): [d_sae, d_in]."""
+    def reconstruct_nested(
+        self, values: Tensor, prefixes: Sequence[int], W_dec: Float[Tensor, "d_sae d_in"],
+        x: Float[Tensor, "batch d_in"], scale: float,
+    ) -> Reconstruction:  # fmt: skip
+        """Decode the first m features for each m in `prefixes`, then all; every slice is decoded once."""
+        ...
+
+    def weight_grad(self, *terms: WeightGradTerm, scale: float = 1.0) -> ParameterGrad:
+        """The sum of (scale * values)^T @ rows over the terms: [d_sae, d_in]."""
+        ...
+
+    def selected(self, values: Tensor) -> Tensor:
+        """`values` with zeros where an entry is not selected."""
         ...
 
     def reduce(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
@@ -81,9 +111,16 @@ class Codes(Protocol):
 
 @dataclass(frozen=True)
 class DenseCodes:
-    """All entries, by dense matrix products."""
+    """All entries, by dense matrix products; those outside `mask`, if there is one, are zero."""
 
     precision: str = FLOAT32
+    mask: Bool[Tensor, "batch d_sae"] | None = None
+
+    def of_rows(self, rows: slice) -> "DenseCodes":
+        return self if self.mask is None else DenseCodes(self.precision, self.mask[rows])
+
+    def selected(self, values: Tensor) -> Tensor:
+        return values if self.mask is None else torch.where(self.mask, values, 0.0)
 
     def expand(self, by_feature: Float[Tensor, " d_sae"]) -> Tensor:
         return by_feature
@@ -92,20 +129,35 @@ class DenseCodes:
         return product(values, W_dec, self.precision)
 
     def reconstruct(
-        self, decoded: Decoded, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
-    ) -> list[Reconstruction]:
+        self, decoded: Sequence[Tensor], W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"],
+        scale: float,
+    ) -> list[Reconstruction]:  # fmt: skip
         errors = [self.decode(values, W_dec) - x for values in decoded]
-        return [Reconstruction(error, product(scale * error, W_dec.T, self.precision)) for error in errors]
+        return [Reconstruction((error,), error, product(scale * error, W_dec.T, self.precision)) for error in errors]
 
-    def weight_grad(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]], scale: float = 1.0) -> ParameterGrad:
+    def reconstruct_nested(
+        self, values: Tensor, prefixes: Sequence[int], W_dec: Float[Tensor, "d_sae d_in"],
+        x: Float[Tensor, "batch d_in"], scale: float,
+    ) -> Reconstruction:  # fmt: skip
+        slices = _slices(prefixes, values.shape[1])
+        parts = [self.decode(values[:, each], W_dec[each]) for each in slices]
+        errors, rows = _nested(parts, x)
+        grads = [product(scale * row, W_dec[each].T, self.precision) for row, each in zip(rows, slices, strict=True)]
+        return Reconstruction(errors, torch.cat(rows), torch.cat(grads, dim=1))
+
+    def weight_grad(self, *terms: WeightGradTerm, scale: float = 1.0) -> ParameterGrad:
         first, *others = terms
-        total = self._weight_grad(*first, scale)
+        total = self._weight_grad(first, scale)
         for each in others:
-            total += self._weight_grad(*each, scale)
+            total += self._weight_grad(each, scale)
         return total
 
-    def _weight_grad(self, values: Tensor, rows: Float[Tensor, "batch d_in"], scale: float) -> Tensor:
-        return product((values if scale == 1.0 else scale * values).T, rows, self.precision)
+    def _weight_grad(self, term: WeightGradTerm, scale: float) -> Tensor:
+        values = term.values if scale == 1.0 else scale * term.values
+        slices = _slices(term.prefixes, values.shape[1])
+        rows = term.rows.split(len(values))
+        parts = [product(values[:, each].T, row, self.precision) for each, row in zip(slices, rows, strict=True)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def reduce(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
         return gradient
@@ -128,13 +180,41 @@ class IndexedCodes:
 
     shape: torch.Size
     row: Int[Tensor, " nnz"]
-    feature: Int[Tensor, " nnz"]
+    feature: Int[Tensor, " nnz"]  # in rising order within a row
+
+    def selected(self, values: Tensor) -> Tensor:
+        return values
 
     def expand(self, by_feature: Float[Tensor, " d_sae"]) -> Tensor:
         return by_feature.index_select(0, self.feature)
 
     def sum(self, values: Tensor) -> Float[Tensor, " d_sae"]:
         raise NotImplementedError
+
+    def weighted_rows(self, starts: Tensor, values: Tensor, table: Tensor) -> Float[Tensor, "groups d_in"]:
+        """By group of entries, in the order of the rows: the sum of values[k] * table[feature[k]]."""
+        raise NotImplementedError
+
+    def dots(self, starts: Tensor, table: Tensor, rows: Tensor, scale: float) -> Float[Tensor, " nnz"]:
+        """At each entry k of group g: scale * table[feature[k]] . rows[g]."""
+        raise NotImplementedError
+
+    def reconstruct_nested(
+        self, values: Tensor, prefixes: Sequence[int], W_dec: Float[Tensor, "d_sae d_in"],
+        x: Float[Tensor, "batch d_in"], scale: float,
+    ) -> Reconstruction:  # fmt: skip
+        count, slice_ = len(prefixes) + 1, self.slice_of(prefixes)
+        group = self.row.long() * count + slice_
+        starts = torch.searchsorted(group, torch.arange(count * len(x) + 1, device=x.device))
+        parts = self.weighted_rows(starts, values, W_dec).view(len(x), count, -1).unbind(1)
+        errors, rows = _nested(parts, x)
+        by_group = torch.stack(rows, dim=1).flatten(0, 1)
+        return Reconstruction(errors, torch.cat(rows), self.dots(starts, W_dec, by_group, scale))
+
+    def slice_of(self, prefixes: Sequence[int]) -> Int[Tensor, " nnz"]:
+        """In which slice an entry's feature is."""
+        ends = torch.tensor(tuple(prefixes), dtype=self.feature.dtype, device=self.feature.device)
+        return torch.bucketize(self.feature, ends, right=True)
 
     def reduce(self, gradient: Tensor) -> Float[Tensor, " d_sae"]:
         return self.sum(gradient)
@@ -146,3 +226,15 @@ class IndexedCodes:
         row, feature = self.row[values > 0], self.feature[values > 0]
         by_row = torch.bincount(row, minlength=batch)
         return by_row, torch.bincount(feature[counted[row]], minlength=d_sae)
+
+
+def _slices(prefixes: Sequence[int], d_sae: int) -> list[slice]:
+    return [slice(*ends) for ends in pairwise((0, *prefixes, d_sae))]
+
+
+def _nested(
+    parts: Sequence[Float[Tensor, "batch d_in"]], x: Float[Tensor, "batch d_in"]
+) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+    """From what each slice decodes to: the error of each prefix, and by slice the sum of errors it is part of."""
+    errors = tuple(accumulate(parts[1:], initial=parts[0] - x))
+    return errors, list(accumulate(reversed(errors)))[::-1]

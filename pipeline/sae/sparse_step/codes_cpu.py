@@ -1,7 +1,8 @@
 """Sparse codes on a CPU, in compiled loops."""
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,7 +11,10 @@ from torch import Tensor
 
 from pipeline.sae.kernels import cpu
 from pipeline.sae.kernels.jit import Array, split
-from pipeline.sae.sparse_step.codes import Decoded, IndexedCodes, ParameterGrad, Reconstruction
+from pipeline.sae.kernels.top_k_cpu import compact_top_k
+from pipeline.sae.sparse_step.codes import IndexedCodes, ParameterGrad, Reconstruction, WeightGradTerm
+
+NOWHERE = np.empty(0, np.int32)
 
 
 class DeferredGradCPU(NamedTuple):
@@ -20,9 +24,27 @@ class DeferredGradCPU(NamedTuple):
     row: Int[Array, " nnz"]
     values: Float[Array, " nnz"]
     rows: Float[Array, "batch d_in"]
+    added_to: Int[Array, " d_sae"] = NOWHERE  # by feature: which row of `added` its gradient has too; -1: none
+    added: Float[Array, "n d_in"] | None = None
+
+    def plus_rows(self, features: Int[Tensor, " n"], rows: Float[Tensor, "n d_in"]) -> ParameterGrad:
+        if self.added is not None:
+            return self.materialize().index_add(0, features, rows)
+        added_to = np.full(len(self.starts) - 1, -1, np.int32)
+        added_to[features.numpy()] = np.arange(len(rows))
+        return self._replace(added_to=added_to, added=rows.contiguous().numpy())
+
+    def arrays(self) -> tuple[Array, ...]:
+        """As `adam_deferred` takes it."""
+        return (*self[:5], self.rows if self.added is None else self.added)
 
     def materialize(self) -> Float[Tensor, "d_sae d_in"]:
-        return _weighted_rows(self.starts, self.row, self.values, torch.from_numpy(self.rows))
+        whole = _weighted_rows(self.starts, self.row, self.values, torch.from_numpy(self.rows))
+        if self.added is not None:
+            features = torch.from_numpy(self.added_to)
+            has = features >= 0
+            whole[has] += torch.from_numpy(self.added)[features[has]]
+        return whole
 
 
 class SparseCodes(IndexedCodes):
@@ -39,9 +61,12 @@ class SparseCodes(IndexedCodes):
         return _weighted_rows(self._row_start, self._feature, values.numpy(), W_dec)
 
     def reconstruct(
-        self, decoded: Decoded, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
-    ) -> list[Reconstruction]:
-        found = [Reconstruction(torch.empty_like(x), torch.empty_like(values)) for values in decoded]
+        self, decoded: Sequence[Tensor], W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"],
+        scale: float,
+    ) -> list[Reconstruction]:  # fmt: skip
+        if len(decoded) > 2:
+            return [found for values in decoded for found in self.reconstruct([values], W_dec, x, scale)]
+        found = [(torch.empty_like(x), torch.empty_like(values)) for values in decoded]
         values, errors, grad_codes = (
             [tensor.numpy() for tensor in tensors] for tensors in (decoded, *zip(*found, strict=True))
         )
@@ -50,17 +75,34 @@ class SparseCodes(IndexedCodes):
         arguments = (*csr, *values, table, x.numpy(), factor, *errors, *grad_codes)
         loop = cpu.reconstruct if len(decoded) == 1 else cpu.reconstruct_two
         split(loop, arguments, self._row_start, 2 * len(decoded) * len(self._feature) * x.shape[1])
-        return found
+        return [Reconstruction((error,), error, grad) for error, grad in found]
 
-    def weight_grad(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]], scale: float = 1.0) -> ParameterGrad:
-        scaled = (values if scale == 1.0 else scale * values for values, _ in terms)
+    def weighted_rows(self, starts: Tensor, values: Tensor, table: Tensor) -> Tensor:
+        return _weighted_rows(starts.numpy(), self._feature, values.numpy(), table)
+
+    def dots(self, starts: Tensor, table: Tensor, rows: Tensor, scale: float) -> Tensor:
+        out, numbers = rows.new_empty(len(self._feature)), table.detach().numpy()
+        arguments = (starts.numpy(), self._feature, numbers, rows.numpy(), numbers.dtype.type(scale), out.numpy())
+        split(cpu.dots, arguments, starts.numpy(), len(out) * rows.shape[1])
+        return out
+
+    def weight_grad(self, *terms: WeightGradTerm, scale: float = 1.0) -> ParameterGrad:
+        scaled = (term.values if scale == 1.0 else scale * term.values for term in terms)
         values = [values.numpy()[self._by_feature] for values in scaled]
-        if len(terms) == 1:
-            return DeferredGradCPU(self._feature_start, self._row_by_feature, values[0], terms[0][1].numpy())
+        if len(terms) == 1 and not terms[0].prefixes:
+            return DeferredGradCPU(self._feature_start, self._row_by_feature, values[0], terms[0].rows.numpy())
         # An entry's terms follow each other, and the rows of one term stand below another's.
-        row = self._row_by_feature[:, None] + np.arange(len(terms), dtype=np.int32) * self.shape[0]
-        rows = torch.cat([rows for _, rows in terms]).numpy()
-        return DeferredGradCPU(len(terms) * self._feature_start, row.ravel(), np.stack(values, axis=1).ravel(), rows)
+        row, above = [], 0
+        for term in terms:
+            row.append(self._row_by_feature + np.int32(above))
+            if term.prefixes:
+                row[-1] += self.slice_of(term.prefixes).numpy()[self._by_feature].astype(np.int32) * np.int32(
+                    self.shape[0]
+                )
+            above += len(term.rows)
+        rows = torch.cat([term.rows for term in terms]).numpy()
+        starts = len(terms) * self._feature_start
+        return DeferredGradCPU(starts, np.stack(row, axis=1).ravel(), np.stack(values, axis=1).ravel(), rows)
 
     def sum(self, values: Tensor) -> Float[Tensor, " d_sae"]:
         sums = values.new_empty(self.shape[1])
@@ -75,18 +117,65 @@ class SparseCodes(IndexedCodes):
 
 def compact_cpu(pre_acts: Tensor, threshold: Tensor, most: int) -> tuple[SparseCodes, Tensor] | None:
     """The active entries and their pre-activations [nnz], if there are fewer than `most`; else None."""
+    found = _compact(cpu.compact_above, pre_acts, (threshold.numpy(), most))
+    return None if len(found[-1]) >= most else _codes(pre_acts.shape, *found)
+
+
+def top_k_cpu(pre_acts: Tensor, bias: Tensor, k: int) -> tuple[SparseCodes, Tensor]:
+    """Of each row the k entries with the largest pre-activation plus bias, if this is above zero; of ties the first."""
+    return _codes(pre_acts.shape, *_compact(compact_top_k, pre_acts, (bias.numpy(), k)))
+
+
+def batch_top_k_cpu(pre_acts: Tensor, bias: Tensor, k: int) -> tuple[SparseCodes, Tensor]:
+    """Of the whole batch the k * batch entries with the largest pre-activation plus bias above zero; of ties the first.
+
+    Entries are listed above a bound that a sample of rows suggests; if these turn out to be too few, above zero.
+    """
+    values, number = pre_acts.numpy(), k * len(pre_acts)
+    sample = (values[::SAMPLED] + bias.numpy()).ravel()
+    expected = min(len(sample), 3 * number // (2 * SAMPLED) + 1)
+    bound = max(0.0, float(np.partition(sample, -expected)[-expected]))
+    for least in (bound, 0.0):
+        row, feature, active = _compact(cpu.compact_above, pre_acts, ((least - bias).numpy(), values.size + 1))
+        score = active + bias.numpy()[feature]
+        certain = least * (1 + 1e-5)  # the list above was rounded otherwise
+        if least == 0.0 or np.count_nonzero(score > certain) >= number:
+            break
+    kept = largest(score, number)
+    return _codes(pre_acts.shape, row[kept], feature[kept], active[kept])
+
+
+SAMPLED = 16
+"""Every so many rows are looked at for a bound."""
+
+
+def largest(score: Array, number: int) -> Array:
+    """Places of the largest scores above zero, in rising order; of equal scores the first."""
+    positive = np.flatnonzero(score > 0)
+    if len(positive) <= number:
+        return positive
+    found = score[positive]
+    cut = np.partition(found, -number)[-number]
+    above, ties = found > cut, np.flatnonzero(found == cut)
+    above[ties[: number - np.count_nonzero(above)]] = True
+    return positive[above]
+
+
+def _codes(shape: torch.Size, row: Array, feature: Array, active: Array) -> tuple[SparseCodes, Tensor]:
+    row_start = np.zeros(shape[0] + 1, np.int64)
+    np.cumsum(np.bincount(row, minlength=shape[0]), out=row_start[1:])
+    return SparseCodes(shape, row_start, row, feature), torch.from_numpy(active)
+
+
+def _compact(loop: Callable[..., None], pre_acts: Tensor, arguments: tuple[Any, ...]) -> tuple[Array, Array, Array]:
+    """Rows, features and pre-activations that a loop lists."""
     values = pre_acts.numpy()
     buffers, counts = _buffers(values.size, values.dtype), np.zeros(len(values), np.int64)
-    arguments = (values, threshold.numpy(), most, counts, *buffers)
-    ranges = split(cpu.compact_above, arguments, len(values), 8 * values.size)
-    row_start = np.zeros(len(values) + 1, np.int64)
-    np.cumsum(counts, out=row_start[1:])
-    if row_start[-1] >= most:
-        return None
-    width = values.shape[1]
-    found = [slice(first * width, first * width + row_start[last] - row_start[first]) for first, last in ranges]
+    ranges = split(loop, (values, *arguments, counts, *buffers), len(values), 8 * values.size)
+    width, ends = values.shape[1], np.concatenate([[0], np.cumsum(counts)])
+    found = [slice(first * width, first * width + ends[last] - ends[first]) for first, last in ranges]
     row, feature, active = (np.concatenate([buffer[part] for part in found]) for buffer in buffers)
-    return SparseCodes(pre_acts.shape, row_start, row, feature), torch.from_numpy(active)
+    return row, feature, active
 
 
 @lru_cache(maxsize=1)

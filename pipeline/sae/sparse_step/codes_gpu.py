@@ -3,6 +3,7 @@
 Every operation sums in a fixed order, without atomics; the sort is stable.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline.sae.kernels import gpu
-from pipeline.sae.sparse_step.codes import Decoded, IndexedCodes, Reconstruction
+from pipeline.sae.sparse_step.codes import IndexedCodes, Reconstruction, WeightGradTerm
 
 
 class DeferredGradGPU(NamedTuple):
@@ -23,6 +24,9 @@ class DeferredGradGPU(NamedTuple):
 
     def materialize(self) -> Float[Tensor, "d_sae d_in"]:
         return gpu.weighted_rows(*self)
+
+    def plus_rows(self, features: Int[Tensor, " n"], rows: Float[Tensor, "n d_in"]) -> Tensor:
+        return self.materialize().index_add(0, features, rows)
 
 
 class SparseCodesGPU(IndexedCodes):
@@ -44,17 +48,29 @@ class SparseCodesGPU(IndexedCodes):
         return gpu.weighted_rows(self._row_start, self.feature, values, W_dec.detach())
 
     def reconstruct(
-        self, decoded: Decoded, W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"], scale: float
-    ) -> list[Reconstruction]:
+        self, decoded: Sequence[Tensor], W_dec: Float[Tensor, "d_sae d_in"], x: Float[Tensor, "batch d_in"],
+        scale: float,
+    ) -> list[Reconstruction]:  # fmt: skip
         csr, table = (self._row_start, self.feature), W_dec.detach()
-        return [Reconstruction(*gpu.reconstruct(*csr, values, table, x, scale)) for values in decoded]
+        found = [gpu.reconstruct(*csr, values, table, x, scale) for values in decoded]
+        return [Reconstruction((error,), error, grad) for error, grad in found]
 
-    def weight_grad(self, *terms: tuple[Tensor, Float[Tensor, "batch d_in"]], scale: float = 1.0) -> DeferredGradGPU:
-        values = scale * torch.stack([values[self._by_feature] for values, _ in terms], dim=1)
-        offsets = torch.arange(len(terms), dtype=torch.int32, device=values.device) * self.shape[0]
-        row = self._row_by_feature[:, None] + offsets  # the rows of one term stand below another's
-        rows = torch.cat([rows for _, rows in terms]) if len(terms) > 1 else terms[0][1]
-        return DeferredGradGPU(len(terms) * self._feature_start, row.flatten(), values.flatten(), rows)
+    def weighted_rows(self, starts: Tensor, values: Tensor, table: Tensor) -> Tensor:
+        return gpu.weighted_rows(starts, self.feature, values, table.detach())
+
+    def dots(self, starts: Tensor, table: Tensor, rows: Tensor, scale: float) -> Tensor:
+        return gpu.dots(starts, self.feature, table.detach(), rows, scale)
+
+    def weight_grad(self, *terms: WeightGradTerm, scale: float = 1.0) -> DeferredGradGPU:
+        values = scale * torch.stack([term.values[self._by_feature] for term in terms], dim=1)
+        row, above = [], 0
+        for term in terms:  # the rows of one term stand below another's
+            row.append(self._row_by_feature + above)
+            if term.prefixes:
+                row[-1] = row[-1] + (self.slice_of(term.prefixes)[self._by_feature] * self.shape[0]).int()
+            above += len(term.rows)
+        rows = torch.cat([term.rows for term in terms]) if len(terms) > 1 else terms[0].rows
+        return DeferredGradGPU(len(terms) * self._feature_start, torch.stack(row, 1).flatten(), values.flatten(), rows)
 
     def sum(self, values: Tensor) -> Float[Tensor, " d_sae"]:
         return gpu.sums(self._feature_start, self._by_feature, values)

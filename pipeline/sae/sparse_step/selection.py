@@ -6,12 +6,12 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pipeline.sae.precision import FLOAT32
 from pipeline.sae.sparse_step.codes import Codes, DenseCodes
-from pipeline.sae.sparse_step.codes_cpu import compact_cpu
+from pipeline.sae.sparse_step.codes_cpu import batch_top_k_cpu, compact_cpu, top_k_cpu
 
 SPARSE_BELOW: Mapping[str, float] = MappingProxyType({"cpu": 0.22, "cuda": 0.03, "cuda bfloat16": 0.005})
 """Share of active entries from which a step is dense, per kind of device (one not listed: always dense), and per
@@ -48,6 +48,53 @@ def select_active(
     return Selection(*found, True) if found else Selection(DenseCodes(precision), pre_acts, False)
 
 
+def select_top_k(
+    pre_acts: Float[Tensor, "batch d_sae"], bias: Float[Tensor, " d_sae"], k: int, precision: str = FLOAT32
+) -> Selection:
+    """Of each row the k entries with the largest pre-activation plus bias above zero; of equal ones the first.
+
+    All entries, with a mask, if these are too many for a sparse step.
+    """
+    values, biases = pre_acts.detach(), bias.detach()
+    if not _few(k / pre_acts.shape[1], pre_acts, precision):
+        return Selection(DenseCodes(precision, top_k_mask(values + biases, k)), pre_acts, False)
+    if pre_acts.device.type == "cpu":
+        return Selection(*top_k_cpu(values, biases, k), True)
+    return Selection(*_indexed_gpu(values, top_k_mask(values + biases, k)), True)
+
+
+def select_batch_top_k(
+    pre_acts: Float[Tensor, "batch d_sae"], bias: Float[Tensor, " d_sae"], k: int, precision: str = FLOAT32
+) -> Selection:
+    """Of the whole batch the k * batch entries with the largest pre-activation plus bias above zero, otherwise alike."""
+    values, biases = pre_acts.detach(), bias.detach()
+    if not _few(k / pre_acts.shape[1], pre_acts, precision):
+        return Selection(DenseCodes(precision, batch_top_k_mask(values + biases, k)), pre_acts, False)
+    if pre_acts.device.type == "cpu":
+        return Selection(*batch_top_k_cpu(values, biases, k), True)
+    return Selection(*_indexed_gpu(values, batch_top_k_mask(values + biases, k)), True)
+
+
+def top_k_mask(scores: Float[Tensor, "rows n"], k: int) -> Bool[Tensor, "rows n"]:
+    """Each row's k largest scores above zero; of equal ones the first."""
+    if k >= scores.shape[1]:
+        return scores > 0
+    cut = scores.topk(k, dim=1, sorted=False).values.amin(1, keepdim=True)
+    above, tied = scores > cut, scores == cut
+    room = k - above.sum(1, keepdim=True)
+    return (above | (tied & (tied.cumsum(1) <= room))) & (scores > 0)
+
+
+def batch_top_k_mask(scores: Float[Tensor, "batch d_sae"], k: int) -> Bool[Tensor, "batch d_sae"]:
+    """The k * batch largest scores above zero; of equal ones the first."""
+    return top_k_mask(scores.reshape(1, -1), k * len(scores)).view(scores.shape)
+
+
+def _few(share: float, pre_acts: Tensor, precision: str) -> bool:
+    device = pre_acts.device.type
+    return share < _share(device, precision) and (device == "cpu" or find_spec("triton") is not None)
+
+
 @contextmanager
 def sparse_below(share: float) -> Iterator[None]:
     """For measurements: within it, steps are sparse below this share of active entries on any device."""
@@ -71,9 +118,13 @@ def compact_gpu(pre_acts: Tensor, threshold: Tensor, most: int) -> tuple[Codes, 
         return None
     active = pre_acts > threshold
     count = int(active.sum().item())
-    if count >= most:
-        return None
+    return None if count >= most else _indexed_gpu(pre_acts, active, count)
+
+
+def _indexed_gpu(
+    pre_acts: Float[Tensor, "batch d_sae"], active: Bool[Tensor, "batch d_sae"], count: int | None = None
+) -> tuple[Codes, Float[Tensor, " nnz"]]:
     from pipeline.sae.sparse_step.codes_gpu import SparseCodesGPU  # imports Triton
 
-    codes = SparseCodesGPU(active, count)
+    codes = SparseCodesGPU(active, int(active.sum().item()) if count is None else count)
     return codes, pre_acts.flatten()[codes.positions]

@@ -20,7 +20,7 @@ the active entries is exact.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, ClassVar, NamedTuple
@@ -30,11 +30,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pipeline.sae.base import SAE, Losses, squared_error
+from pipeline.sae.objective import Decoded, Objective, StepContext, Values, times
 from pipeline.sae.precision import FLOAT32, product, rounded
-from pipeline.sae.sparse_step.activation import ActivationGrads, Activations, ActivationVJP, AutogradVJP, PreActs
-from pipeline.sae.sparse_step.codes import Codes, ParameterGrad
+from pipeline.sae.sparse_step.activation import ActivationGrads, ActivationVJP, AutogradVJP, PreActs
+from pipeline.sae.sparse_step.codes import Codes, DenseCodes, ParameterGrad, Reconstruction, WeightGradTerm, add_rows
 from pipeline.sae.sparse_step.codes_cpu import SparseCodes, weighted_sum
-from pipeline.sae.sparse_step.selection import select_active
+from pipeline.sae.sparse_step.dead_features import DeadStep, dead_loss, mean_square
+from pipeline.sae.sparse_step.selectors import ByThreshold, Selector
 
 MAX_ELEMENTS = 2**26
 """Most numbers in each temporary [rows, d_sae] of a dense step; a function of the shape alone.
@@ -46,26 +48,25 @@ It bounds the dozen temporaries of a dense step, so that it fits in 24 bytes per
 class ForwardBackward(NamedTuple):
     """A batch's forward pass, and its backward pass down to the pre-activations."""
 
-    codes: tuple[Tensor, ...]  # f, and the gate if it trains W_dec: values of the codes
-    penalised: Tensor  # values of the codes; [chunks, d_sae] if the batch was split
-    errors: list[Float[Tensor, "batch d_in"]]  # reconstruction minus x, of f and of the gate
+    decoded: list[Tensor]  # values of the codes, of each decoded term
+    penalised: list[Tensor]  # values of the codes, of each penalty; [chunks, d_sae] if the batch was split
+    reconstructions: list[Reconstruction]  # of each decoded term
     grads: ActivationGrads
 
 
 class ElementwiseSAE(SAE):
-    """An SAE whose feature i sees the input only through (x - b_dec) . W_enc[:, i].
+    """An SAE whose feature i sees the input through (x - b_dec) . W_enc[:, i], and perhaps which others are active.
 
-    An architecture defines `activations`. Its encoder, its loss for autograd and its training step follow from that.
-    Feature i is inactive wherever its pre-activation plus its `gate_bias` is not above zero: there `activations` and
-    all their gradients are expected to be zero.
+    An architecture says which features are active (`threshold`, `selector`), what they are (`activations`) and what is
+    minimised (`objective`). Its encoder, its loss for autograd and its training step follow from that.
     """
 
-    gate_bias: ClassVar[str]
-    """The parameter [d_sae] that decides which features are active."""
     precision = FLOAT32
     """Of the training step's matrix products."""
-    auxiliary_frozen: ClassVar[bool] = True
-    """Whether the decoder of the auxiliary term is a frozen copy: W_dec and b_dec get no gradient from that term."""
+    gate_bias: ClassVar[str] = "b_enc"
+    """The parameter [d_sae] that is added to pre-activations where these decide which features are active."""
+    uses_decoder_norm: ClassVar[bool] = False
+    """Whether `activations` reads the norms of W_dec's rows, as a parameter called decoder_norm."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """An architecture with other activations does not inherit its parent's derivative."""
@@ -75,97 +76,171 @@ class ElementwiseSAE(SAE):
 
     # What an architecture defines
 
-    def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor]) -> Activations:
-        """The architecture: elementwise in the pre-activations.
+    @property
+    def objective(self) -> Objective:
+        raise NotImplementedError
+
+    def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor], at: StepContext | None) -> Values:
+        """The architecture's activations by name, elementwise in the pre-activations.
+
+        They and all their gradients are expected to be zero where `threshold` says that a feature is inactive.
 
         Args:
             parameters: `feature_parameters` by name: [d_sae] for dense pre-activations, [nnz] for sparse ones.
+            at: None at inference.
         """
         raise NotImplementedError
 
-    def sparse_vjp(self, codes: SparseCodes, pre_acts: Float[Tensor, " nnz"]) -> ActivationVJP:
+    def threshold(self) -> Float[Tensor, " d_sae"]:
+        """The largest pre-activation at which a feature is inactive: a sum's sign is exact, so nothing is added."""
+        return -self.gate_biases()
+
+    def gate_biases(self) -> Float[Tensor, " d_sae"]:
+        bias: Tensor = getattr(self, self.gate_bias)
+        return bias
+
+    @property
+    def selector(self) -> Selector:
+        """Which entries a step computes with; here those above their feature's threshold."""
+        return ByThreshold()
+
+    def sparse_vjp(self, codes: SparseCodes, pre_acts: Float[Tensor, " nnz"], at: StepContext | None) -> ActivationVJP:
         """`activations` and their derivative on a CPU, where an architecture has something faster than autograd."""
-        return AutogradVJP(self.activations, self.by_feature(), codes, pre_acts)
+        return AutogradVJP(self.activations, self.by_feature(), codes, pre_acts, at)
+
+    def observe(self, codes: Codes, pre_acts: Tensor, at: StepContext) -> None:
+        """What an architecture keeps track of over training batches: called with the entries of each."""
 
     # The training step, from top to bottom
 
     @torch.no_grad()
-    def take_gradients(self, x: Float[Tensor, "batch d_in"], sparsity_coefficient: float) -> "ElementwiseStep":
-        """The gradients of `training_losses(x).total(sparsity_coefficient)`, without the terms that are zero."""
-        centred, scale = x - self.b_dec, 2 / len(x)  # [batch, d_in]
+    def take_gradients(self, x: Float[Tensor, "batch d_in"], at: StepContext) -> "ElementwiseStep":
+        """The gradients of `training_losses(x, at).total(at.sparsity_coefficient)`, without the terms that are zero."""
+        centred, scale, terms = x - self.b_dec, 2 / len(x), self.objective.decoded  # [batch, d_in]
         dense = product(centred, self.W_enc, self.precision)  # [batch, d_sae]
-        codes, pre_acts, sparse = select_active(dense, self.threshold(), self.precision)  # [nnz] or [batch, d_sae]
+        codes, pre_acts, sparse = self.selector.select(self, dense, at)  # [nnz] or [batch, d_sae]
+        self.observe(codes, pre_acts, at)
+        dead = DeadStep.of(self, dense, at)
+        slopes = self._penalty_slopes(codes, pre_acts, at, len(x))
         forward_backward = self._forward_backward if sparse else self._forward_backward_in_chunks
         W_dec = self.W_dec if sparse else rounded(self.W_dec, self.precision)
-        decoded, penalised, errors, grads = forward_backward(
-            codes, pre_acts, centred, W_dec, sparsity_coefficient / len(x), scale
-        )
+        decoded, penalised, found, grads = forward_backward(codes, pre_acts, centred, W_dec, at, slopes, scale)
         gradients: dict[str, ParameterGrad] = dict(grads.parameters)
-        gradients["W_enc"] = codes.weight_grad((grads.pre_acts, centred))  # [d_sae, d_in]
+        gradients["W_enc"] = codes.weight_grad(WeightGradTerm(grads.pre_acts, centred))  # [d_sae, d_in]
         pre_acts_sum = grads.pre_acts_sum
         del dense, pre_acts, grads, W_dec  # a dense step's largest tensors
-        gradients["W_dec"] = codes.weight_grad(*zip(decoded, errors, strict=False), scale=scale)  # [d_sae, d_in]
-        through_decoder = scale * sum(error.sum(0) for error in errors[: len(decoded)])
-        gradients["b_dec"] = through_decoder - self._through_encoder(pre_acts_sum)  # [d_in]
-        products = 2 * len(errors) + 1 + len(decoded)  # decoding and its gradients; those of W_enc and of W_dec
+        trains = [each for each in zip(terms, decoded, found, strict=True) if each[0].trains_decoder]
+        weights = [WeightGradTerm(times(f, term.weight), of.rows, term.prefixes) for term, f, of in trains]
+        gradients["W_dec"] = codes.weight_grad(*weights, scale=scale)  # [d_sae, d_in]
+        errors = [times(error.sum(0), term.weight) for term, _, of in trains for error in of.errors]
+        gradients["b_dec"] = scale * sum(errors) - self._through_encoder(pre_acts_sum)  # [d_in]
+        if self.uses_decoder_norm:
+            self._add_grad_of_decoder_norm(gradients)
+        if dead:
+            dead.add_gradients(gradients, centred, found[0].errors[-1], scale)
+        gradients = {name: gradient for name, gradient in gradients.items() if name not in self.frozen}
+        products = 2 * len(terms) + 1 + len(trains)  # decoding and its gradients; those of W_enc and of W_dec
         flops = 2 * self.d_in * (len(x) * self.d_sae + products * decoded[0].numel())
-        return ElementwiseStep(gradients, sparse, codes, decoded[0], penalised, flops, *errors)
+        batch_errors = [each.errors for each in found]
+        return ElementwiseStep(
+            gradients, sparse, codes, decoded[0], penalised, flops, self.objective, batch_errors, dead
+        )
+
+    def _penalty_slopes(self, codes: Codes, pre_acts: Tensor, at: StepContext, batch: int) -> list[float]:
+        """Of each penalty: the derivative of the loss with respect to each of its entries."""
+        penalties = self.objective.penalties
+        factors = [penalty.factor(at) / batch for penalty in penalties]
+        if all(penalty.target is None for penalty in penalties):
+            return factors
+        sums: list[list[float]] = [[] for _ in penalties]
+        for part, of_part in self._chunks(codes, pre_acts):
+            values = self._vjp(part, of_part, at).values
+            for total, penalty in zip(sums, penalties, strict=True):
+                total.extend(part.sum(values[penalty.of]).tolist())
+        means = [math.fsum(total) / batch for total in sums]
+        return [factor * p.slope(mean) for factor, p, mean in zip(factors, penalties, means, strict=True)]
 
     def _forward_backward(
         self, codes: Codes, pre_acts: Tensor, centred: Float[Tensor, "batch d_in"], W_dec: Float[Tensor, "d_sae d_in"],
-        grad_penalty: float, scale: float,
+        at: StepContext, slopes: Sequence[float], scale: float,
     ) -> ForwardBackward:  # fmt: skip
-        vjp = self._vjp(codes, pre_acts)
-        f, gate, penalised = vjp.activations
-        decoded = (f,) if gate is None else (f, gate)
-        reconstructions = codes.reconstruct(decoded, W_dec, centred, scale)  # errors, grad_f and grad_gate
-        grads = vjp.backward(grad_penalty, *(each.grad for each in reconstructions))
-        trains_decoder = decoded[:1] if self.auxiliary_frozen else decoded
-        return ForwardBackward(trains_decoder, penalised, [each.error for each in reconstructions], grads)
+        vjp, (terms, penalties, _) = self._vjp(codes, pre_acts, at), self.objective
+        values = vjp.values
+        decoded = [values[term.of] for term in terms]
+        if any(term.prefixes for term in terms):
+            nested = zip(decoded, terms, strict=True)
+            found = [codes.reconstruct_nested(f, term.prefixes, W_dec, centred, scale) for f, term in nested]
+        else:
+            found = codes.reconstruct(decoded, W_dec, centred, scale)
+        grads: dict[str, Tensor] = {}  # with respect to the activations
+        for term, of in zip(terms, found, strict=True):
+            grad = times(of.grad, term.weight)
+            grads[term.of] = grads[term.of] + grad if term.of in grads else grad
+        for penalty, slope in zip(penalties, slopes, strict=True):
+            so_far = grads.get(penalty.of)
+            grads[penalty.of] = torch.full_like(values[penalty.of], slope) if so_far is None else so_far + slope
+        return ForwardBackward(decoded, [values[p.of] for p in penalties], found, vjp.backward(grads))
 
-    def _vjp(self, codes: Codes, pre_acts: Tensor) -> ActivationVJP:
+    def _vjp(self, codes: Codes, pre_acts: Tensor, at: StepContext) -> ActivationVJP:
         if isinstance(codes, SparseCodes):
-            return self.sparse_vjp(codes, pre_acts)
-        return AutogradVJP(self.activations, self.by_feature(), codes, pre_acts)
+            return self.sparse_vjp(codes, pre_acts, at)
+        return AutogradVJP(self.activations, self.by_feature(), codes, pre_acts, at)
 
     def _through_encoder(self, pre_acts_sum: Float[Tensor, " d_sae"]) -> Float[Tensor, " d_in"]:
         on_cpu = pre_acts_sum.device.type == "cpu"
         return weighted_sum(pre_acts_sum, self.W_enc.T) if on_cpu else self.W_enc @ pre_acts_sum
 
+    def _add_grad_of_decoder_norm(self, gradients: dict[str, ParameterGrad]) -> None:
+        """The norm of a row grows along the row."""
+        grad, norm = gradients.pop("decoder_norm"), self.decoder_norm()
+        assert isinstance(grad, Tensor)
+        gradients["W_dec"] = add_rows(gradients["W_dec"], None, (grad / norm)[:, None] * self.W_dec)
+
+    def _chunks(self, codes: Codes, pre_acts: Tensor) -> Iterator[tuple[Codes, Tensor]]:
+        """Dense codes some rows at a time; sparse ones as a whole."""
+        if not isinstance(codes, DenseCodes):
+            yield codes, pre_acts
+            return
+        rows = self.rows_per_chunk()
+        for start in range(0, len(pre_acts), rows):
+            part = slice(start, start + rows)
+            yield codes.of_rows(part), pre_acts[part]
+
     def _forward_backward_in_chunks(
         self, codes: Codes, pre_acts: Float[Tensor, "batch d_sae"], centred: Float[Tensor, "batch d_in"],
-        W_dec: Float[Tensor, "d_sae d_in"], grad_penalty: float, scale: float,
+        W_dec: Float[Tensor, "d_sae d_in"], at: StepContext, slopes: Sequence[float], scale: float,
     ) -> ForwardBackward:  # fmt: skip
         """As `_forward_backward` of dense codes, some rows at a time; gradients overwrite the pre-activations."""
         rows = self.rows_per_chunk()
         if len(pre_acts) <= rows:
-            return self._forward_backward(codes, pre_acts, centred, W_dec, grad_penalty, scale)
+            return self._forward_backward(codes, pre_acts, centred, W_dec, at, slopes, scale)
         decoded: list[Tensor] = []
         chunks: list[ForwardBackward] = []
-        for number, (chunk, of_x) in enumerate(zip(pre_acts.split(rows), centred.split(rows), strict=True)):
-            found = self._forward_backward(codes, chunk, of_x, W_dec, grad_penalty, scale)
-            decoded = decoded or [torch.empty_like(pre_acts) for _ in found.codes]
-            for whole, part in zip(decoded, found.codes, strict=True):
-                whole.split(rows)[number].copy_(part)
+        for number, (part, chunk) in enumerate(self._chunks(codes, pre_acts)):
+            of_x = centred.split(rows)[number]
+            found = self._forward_backward(part, chunk, of_x, W_dec, at, slopes, scale)
+            decoded = decoded or [torch.empty_like(pre_acts) for _ in found.decoded]
+            for whole, values in zip(decoded, found.decoded, strict=True):
+                whole.split(rows)[number].copy_(values)
             chunk.copy_(found.grads.pre_acts)
-            penalised = codes.sum(found.penalised)
-            chunks.append(ForwardBackward((), penalised, found.errors, found.grads._replace(pre_acts=chunk)))
-            del found, part  # their memory is for the next chunk
-        errors = [torch.cat(each) for each in zip(*(chunk.errors for chunk in chunks), strict=True)]
-        grads = _sum([chunk.grads for chunk in chunks], pre_acts)
-        return ForwardBackward(tuple(decoded), torch.stack([chunk.penalised for chunk in chunks]), errors, grads)
+            penalised = [part.sum(values) for values in found.penalised]
+            kept = [of._replace(grad=chunk[:0]) for of in found.reconstructions]
+            chunks.append(ForwardBackward([], penalised, kept, found.grads._replace(pre_acts=chunk)))
+            del found  # its memory is for the next chunk
+        penalised = [torch.stack(each) for each in zip(*(chunk.penalised for chunk in chunks), strict=True)]
+        found_by_term = [joined(each) for each in zip(*(chunk.reconstructions for chunk in chunks), strict=True)]
+        return ForwardBackward(decoded, penalised, found_by_term, _sum([chunk.grads for chunk in chunks], pre_acts))
 
     def rows_per_chunk(self) -> int:
         return max(1, MAX_ELEMENTS // self.d_sae)
 
-    def threshold(self) -> Float[Tensor, " d_sae"]:
-        """The largest pre-activation at which a feature is inactive: a sum's sign is exact, so nothing is added."""
-        bias: Tensor = getattr(self, self.gate_bias)
-        return -bias
-
     def by_feature(self) -> dict[str, Tensor]:
-        """Parameters of shape [d_sae], by name."""
-        return {name: getattr(self, name) for name in self.feature_parameters}
+        """Numbers [d_sae] that `activations` reads, by name."""
+        found: dict[str, Tensor] = {each.name: getattr(self, each.name) for each in self.feature_parameters}
+        return found | {"decoder_norm": self.decoder_norm()} if self.uses_decoder_norm else found
+
+    def decoder_norm(self) -> Float[Tensor, " d_sae"]:
+        return torch.linalg.vector_norm(self.W_dec, dim=1)
 
     # The same mathematics for inference and for autograd
 
@@ -174,28 +249,44 @@ class ElementwiseSAE(SAE):
 
     def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
         pre_acts = self.pre_acts(x)
-        return self.activations(PreActs(pre_acts, pre_acts), self.by_feature()).f
+        return self._dense_values(PreActs(pre_acts, pre_acts), None)[self.objective.features]
 
     @torch.no_grad()
     def encode_sparse(self, x: Float[Tensor, "batch d_in"]) -> tuple[Codes, Tensor]:
-        codes, values, sparse = select_active(self.pre_acts(x), self.threshold())
+        codes, values, _ = self.selector.select(self, self.pre_acts(x), None)
         parameters = {name: codes.expand(value) for name, value in self.by_feature().items()}
-        if sparse:
-            return codes, self.activations(PreActs(values, values), parameters).f
-        for chunk in values.split(self.rows_per_chunk()):
-            chunk.copy_(self.activations(PreActs(chunk, chunk), parameters).f)
+        for part, chunk in self._chunks(codes, values):
+            f = self.activations(PreActs(chunk, chunk), parameters, None)[self.objective.features]
+            chunk.copy_(part.selected(f))
         return codes, values
 
-    def training_losses(self, x: Float[Tensor, "batch d_in"]) -> Losses:
+    def training_losses(self, x: Float[Tensor, "batch d_in"], at: StepContext) -> Losses:
         """The loss for autograd: the reference for the training step."""
-        encoded = x @ self.W_enc
+        encoded, (terms, penalties, dead) = x @ self.W_enc, self.objective
         pre_acts = PreActs(encoded - self.b_dec @ self.W_enc, encoded - self.b_dec.detach() @ self.W_enc)
-        f, gate, penalised = self.activations(pre_acts, self.by_feature())
-        auxiliary = x.new_zeros(())
-        if gate is not None:
-            decoder = (self.b_dec.detach(), self.W_dec.detach()) if self.auxiliary_frozen else (self.b_dec, self.W_dec)
-            auxiliary = squared_error(x, torch.addmm(decoder[0], gate, decoder[1]))
-        return Losses(squared_error(x, self.decode(f)), penalised.sum(1).mean(), auxiliary, f.detach())
+        values = self._dense_values(pre_acts, at)
+        reconstruction, *others = [term.weight * self._decoded_loss(x, values[term.of], term) for term in terms]
+        sparsity, auxiliary = x.new_zeros(()), sum(others, x.new_zeros(()))
+        for penalty in penalties:
+            value = penalty.value(values[penalty.of].sum(1).mean())
+            if penalty.coefficient is None:
+                sparsity = sparsity + value
+            else:
+                auxiliary = auxiliary + penalty.coefficient * value
+        f = values[self.objective.features].detach()
+        if dead:
+            auxiliary = auxiliary + dead_loss(self, x, pre_acts, f, at)
+        return Losses(reconstruction, sparsity, auxiliary, f)
+
+    def _dense_values(self, pre_acts: PreActs, at: StepContext | None) -> Values:
+        mask, values = self.selector.mask(self, pre_acts.value, at), self.activations(pre_acts, self.by_feature(), at)
+        return values if mask is None else {name: torch.where(mask, each, 0.0) for name, each in values.items()}
+
+    def _decoded_loss(self, x: Tensor, values: Tensor, term: Decoded) -> Tensor:
+        frozen = not term.trains_decoder
+        W_dec, b_dec = (each.detach() if frozen else each for each in (self.W_dec, self.b_dec))
+        ends = (*term.prefixes, self.d_sae)
+        return torch.stack([squared_error(x, values[:, :m] @ W_dec[:m] + b_dec) for m in ends]).sum()
 
 
 @dataclass(frozen=True)
@@ -206,21 +297,45 @@ class ElementwiseStep:
     sparse: bool
     codes: Codes
     f: Tensor  # values of the codes
-    penalised: Tensor  # values of the codes; [chunks, d_sae] if the batch was split
+    penalised: list[Tensor]  # of each penalty: values of the codes; [chunks, d_sae] if the batch was split
     flops: int  # of its matrix products
-    error: Float[Tensor, "batch d_in"]  # x_hat - x
-    gate_error: Float[Tensor, "batch d_in"] | None = None
+    objective: Objective
+    errors: list[tuple[Float[Tensor, "batch d_in"], ...]]  # of each decoded term, by prefix: reconstruction minus x
+    dead: DeadStep | None
 
     def fired(self) -> Bool[Tensor, " d_sae"]:
         return self.codes.fired(self.f)
 
     def l0(self) -> float:
-        return (self.f > 0).sum().item() / len(self.error)
+        return (self.f > 0).sum().item() / self._batch
+
+    @property
+    def _batch(self) -> int:
+        return len(self.errors[0][0])
 
     def terms(self) -> tuple[float, float, float]:
         """Reconstruction, sparsity and auxiliary term: means over the batch, summed exactly."""
-        sparsity = math.fsum(self.codes.sum(self.penalised).tolist()) / len(self.error)
-        return _mean_square(self.error), sparsity, _mean_square(self.gate_error)
+        reconstruction, *others = [
+            term.weight * sum(map(mean_square, errors))
+            for term, errors in zip(self.objective.decoded, self.errors, strict=True)
+        ]
+        sparsity, auxiliary = 0.0, sum(others)
+        for penalty, values in zip(self.objective.penalties, self.penalised, strict=True):
+            value = penalty.value(math.fsum(self.codes.sum(values).tolist()) / self._batch)
+            if penalty.coefficient is None:
+                sparsity += value
+            else:
+                auxiliary += penalty.coefficient * value
+        return reconstruction, sparsity, auxiliary + (self.dead.loss() if self.dead else 0.0)
+
+
+def joined(chunks: Sequence[Reconstruction]) -> Reconstruction:
+    """Of a whole batch from its chunks', in their order."""
+    errors = tuple(torch.cat(each) for each in zip(*(chunk.errors for chunk in chunks), strict=True))
+    if len(errors) == 1:
+        return Reconstruction(errors, errors[0], chunks[0].grad)
+    rows = [chunk.rows.view(len(errors), -1, chunk.rows.shape[1]) for chunk in chunks]
+    return Reconstruction(errors, torch.cat(rows, dim=1).flatten(0, 1), chunks[0].grad)
 
 
 def _sum(grads: list[ActivationGrads], pre_acts: Float[Tensor, "batch d_sae"]) -> ActivationGrads:
@@ -228,7 +343,3 @@ def _sum(grads: list[ActivationGrads], pre_acts: Float[Tensor, "batch d_sae"]) -
     names = grads[0].parameters
     parameters = {name: reduce(torch.add, [each.parameters[name] for each in grads]) for name in names}
     return ActivationGrads(pre_acts, reduce(torch.add, [each.pre_acts_sum for each in grads]), parameters)
-
-
-def _mean_square(error: Float[Tensor, "batch d_in"] | None) -> float:
-    return 0.0 if error is None else math.fsum(error.double().square().sum(1).tolist()) / len(error)
