@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from pipeline.activations.blocks import StreamShape, calibration_size
 from pipeline.config.model_shape import model_shape, read_model_config
 from pipeline.config.schema import ModelConfig, RunConfig
@@ -68,7 +70,8 @@ def encoder_flops(run: RunConfig) -> int:
 
 def training_dense_flops(run: RunConfig) -> int | None:
     """Of a whole training whose steps leave nothing out; None for an architecture that does not state its products."""
-    products = sae_class(run.architecture.name).dense_products
+    with torch.device("meta"):
+        products = sae_class(run.architecture.name)(run.architecture, d_in(run), d_sae(run)).dense_products
     return None if products is None else products * encoder_flops(run) * run.train.steps
 
 

@@ -92,11 +92,15 @@ class SAE(nn.Module):
     """
 
     feature_parameters: ClassVar[tuple[PerFeature, ...]] = ()
+    feature_buffers: ClassVar[tuple[str, ...]] = ()
+    """Names of what training keeps track of per feature, in proportion to it."""
+    axis: ClassVar[str] = "sparsity_coefficient"
+    """The setting that a frontier is drawn along."""
     unit_norm_decoder: ClassVar[bool] = True
     """Whether training keeps the rows of W_dec on the unit sphere."""
     frozen: ClassVar[frozenset[str]] = frozenset()
     """Names of parameters that training leaves as they start."""
-    dense_products: ClassVar[int | None] = None
+    dense_products: int | None = None
     """Matrix products of batch x d_in x d_sae in a dense training step, forward and backward.
 
     Decoding takes three: the product, and the gradients of what is decoded and of the decoder; two where the decoder is
@@ -154,9 +158,8 @@ class SAE(nn.Module):
         norm = self.W_dec.norm(dim=1)
         self.W_dec /= norm[:, None]
         self.W_enc *= norm
-        for each in self.feature_parameters:
-            if each.scales:
-                getattr(self, each.name).mul_(norm)
+        for name in [each.name for each in self.feature_parameters if each.scales] + list(self.feature_buffers):
+            getattr(self, name).mul_(norm)
 
     @torch.no_grad()
     def reinitialise(

@@ -1,4 +1,4 @@
-"""What an SAE minimises, in parts that its architecture declares: decoded terms, penalties, a term for dead features."""
+"""What an SAE minimises, as its architecture declares it: decoded terms, penalties, a term for dead features."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Penalty:
 class DeadFeatures:
     """AuxK (Gao et al., arXiv 2406.04093, appendix A.2): dead features reconstruct what the others leave.
 
-    weight * ||e - e_hat||^2 with the residual e = x - x_hat, through which no gradient flows, and e_hat decoded, without
+    weight * ||e - e_hat||^2 with the residual e = x - x_hat, through which no gradient flows. e_hat is decoded without
     b_dec, from the k dead features with the largest pre-activations.
     """
 

@@ -12,14 +12,15 @@ from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 from pipeline.sae.architectures.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
 from pipeline.sae.base import SAE, Step
 from pipeline.sae.kernels import jit
+from pipeline.sae.objective import StepContext, Values
 from pipeline.sae.sparse_step import selection
 from pipeline.sae.sparse_step import step as sparse_step
-from pipeline.sae.sparse_step.activation import Activations, PreActs
+from pipeline.sae.sparse_step.activation import PreActs
 from pipeline.sae.sparse_step.codes import DenseCodes, materialize
 from pipeline.sae.sparse_step.codes_cpu import SparseCodes
 from pipeline.sae.sparse_step.step import ElementwiseSAE
 
-D_IN, D_SAE, BATCH, COEFFICIENT = 24, 96, 50, 0.3
+D_IN, D_SAE, BATCH, AT = 24, 96, 50, StepContext(0.3)
 MAKERS = {
     "baseline": lambda: BaselineSAE(BaselineConfig(), D_IN, D_SAE),
     "gated": lambda: GatedSAE(GatedConfig(), D_IN, D_SAE),
@@ -60,12 +61,12 @@ def gradients(step: Step) -> dict[str, Tensor]:
 
 
 def by_autograd(sae: ElementwiseSAE, x: Tensor) -> dict[str, Tensor]:
-    return gradients(SAE.take_gradients(sae, x, COEFFICIENT))
+    return gradients(SAE.take_gradients(sae, x, AT))
 
 
 def written_out(sae: ElementwiseSAE, x: Tensor, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     monkeypatch.setattr(selection, "SPARSE_BELOW", {"cpu": 2.0 if sparse else 0.0})
-    step = sae.take_gradients(x, COEFFICIENT)
+    step = sae.take_gradients(x, AT)
     assert step.sparse == sparse
     return gradients(step)
 
@@ -82,7 +83,7 @@ def rows(request, monkeypatch) -> None:
 @pytest.mark.parametrize("share", SHARES)
 def test_gradients_are_those_of_the_plain_loss(share, sparse, rows, sae, monkeypatch) -> None:
     make_active(sae, share)
-    active = (sae.pre_acts(inputs()) > sae.threshold()).double().mean().item()
+    active = (sae.pre_acts(inputs()) > sae.active_above()).double().mean().item()
     assert active == pytest.approx(share, abs=1e-3)
     expected, found = by_autograd(sae, inputs()), written_out(sae, inputs(), sparse, monkeypatch)
     assert found.keys() == expected.keys() == {name for name, _ in sae.named_parameters()}
@@ -109,7 +110,7 @@ def test_single_precision_is_as_good_as_the_dense_steps(share, sae, monkeypatch)
 def test_a_step_says_what_the_loss_was_made_of(sparse, rows, sae, monkeypatch) -> None:
     make_active(sae, 0.1)
     monkeypatch.setattr(selection, "SPARSE_BELOW", {"cpu": 2.0 if sparse else 0.0})
-    plain, step = SAE.take_gradients(sae, inputs(), COEFFICIENT), sae.take_gradients(inputs(), COEFFICIENT)
+    plain, step = SAE.take_gradients(sae, inputs(), AT), sae.take_gradients(inputs(), AT)
     assert step.terms() == pytest.approx(plain.terms(), rel=1e-12)
     assert step.l0() == plain.l0() and torch.equal(step.fired(), plain.fired())
     assert 0 < step.fired().sum() < D_SAE
@@ -125,17 +126,17 @@ def test_a_dense_step_counts_its_products_as_torch_does(kind, rows, monkeypatch)
     sae = MAKERS[kind]()
     x = inputs().float()
     with FlopCounterMode(display=False) as counter:
-        step = sae.take_gradients(x, COEFFICIENT)
+        step = sae.take_gradients(x, AT)
     assert step.flops == counter.get_total_flops() == 2 * PRODUCTS[kind] * BATCH * D_IN * D_SAE
     assert sae.dense_products == PRODUCTS[kind]
-    assert SAE.take_gradients(sae, x, COEFFICIENT).flops == step.flops
+    assert SAE.take_gradients(sae, x, AT).flops == step.flops
 
 
 @pytest.mark.parametrize("share", SHARES)
 def test_a_sparse_step_counts_the_encoder_and_what_it_forms_over_active_entries(share, sae, monkeypatch) -> None:
     """Each of its loops takes a multiplication and an addition for each number of a row, for each pair and term."""
     make_active(sae, share)
-    active = int((sae.pre_acts(inputs()) > sae.threshold()).sum())
+    active = int((sae.pre_acts(inputs()) > sae.active_above()).sum())
     products_over_active = []
     reconstruct, weight_grad = SparseCodes.reconstruct, SparseCodes.weight_grad
 
@@ -144,13 +145,13 @@ def test_a_sparse_step_counts_the_encoder_and_what_it_forms_over_active_entries(
         return reconstruct(self, decoded, *rest)
 
     def gathered(self, *terms, **named):  # type: ignore[no-untyped-def]
-        products_over_active.extend(len(values) for values, _ in terms)
+        products_over_active.extend(len(term.values) for term in terms)
         return weight_grad(self, *terms, **named)
 
     monkeypatch.setattr(SparseCodes, "reconstruct", reconstructed)
     monkeypatch.setattr(SparseCodes, "weight_grad", gathered)
     monkeypatch.setattr(selection, "SPARSE_BELOW", {"cpu": 2.0})
-    step = sae.take_gradients(inputs(), COEFFICIENT)
+    step = sae.take_gradients(inputs(), AT)
     assert step.sparse and sae.dense_products is not None
     assert products_over_active == [active] * (sae.dense_products - 1)
     assert step.flops == 2 * D_IN * (BATCH * D_SAE + sum(products_over_active))
@@ -188,7 +189,7 @@ def test_a_gated_steps_sparse_bits_do_not_follow_the_number_of_threads(monkeypat
             sae.W_enc.copy_(torch.randn(256, 2048, generator=torch.Generator().manual_seed(4)) / 16)
             sae.W_dec.copy_(sae.W_enc.T)
             sae.b_gate.fill_(-1.6)
-        step = sae.take_gradients(x, COEFFICIENT)
+        step = sae.take_gradients(x, AT)
         assert step.sparse and step.l0() > 50
         found.append(gradients(step) | {"terms": torch.tensor(step.terms(), dtype=torch.float64)})
     for name, value in found[0].items():
@@ -198,9 +199,9 @@ def test_a_gated_steps_sparse_bits_do_not_follow_the_number_of_threads(monkeypat
 class Squared(GatedSAE):
     """Other activations than its parent's, which has a derivative of its own."""
 
-    def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor]) -> Activations:
-        f, gate, _ = super().activations(pre_acts, parameters)
-        return Activations(f.square(), gate, gate)
+    def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor], at: StepContext | None) -> Values:
+        values = super().activations(pre_acts, parameters, at)
+        return {"f": values["f"].square(), "gate": values["gate"]}
 
 
 def test_an_architecture_made_of_another_is_not_given_its_derivative(monkeypatch) -> None:

@@ -262,7 +262,7 @@ def test_operations_are_counted_step_by_step(architecture: str, products: int, b
         x = blocks[SHAPE.block_of(step)].batch(HOOK, step) * trainer.scale
         sae = trainer.sae
         assert isinstance(sae, ElementwiseSAE)
-        active = int((sae.pre_acts(x) > sae.threshold()).sum())
+        active = int((sae.pre_acts(x) > sae.active_above()).sum())
         sparse = active < round(SPARSE_BELOW["cpu"] * entries)
         expected += 2 * D_IN * entries + (products - 1) * 2 * D_IN * (active if sparse else entries)
         kinds.add(sparse)

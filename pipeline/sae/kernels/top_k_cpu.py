@@ -12,7 +12,7 @@ BINS, SHIFT = 2048, 20
 
 @jit
 def _at_least(score: Float[Array, " d_sae"], k: int, maxima: Float[Array, " capacity"]) -> float:
-    """A number that k scores reach, so that the k-th largest does too: the least of the maxima of k groups of scores."""
+    """A number that the k-th largest reaches, since k scores do: the least of the maxima of k groups of scores."""
     zero = score.dtype.type(0)
     maxima[:k] = zero
     for start in range(0, len(score) - k + 1, k):

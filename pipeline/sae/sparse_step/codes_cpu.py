@@ -158,7 +158,8 @@ def largest(score: Array, number: int) -> Array:
     cut = np.partition(found, -number)[-number]
     above, ties = found > cut, np.flatnonzero(found == cut)
     above[ties[: number - np.count_nonzero(above)]] = True
-    return positive[above]
+    kept: Array = positive[above]
+    return kept
 
 
 def _codes(shape: torch.Size, row: Array, feature: Array, active: Array) -> tuple[SparseCodes, Tensor]:

@@ -66,7 +66,7 @@ def select_top_k(
 def select_batch_top_k(
     pre_acts: Float[Tensor, "batch d_sae"], bias: Float[Tensor, " d_sae"], k: int, precision: str = FLOAT32
 ) -> Selection:
-    """Of the whole batch the k * batch entries with the largest pre-activation plus bias above zero, otherwise alike."""
+    """As `select_top_k`, of the whole batch the k * batch entries."""
     values, biases = pre_acts.detach(), bias.detach()
     if not _few(k / pre_acts.shape[1], pre_acts, precision):
         return Selection(DenseCodes(precision, batch_top_k_mask(values + biases, k)), pre_acts, False)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pipeline.sae.objective import StepContext
 from pipeline.sae.precision import FLOAT32
+from pipeline.sae.sparse_step.codes import DenseCodes
 from pipeline.sae.sparse_step.selection import (
     Selection,
     batch_top_k_mask,
@@ -35,10 +36,10 @@ class Selector(Protocol):
 
 
 class ByThreshold:
-    """Entries above their feature's threshold, `sae.threshold()`."""
+    """Entries above their feature's threshold, `sae.active_above()`."""
 
     def select(self, sae: "ElementwiseSAE", pre_acts: Tensor, at: StepContext | None) -> Selection:
-        return select_active(pre_acts, sae.threshold(), sae.precision if at else FLOAT32)
+        return select_active(pre_acts, sae.active_above(), sae.precision if at else FLOAT32)
 
     def mask(self, sae: "ElementwiseSAE", pre_acts: Tensor, at: StepContext | None) -> None:
         return None
@@ -60,7 +61,7 @@ class TopK:
 class BatchTopK:
     """Of a batch the k * batch largest above zero (Bussmann et al., arXiv 2412.06410).
 
-    At inference: entries above `sae.running_threshold`, a running mean of the smallest active entry of training batches.
+    At inference: entries above `sae.running_threshold`, a running mean of training batches' smallest active entry.
     """
 
     def __init__(self, k: int) -> None:
@@ -68,7 +69,8 @@ class BatchTopK:
 
     def select(self, sae: "ElementwiseSAE", pre_acts: Tensor, at: StepContext | None) -> Selection:
         if at is None:
-            return select_active(pre_acts, self._threshold(sae))
+            found = select_active(pre_acts, self._threshold(sae))
+            return found if found.sparse else found._replace(codes=DenseCodes(mask=self.mask(sae, pre_acts, at)))
         return select_batch_top_k(pre_acts, sae.gate_biases(), self.k, sae.precision)
 
     def mask(self, sae: "ElementwiseSAE", pre_acts: Tensor, at: StepContext | None) -> Tensor:

@@ -55,10 +55,10 @@ class ForwardBackward(NamedTuple):
 
 
 class ElementwiseSAE(SAE):
-    """An SAE whose feature i sees the input through (x - b_dec) . W_enc[:, i], and perhaps which others are active.
+    """An SAE whose feature i sees the input through (x - b_dec) . W_enc[:, i], and through which others are active.
 
-    An architecture says which features are active (`threshold`, `selector`), what they are (`activations`) and what is
-    minimised (`objective`). Its encoder, its loss for autograd and its training step follow from that.
+    An architecture says which features are active (`active_above`, `selector`), what they are (`activations`) and what
+    is minimised (`objective`). Its encoder, its loss for autograd and its training step follow from that.
     """
 
     precision = FLOAT32
@@ -83,7 +83,7 @@ class ElementwiseSAE(SAE):
     def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor], at: StepContext | None) -> Values:
         """The architecture's activations by name, elementwise in the pre-activations.
 
-        They and all their gradients are expected to be zero where `threshold` says that a feature is inactive.
+        They and all their gradients are expected to be zero where `active_above` says that a feature is inactive.
 
         Args:
             parameters: `feature_parameters` by name: [d_sae] for dense pre-activations, [nnz] for sparse ones.
@@ -91,18 +91,23 @@ class ElementwiseSAE(SAE):
         """
         raise NotImplementedError
 
-    def threshold(self) -> Float[Tensor, " d_sae"]:
+    def active_above(self) -> Float[Tensor, " d_sae"]:
         """The largest pre-activation at which a feature is inactive: a sum's sign is exact, so nothing is added."""
         return -self.gate_biases()
 
     def gate_biases(self) -> Float[Tensor, " d_sae"]:
-        bias: Tensor = getattr(self, self.gate_bias)
-        return bias
+        return self.get_parameter(self.gate_bias)
 
     @property
     def selector(self) -> Selector:
         """Which entries a step computes with; here those above their feature's threshold."""
         return ByThreshold()
+
+    @property
+    def dense_products(self) -> int:  # type: ignore[override]
+        """Two of the encoder; of each decoded term two, and one more where it trains the decoder."""
+        terms = self.objective.decoded
+        return 2 + 2 * len(terms) + sum(term.trains_decoder for term in terms)
 
     def sparse_vjp(self, codes: SparseCodes, pre_acts: Float[Tensor, " nnz"], at: StepContext | None) -> ActivationVJP:
         """`activations` and their derivative on a CPU, where an architecture has something faster than autograd."""
@@ -139,8 +144,7 @@ class ElementwiseSAE(SAE):
         if dead:
             dead.add_gradients(gradients, centred, found[0].errors[-1], scale)
         gradients = {name: gradient for name, gradient in gradients.items() if name not in self.frozen}
-        products = 2 * len(terms) + 1 + len(trains)  # decoding and its gradients; those of W_enc and of W_dec
-        flops = 2 * self.d_in * (len(x) * self.d_sae + products * decoded[0].numel())
+        flops = 2 * self.d_in * (len(x) * self.d_sae + (self.dense_products - 1) * decoded[0].numel())
         batch_errors = [each.errors for each in found]
         return ElementwiseStep(
             gradients, sparse, codes, decoded[0], penalised, flops, self.objective, batch_errors, dead
@@ -240,7 +244,8 @@ class ElementwiseSAE(SAE):
         return found | {"decoder_norm": self.decoder_norm()} if self.uses_decoder_norm else found
 
     def decoder_norm(self) -> Float[Tensor, " d_sae"]:
-        return torch.linalg.vector_norm(self.W_dec, dim=1)
+        norm: Tensor = torch.linalg.vector_norm(self.W_dec, dim=1)
+        return norm
 
     # The same mathematics for inference and for autograd
 

@@ -1,0 +1,29 @@
+"""Matryoshka SAEs (Bussmann et al., arXiv 2503.17547) with BatchTopK: the first features reconstruct by themselves."""
+
+from dataclasses import dataclass
+
+from pipeline.config.accepted import Count, CountOrZero, Expansion, Name, Positive
+from pipeline.sae.architectures.batch_topk import BatchTopKSAE
+from pipeline.sae.objective import Decoded, Objective
+from pipeline.sae.registry import register
+
+
+@dataclass(frozen=True)
+class MatryoshkaConfig:
+    name: Name = "matryoshka"
+    expansion: Expansion = 4.0
+    k: Count = 32
+    levels: Count = 5  # each prefix has half as many features as the next
+    aux_k: CountOrZero | None = None  # dead features that reconstruct the residual; None: d_in / 2, 0: no such term
+    aux_weight: Positive = 1 / 32
+    dead_steps: Count = 1000  # a feature is dead that has been silent for this many steps
+
+
+@register("matryoshka", MatryoshkaConfig)
+class MatryoshkaSAE(BatchTopKSAE):
+    """Sums the squared errors of nested prefixes of the dictionary: d_sae, d_sae / 2, d_sae / 4, ... features."""
+
+    @property
+    def objective(self) -> Objective:
+        halves = (self.d_sae >> level for level in range(self.config.levels - 1, 0, -1))
+        return Objective((Decoded("f", prefixes=tuple(m for m in halves if m)),), dead=self.dead_features())
