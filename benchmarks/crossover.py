@@ -8,6 +8,7 @@ import statistics
 import sys
 
 from pipeline.runtime import environment  # noqa: F401  before torch
+from pipeline.sae.objective import StepContext
 
 # isort: split
 import torch
@@ -31,7 +32,7 @@ SHARES = {
 
 
 def _step(made: Trainer, x: Tensor) -> None:
-    made.optimizer.step(made.sae.take_gradients(x, 1.0).gradients, LEARNING_RATE)
+    made.optimizer.step(made.sae.take_gradients(x, StepContext(1.0)).gradients, LEARNING_RATE)
 
 
 def ratios(architecture: str, x: Tensor, d_sae: int, share: float, precision: str, device: str) -> list[float]:

@@ -12,6 +12,7 @@ from benchmarks.table import Table
 from benchmarks.untrained import LAMBDA, set_l0, trainer
 from pipeline.activations.blocks import calibrate
 from pipeline.sae.base import SAE, Step, by_feature
+from pipeline.sae.objective import StepContext
 from pipeline.sae.sparse_step.codes import materialize
 from pipeline.sae.sparse_step.selection import sparse_below
 from pipeline.sae.sparse_step.step import ElementwiseSAE
@@ -51,7 +52,7 @@ def _made(architecture: str, l0: float) -> tuple[ElementwiseSAE, Tensor]:
     assert isinstance(sae, ElementwiseSAE)
     with torch.no_grad():
         sae.W_enc += 0.1 * torch.randn(sae.W_enc.shape)  # no longer the decoder's transpose
-        if "r_mag" in sae.feature_parameters:
+        if "r_mag" in sae.by_feature():
             sae.by_feature()["r_mag"].add_(0.1 * torch.randn(D_SAE))
     inputs = x * calibrate(x).scale("sqrt_d_in")
     set_l0(sae, inputs, l0)
@@ -61,12 +62,12 @@ def _made(architecture: str, l0: float) -> tuple[ElementwiseSAE, Tensor]:
 def _ours(sae: ElementwiseSAE, x: Tensor, share: float | None = None) -> dict[str, Tensor]:
     """Our step's gradients: by the table of shares, or all sparse (1.1) or all dense (0)."""
     with nullcontext() if share is None else sparse_below(share):
-        return _materialized(sae.take_gradients(x, LAMBDA))
+        return _materialized(sae.take_gradients(x, StepContext(LAMBDA)))
 
 
 def _autograd(sae: ElementwiseSAE, x: Tensor) -> dict[str, Tensor]:
     """The gradients of the loss as it stands, in the SAE's precision."""
-    return _materialized(SAE.take_gradients(sae, x, LAMBDA))
+    return _materialized(SAE.take_gradients(sae, x, StepContext(LAMBDA)))
 
 
 def _materialized(step: Step) -> dict[str, Tensor]:
@@ -103,7 +104,7 @@ def _agreement(options: Options) -> float:
         ours = _ours(sae, x)
         for name in peers.installed():
             loss, theirs = peers.peer(name, sae, LAMBDA, BATCH).gradients(x)
-            total = sae.training_losses(x).total(LAMBDA).item()
+            total = sae.training_losses(x, StepContext()).total(LAMBDA).item()
             rows = {"loss": abs(loss - total) / total} | {n: difference(theirs[n], g) for n, g in ours.items()}
             for what, value in rows.items():
                 why = DIFFERENT.get((name, architecture, what))

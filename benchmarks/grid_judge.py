@@ -23,6 +23,7 @@ from pipeline.evaluation.references import references
 from pipeline.language_model.loading import load_language_model
 from pipeline.sae import load_sae
 from pipeline.sae.base import SAE
+from pipeline.sae.objective import StepContext
 from pipeline.sae.registry import config_class, sae_class
 from pipeline.tokens.sources import calibration_contexts, evaluation_contexts
 
@@ -47,7 +48,7 @@ def loss(sae: SAE, x: torch.Tensor, scale: float, sparsity_coefficient: float) -
     """The training loss, whole, on inputs scaled by s: features and errors scale with them."""
     parts = []
     for rows in x.split(4096):
-        terms = sae.training_losses(rows)
+        terms = sae.training_losses(rows, StepContext())
         square = terms.reconstruction + terms.auxiliary
         total = scale**2 * square.item() + sparsity_coefficient * scale * terms.sparsity.item()
         parts.append(total * len(rows))

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.runtime import environment  # noqa: F401  before torch
+from pipeline.sae.objective import StepContext
 
 # isort: split
 from torch import Tensor
@@ -45,10 +46,10 @@ def moved(trainer: Trainer, x: Tensor, way: str) -> tuple[Tensors, Tensors, bool
         sae.double()
         for moments in optimizer.moments.values():
             moments.exp_avg_sq = moments.exp_avg_sq.double()  # beta1 is 0: there is no other
-        taken = SAE.take_gradients(sae, x.double(), coefficient)
+        taken = SAE.take_gradients(sae, x.double(), StepContext(coefficient))
     else:
         with steps_of(way):
-            taken = sae.take_gradients(x, coefficient)
+            taken = sae.take_gradients(x, StepContext(coefficient))
     gradients = {name: materialize(gradient).double().clone() for name, gradient in taken.gradients.items()}
     optimizer.step(taken.gradients, learning_rate(run.train, step))
     return gradients, {name: value - before[name] for name, value in _exact(sae).items()}, taken.sparse

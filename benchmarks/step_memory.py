@@ -7,6 +7,7 @@ measures the same. A dense step, with which every training begins, needs more th
 import sys
 
 from pipeline.runtime import environment  # noqa: F401  before torch
+from pipeline.sae.objective import StepContext
 
 # isort: split
 import torch
@@ -34,7 +35,7 @@ def bytes_a_parameter(architecture: str, precision: str, beta1: float) -> tuple[
         x, most = torch.empty(BATCH, D_IN), (0, 0)
         for _ in range(2):  # the first finds no moments yet
             memory.most = memory.now
-            step = sae.take_gradients(x, 1.0)
+            step = sae.take_gradients(x, StepContext(1.0))
             gradients, memory.most = memory.most, memory.now
             optimizer.step(step.gradients, 1e-3)
             most = gradients, memory.most

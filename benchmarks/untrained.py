@@ -39,5 +39,5 @@ def set_l0(sae: torch.nn.Module, x: Tensor, l0: float) -> None:
     near = values[first : rank + 50]
     gap = int((near[:-1] - near[1:]).argmax()) if len(near) > 1 else 0
     threshold = (near[gap : gap + 2].mean()) if len(near) else values[-1] - 1.0
-    for name in set(sae.feature_parameters) - {"r_mag"}:
+    for name in set(sae.by_feature()) - {"r_mag"}:
         getattr(sae, name).fill_(-threshold)

@@ -70,8 +70,11 @@ def encoder_flops(run: RunConfig) -> int:
 
 def training_dense_flops(run: RunConfig) -> int | None:
     """Of a whole training whose steps leave nothing out; None for an architecture that does not state its products."""
+    architecture = sae_class(run.architecture.name)
+    if architecture.dense_products is None:
+        return None
     with torch.device("meta"):
-        products = sae_class(run.architecture.name)(run.architecture, d_in(run), d_sae(run)).dense_products
+        products = architecture(run.architecture, d_in(run), d_sae(run)).dense_products
     return None if products is None else products * encoder_flops(run) * run.train.steps
 
 

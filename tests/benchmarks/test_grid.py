@@ -14,6 +14,7 @@ from benchmarks.peer_timing import Phases
 from benchmarks.table import Table
 from benchmarks.untrained import LAMBDA, trainer
 from pipeline.errors import UserError
+from pipeline.sae.objective import StepContext
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_the_judges_loss_is_the_training_loss_whatever_the_scale_and_the_decoder
     x = torch.randn(512, 16)
     made = trainer(architecture, x, 512, 64, 8)
     sae, scale = made.sae, made.scale
-    trained = sae.training_losses(x * scale).total(LAMBDA).item()
+    trained = sae.training_losses(x * scale, StepContext()).total(LAMBDA).item()
     sae.fold_input_scale(scale)
     sae.fold_decoder_norm()
     assert loss(sae, x, scale, LAMBDA) == pytest.approx(trained, rel=1e-5)

@@ -32,7 +32,7 @@ def test_a_sparse_step_that_is_too_long_is_seen(common, monkeypatch):
     right = optimizer.adam_deferred
 
     def longer(*arguments):
-        right(*arguments[:7], 1.01 * arguments[7], *arguments[8:])
+        right(*arguments[:9], 1.01 * arguments[9], *arguments[10:])
 
     monkeypatch.setattr(optimizer, "adam_deferred", longer)
     rows = one_step.table_of(one_step.measure(common, 0, 10)).rows

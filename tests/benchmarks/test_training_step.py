@@ -6,6 +6,7 @@ import torch
 from benchmarks import gradients
 from benchmarks.training_step import interleaved
 from benchmarks.untrained import trainer
+from pipeline.sae.objective import StepContext
 
 
 @pytest.mark.parametrize("architecture", ["gated", "baseline"])
@@ -15,7 +16,7 @@ def test_l0_is_as_asked_and_stays(architecture, l0):
     x = torch.randn(64, 16)
     made = trainer(architecture, x, 64, 64, l0)
     for _ in range(3):
-        taken = made.sae.take_gradients(x * made.scale, 1.0)
+        taken = made.sae.take_gradients(x * made.scale, StepContext(1.0))
         assert taken.l0() == pytest.approx(l0, abs=1.0)
         made.optimizer.step(taken.gradients, 1e-12)
 

@@ -10,8 +10,7 @@ from benchmarks.held_out import METRICS, draws, metrics
 from benchmarks.three_ways import DENSE, REORDERED, SPARSE, Setting, held_out_sums, reordered, train
 from pipeline.activations.blocks import Block, StreamShape
 from pipeline.evaluation.evaluate import metrics_of
-from pipeline.sae.sparse_step import selection
-from pipeline.sae.sparse_step import step as sparse_step
+from pipeline.sae.sparse_step import selection, selectors
 
 SEEDS, ARM = (0, 1, 2, 3), "gated"
 
@@ -111,10 +110,10 @@ def test_sound_steps_hold_the_bars(common):
 
 
 def test_a_sparse_step_that_loses_its_smallest_pairs_is_seen(common, monkeypatch):
-    right = sparse_step.select_active
+    right = selectors.select_active
 
     def losing(products, threshold, *precision):
         return right(products, threshold + 0.2, *precision)
 
-    monkeypatch.setattr(sparse_step, "select_active", losing)
+    monkeypatch.setattr(selectors, "select_active", losing)
     assert worst(whole_training.measure(common, SEEDS, replicates=10)) > 1

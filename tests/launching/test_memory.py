@@ -14,6 +14,7 @@ from pipeline.pack.training import Training
 from pipeline.records import record
 from pipeline.sae import registry
 from pipeline.sae.architectures.baseline import BaselineConfig, BaselineSAE
+from pipeline.sae.objective import StepContext
 from pipeline.storage.reading import whole_object
 from tests.kills.victim import execution, runs, train
 from tests.launching.sweeps import assert_same_runs
@@ -34,7 +35,7 @@ class HungrySAE(BaselineSAE):
         self.steps += 1
         if self.steps == 5:
             raise torch.OutOfMemoryError(NO_MEMORY)
-        return super().take_gradients(x, coefficient)
+        return super().take_gradients(x, StepContext(coefficient))
 
 
 @pytest.fixture(scope="module")

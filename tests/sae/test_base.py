@@ -59,7 +59,7 @@ def test_reinitialised_features_keep_nothing_and_others_everything(sae: SAE) -> 
     sae.reinitialise(features, directions, encoder_norm=0.25)
     assert torch.equal(sae.W_dec[features], directions)
     assert torch.equal(sae.W_enc[:, features], 0.25 * directions.T)
-    for name in sae.feature_parameters:
+    for name in sae.by_feature():
         assert not getattr(sae, name)[features].any()
         assert torch.equal(getattr(sae, name)[others], before[name][others])
     assert torch.equal(sae.W_enc[:, others], before["W_enc"][:, others])

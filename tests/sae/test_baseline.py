@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.config.schema import TrainConfig
 from pipeline.sae.architectures.baseline import BaselineConfig, BaselineSAE
 from pipeline.sae.base import SAE
+from pipeline.sae.objective import StepContext
 from pipeline.training.optimizer import Optimizer
 
 D_IN, D_SAE, BATCH = 5, 12, 40
@@ -78,14 +79,14 @@ def test_encode_and_decode_are_equations_2_and_3() -> None:
 @pytest.mark.parametrize("term", TERMS)
 def test_only_the_penalty_leaves_the_decoder_alone(term: str) -> None:
     sae = random_sae()
-    gradients = gradients_of(sae, getattr(sae.training_losses(inputs()), term))
+    gradients = gradients_of(sae, getattr(sae.training_losses(inputs(), StepContext()), term))
     reached = {name for name, gradient in gradients.items() if np.any(gradient != 0)}
     assert reached == {"W_enc", "b_enc", "b_dec"} | ({"W_dec"} if term == "reconstruction" else set())
 
 
 def test_losses_and_gradients_agree_with_the_equations() -> None:
     sae, x = random_sae(), inputs()
-    losses = sae.training_losses(x)
+    losses = sae.training_losses(x, StepContext())
     expected_losses = plain_losses(arrays(sae), x.numpy())
     expected = plain_gradients(arrays(sae), x.numpy())
     for term in TERMS:
@@ -110,7 +111,7 @@ def test_training_agrees_with_plain_adam(plain_training) -> None:
     expected = plain_training(start, gradients, [x.numpy() for x in batches], rate)
     optimizer = Optimizer(sae, TrainConfig(steps=len(batches), batch=BATCH, lr=rate))
     for x in batches:
-        optimizer.step(SAE.take_gradients(sae, x, coefficient).gradients, rate)
+        optimizer.step(SAE.take_gradients(sae, x, StepContext(coefficient)).gradients, rate)
     for name, value in arrays(sae).items():
         assert np.abs(value - start[name]).max() > rate, f"{name} has not moved"
         np.testing.assert_allclose(value, expected[name], rtol=1e-8, atol=1e-9, err_msg=name)
@@ -127,7 +128,7 @@ def test_one_feature_shrinks_to_a_half() -> None:
     optimizer = torch.optim.SGD([sae.W_enc, sae.b_enc], lr=0.05)
     for _ in range(400):
         optimizer.zero_grad()
-        sae.training_losses(x).total(1.0).backward()
+        sae.training_losses(x, StepContext()).total(1.0).backward()
         optimizer.step()
     assert sae.encode(x).mean().item() == pytest.approx(0.5, abs=1e-6)
 
@@ -139,6 +140,6 @@ def test_step_costs_five_matrix_products() -> None:
     torch.nn.init.normal_(sae.W_enc)
     x = torch.randn(batch, d_in, generator=torch.Generator().manual_seed(0))
     with FlopCounterMode(display=False) as counter:
-        sae.training_losses(x).total(0.1).backward()
+        sae.training_losses(x, StepContext()).total(0.1).backward()
     products = counter.get_total_flops() / (2 * batch * d_in * d_sae)
     assert 5 <= products < 5 + 8 / batch

@@ -10,6 +10,7 @@ from pipeline.config.schema import TrainConfig
 from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 from pipeline.sae.architectures.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
 from pipeline.sae.base import SAE, Losses
+from pipeline.sae.objective import StepContext
 from pipeline.training.optimizer import Optimizer
 
 D_IN, D_SAE, BATCH = 5, 12, 40
@@ -98,7 +99,7 @@ def test_each_term_reaches_exactly_its_parameters(term: str, stop_pre_bias: bool
     """The gradient map of equation 8 and the paper's pseudo-code; `stop_pre_bias` is the reading of its prose."""
     sae = random_sae(stop_pre_bias)
     expected = REACHED[term] - ({"b_dec"} if stop_pre_bias and term != "reconstruction" else set())
-    gradients = gradients_of(sae, getattr(sae.training_losses(inputs()), term))
+    gradients = gradients_of(sae, getattr(sae.training_losses(inputs(), StepContext()), term))
     assert {name for name, gradient in gradients.items() if np.any(gradient != 0)} == expected
 
 
@@ -106,20 +107,20 @@ def test_an_unfrozen_decoder_learns_from_the_auxiliary_term_and_no_loss_changes(
     frozen, x = random_sae(), inputs()
     unfrozen = GatedUnfrozenSAE(GatedUnfrozenConfig(), D_IN, D_SAE).double()
     unfrozen.load_state_dict(frozen.state_dict())
-    losses = unfrozen.training_losses(x)
-    assert all(torch.equal(a, b) for a, b in zip(frozen.training_losses(x), losses, strict=True))
+    losses = unfrozen.training_losses(x, StepContext())
+    assert all(torch.equal(a, b) for a, b in zip(frozen.training_losses(x, StepContext()), losses, strict=True))
     p, found = arrays(unfrozen), gradients_of(unfrozen, losses.auxiliary)
     gate = np.maximum((x.numpy() - p["b_dec"]) @ p["W_enc"] + p["b_gate"], 0)
     error = 2 * (gate @ p["W_dec"] + p["b_dec"] - x.numpy()) / len(x)
     np.testing.assert_allclose(found["W_dec"], gate.T @ error, rtol=1e-10, atol=1e-12)
-    as_encoder = gradients_of(frozen, frozen.training_losses(x).auxiliary)["b_dec"]
+    as_encoder = gradients_of(frozen, frozen.training_losses(x, StepContext()).auxiliary)["b_dec"]
     np.testing.assert_allclose(found["b_dec"], as_encoder + error.sum(0), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("stop_pre_bias", [False, True])
 def test_losses_and_gradients_agree_with_the_equations(stop_pre_bias: bool) -> None:
     sae, x = random_sae(stop_pre_bias), inputs()
-    losses = sae.training_losses(x)
+    losses = sae.training_losses(x, StepContext())
     expected_losses = plain_losses(arrays(sae), x.numpy())
     expected = plain_gradients(arrays(sae), x.numpy(), stop_pre_bias)
     for term in TERMS:
@@ -130,19 +131,22 @@ def test_losses_and_gradients_agree_with_the_equations(stop_pre_bias: bool) -> N
 
 
 def test_stopping_the_pre_bias_changes_gradients_but_no_loss() -> None:
-    with_bias, without = random_sae(False).training_losses(inputs()), random_sae(True).training_losses(inputs())
+    with_bias, without = (
+        random_sae(False).training_losses(inputs(), StepContext()),
+        random_sae(True).training_losses(inputs(), StepContext()),
+    )
     assert all(torch.equal(a, b) for a, b in zip(with_bias, without, strict=True))
 
 
 def test_total_is_equation_8() -> None:
-    losses = random_sae().training_losses(inputs())
+    losses = random_sae().training_losses(inputs(), StepContext())
     expected = losses.reconstruction + 0.7 * losses.sparsity + losses.auxiliary
     assert losses.total(0.7).item() == pytest.approx(expected.item(), rel=1e-15)
 
 
 def test_losses_report_the_features_that_encode_gives() -> None:
     sae, x = random_sae(), inputs()
-    losses: Losses = sae.training_losses(x)
+    losses: Losses = sae.training_losses(x, StepContext())
     torch.testing.assert_close(losses.f, sae.encode(x).detach(), rtol=1e-12, atol=1e-14)
     assert not losses.f.requires_grad
 
@@ -160,7 +164,7 @@ def test_training_agrees_with_plain_adam(stop_pre_bias: bool, plain_training) ->
     expected = plain_training(start, gradients, [x.numpy() for x in batches], rate)
     optimizer = Optimizer(sae, TrainConfig(steps=len(batches), batch=BATCH, lr=rate))
     for x in batches:
-        optimizer.step(SAE.take_gradients(sae, x, coefficient).gradients, rate)
+        optimizer.step(SAE.take_gradients(sae, x, StepContext(coefficient)).gradients, rate)
     for name, value in arrays(sae).items():
         assert np.abs(value - start[name]).max() > rate, f"{name} has not moved"
         np.testing.assert_allclose(value, expected[name], rtol=1e-8, atol=1e-9, err_msg=name)
@@ -190,9 +194,9 @@ def test_gating_undoes_the_shrinkage_of_the_toy() -> None:
     optimizer = torch.optim.SGD([sae.W_enc, sae.b_gate, sae.b_mag, sae.r_mag], lr=0.05)
     for _ in range(400):
         optimizer.zero_grad()
-        sae.training_losses(x).total(1.0).backward()
+        sae.training_losses(x, StepContext()).total(1.0).backward()
         optimizer.step()
-    assert sae.training_losses(x).sparsity.item() == pytest.approx(0.5, abs=1e-6)
+    assert sae.training_losses(x, StepContext()).sparsity.item() == pytest.approx(0.5, abs=1e-6)
     assert sae.encode(x).mean().item() == pytest.approx(1.0, abs=1e-6)
 
 
@@ -203,6 +207,6 @@ def test_step_costs_seven_matrix_products() -> None:
     torch.nn.init.normal_(sae.W_enc)
     x = torch.randn(batch, d_in, generator=torch.Generator().manual_seed(0))
     with FlopCounterMode(display=False) as counter:
-        sae.training_losses(x).total(0.1).backward()
+        sae.training_losses(x, StepContext()).total(0.1).backward()
     products = counter.get_total_flops() / (2 * batch * d_in * d_sae)
     assert 7 <= products < 7 + 8 / batch

@@ -13,6 +13,7 @@ from pipeline.sae.architectures.baseline import BaselineConfig, BaselineSAE
 from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 from pipeline.sae.architectures.gated_unfrozen import GatedUnfrozenConfig, GatedUnfrozenSAE
 from pipeline.sae.base import SAE
+from pipeline.sae.objective import StepContext
 from pipeline.sae.sparse_step import selection
 from pipeline.sae.sparse_step.codes import materialize
 from pipeline.sae.sparse_step.step import ElementwiseSAE
@@ -53,7 +54,10 @@ def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", MAKERS)
 def test_gradients_are_those_of_the_plain_loss(kind, bias) -> None:
     sae = make(kind, bias)
-    plain, step = SAE.take_gradients(sae, inputs(), COEFFICIENT), sae.take_gradients(inputs(), COEFFICIENT)
+    plain, step = (
+        SAE.take_gradients(sae, inputs(), StepContext(COEFFICIENT)),
+        sae.take_gradients(inputs(), StepContext(COEFFICIENT)),
+    )
     assert type(step.gradients["W_dec"]).__name__ == "DeferredGradGPU"
     assert step.gradients.keys() == plain.gradients.keys()
     for name, gradient in plain.gradients.items():
@@ -78,8 +82,8 @@ def test_training_is_that_of_a_cpu(kind, beta1, monkeypatch) -> None:
     train = TrainConfig(steps=10, batch=BATCH, lr=0.05, beta1=beta1)
     on_device, on_cpu = Optimizer(sae, train), Optimizer(other, train)
     for _ in range(4):
-        on_device.step(sae.take_gradients(x, COEFFICIENT).gradients, 0.05)
-        on_cpu.step(SAE.take_gradients(other, x.cpu(), COEFFICIENT).gradients, 0.05)
+        on_device.step(sae.take_gradients(x, StepContext(COEFFICIENT)).gradients, 0.05)
+        on_cpu.step(SAE.take_gradients(other, x.cpu(), StepContext(COEFFICIENT)).gradients, 0.05)
     for name, parameter in sae.named_parameters():
         torch.testing.assert_close(parameter.cpu(), other.get_parameter(name), rtol=1e-4, atol=1e-4)
     assert len(moved) == 2 * 4, "both matrices, in each step"
@@ -98,8 +102,8 @@ def test_a_code_is_the_encoders() -> None:
 
 def test_many_active_entries_make_a_dense_step(monkeypatch) -> None:
     monkeypatch.setattr(selection, "SPARSE_BELOW", selection.SPARSE_BELOW | {DEVICE: 0.005})
-    assert not make("gated", 9.0).take_gradients(inputs(), COEFFICIENT).sparse
-    assert make("gated", -9.0).take_gradients(inputs(), COEFFICIENT).sparse
+    assert not make("gated", 9.0).take_gradients(inputs(), StepContext(COEFFICIENT)).sparse
+    assert make("gated", -9.0).take_gradients(inputs(), StepContext(COEFFICIENT)).sparse
 
 
 COMPILE = """
@@ -140,8 +144,9 @@ import sys
 sys.modules["triton"] = None
 import torch
 from pipeline.sae.architectures.gated import GatedConfig
+from pipeline.sae.objective import StepContext
 from pipeline.sae.registry import sae_class
-print(sae_class("gated")(GatedConfig(), 4, 8).take_gradients(torch.randn(3, 4), 1.0).sparse)
+print(sae_class("gated")(GatedConfig(), 4, 8).take_gradients(torch.randn(3, 4), StepContext(1.0)).sparse)
 """
 
 

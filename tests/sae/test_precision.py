@@ -5,6 +5,7 @@ import torch
 
 from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 from pipeline.sae.base import SAE
+from pipeline.sae.objective import StepContext
 from pipeline.sae.precision import product
 from pipeline.sae.sparse_step import selection
 from pipeline.sae.sparse_step.codes import materialize
@@ -29,9 +30,9 @@ def test_a_steps_gradients_are_close_to_float32s_whether_dense_or_sparse(share, 
         for parameter in sae.parameters():
             parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
         sae.b_gate -= 1
-    exact = SAE.take_gradients(sae, x, 0.1).gradients
+    exact = SAE.take_gradients(sae, x, StepContext(0.1)).gradients
     sae.precision = "bfloat16"
-    step = sae.take_gradients(x, 0.1)
+    step = sae.take_gradients(x, StepContext(0.1))
     assert step.sparse == bool(share) and sae.W_enc.dtype == torch.float32
     for name, gradient in exact.items():
         found = materialize(step.gradients[name])

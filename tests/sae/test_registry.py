@@ -16,7 +16,8 @@ from pipeline.errors import UserError
 from pipeline.estimates.compute import training_dense_flops
 from pipeline.sae import registry
 from pipeline.sae.architectures import baseline, gated
-from pipeline.sae.base import SAE, Losses, squared_error
+from pipeline.sae.base import SAE, Losses, PerFeature, squared_error
+from pipeline.sae.objective import StepContext
 from pipeline.sae.saved import load_sae, save_sae
 from pipeline.training.trainer import Trainer
 
@@ -33,19 +34,16 @@ class TanhConfig:
 class TanhPenaltySAE(SAE):
     """ReLU features under the penalty sum tanh(c f): one respect in which it differs from the baseline."""
 
-    feature_parameters: ClassVar[tuple[str, ...]] = ("b_enc",)
+    feature_parameters: ClassVar[tuple[PerFeature, ...]] = (PerFeature("b_enc"),)
     b_enc: nn.Parameter
 
     def encode(self, x: Tensor) -> Tensor:
         return torch.relu((x - self.b_dec) @ self.W_enc + self.b_enc)
 
-    def training_losses(self, x: Tensor) -> Losses:
+    def training_losses(self, x: Tensor, at: StepContext) -> Losses:
         f = self.encode(x)
         penalty = torch.tanh(self.config.steepness * f).sum() / len(f)
         return Losses(squared_error(x, self.decode(f)), penalty, x.new_zeros(()), f.detach())
-
-    def biases_scaled_with_features(self) -> tuple[str, ...]:
-        return ("b_enc",)
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from torch import Tensor
 from pipeline.config.schema import TrainConfig
 from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 from pipeline.sae.base import SAE
+from pipeline.sae.objective import StepContext
 from pipeline.sae.sparse_step import selection
 from pipeline.sae.sparse_step.codes import materialize
 from pipeline.sae.sparse_step.codes_cpu import DeferredGradCPU
@@ -28,7 +29,7 @@ def make(beta1: float = 0.0) -> tuple[GatedSAE, Optimizer]:
 
 def take_step(sae: GatedSAE, optimizer: Optimizer, seed: int) -> None:
     x = torch.randn(32, D_IN, generator=torch.Generator().manual_seed(seed)).to(sae.b_dec.dtype)
-    optimizer.step(SAE.take_gradients(sae, x, 0.1).gradients, RATE)
+    optimizer.step(SAE.take_gradients(sae, x, StepContext(0.1)).gradients, RATE)
 
 
 def moments(sae: GatedSAE, optimizer: Optimizer) -> dict[str, Tensor]:
@@ -83,7 +84,7 @@ def test_gradients_over_pairs_move_as_the_matrices_they_stand_for(beta1: float, 
     (sae, optimizer), (other, by_matrix) = make(beta1), make(beta1)
     x = torch.randn(32, D_IN, generator=torch.Generator().manual_seed(4))
     for _ in range(3):
-        gradients = sae.take_gradients(x, 0.1).gradients
+        gradients = sae.take_gradients(x, StepContext(0.1)).gradients
         assert isinstance(gradients["W_enc"], DeferredGradCPU) and isinstance(gradients["W_dec"], DeferredGradCPU)
         by_matrix.step({name: materialize(gradient) for name, gradient in gradients.items()}, RATE)
         optimizer.step(gradients, RATE)
@@ -96,7 +97,7 @@ def test_step_takes_the_learning_rate_it_is_given() -> None:
     sae, optimizer = make()
     before = sae.b_dec.detach().clone()
     x = torch.randn(32, D_IN, generator=torch.Generator().manual_seed(2))
-    optimizer.step(SAE.take_gradients(sae, x, 0.1).gradients, RATE / 10)
+    optimizer.step(SAE.take_gradients(sae, x, StepContext(0.1)).gradients, RATE / 10)
     torch.testing.assert_close((sae.b_dec - before).abs(), torch.full((D_IN,), RATE / 10))
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.config.schema import ResampleConfig, TrainConfig
 from pipeline.sae.base import SAE
+from pipeline.sae.objective import StepContext
 from pipeline.sae.registry import config_class, sae_class
 from pipeline.training.optimizer import Optimizer
 from pipeline.training.resampling import resample
@@ -32,7 +33,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[SAE, Optimizer]:
         sae.W_dec.div_(sae.W_dec.norm(dim=1, keepdim=True))
     optimizer = Optimizer(sae, TrainConfig(steps=10, batch=300, lr=1e-2, beta1=0.9))
     for _ in range(4):
-        optimizer.step(sae.take_gradients(inputs(), 0.1).gradients, 1e-2)
+        optimizer.step(sae.take_gradients(inputs(), StepContext(0.1)).gradients, 1e-2)
     return sae, optimizer
 
 
@@ -60,7 +61,7 @@ def test_dead_features_point_at_inputs_and_start_from_nothing(trained: tuple[SAE
     assert len(nearest.indices.unique()) == len(DEAD), "inputs are drawn without replacement"
     torch.testing.assert_close(after["W_dec"][DEAD].norm(dim=1), torch.ones(len(DEAD)))
     torch.testing.assert_close(after["W_enc"][DEAD], 0.2 * alive_norm * after["W_dec"][DEAD])
-    for name in sae.feature_parameters:
+    for name in sae.by_feature():
         assert not after[name][DEAD].any(), name
 
 

@@ -25,6 +25,9 @@ class Reconstruction(NamedTuple):
     rows: Float[Tensor, "slices*batch d_in"]  # by slice of features: the sum of the errors that the slice is part of
     grad: Tensor  # with respect to the values, in their shape: scale * rows @ W_dec^T
 
+    def without_grad(self) -> "Reconstruction":
+        return self._replace(grad=self.grad[:0].clone())
+
 
 class WeightGradTerm(NamedTuple):
     """Part of a matrix's gradient: values^T @ rows."""

@@ -182,8 +182,10 @@ class ElementwiseSAE(SAE):
             grads[term.of] = grads[term.of] + grad if term.of in grads else grad
         for penalty, slope in zip(penalties, slopes, strict=True):
             so_far = grads.get(penalty.of)
-            grads[penalty.of] = torch.full_like(values[penalty.of], slope) if so_far is None else so_far + slope
-        return ForwardBackward(decoded, [values[p.of] for p in penalties], found, vjp.backward(grads))
+            grads[penalty.of] = torch.full_like(values[penalty.of], slope) if so_far is None else so_far.add_(slope)
+        errors = [of.without_grad() for of in found]
+        del found  # its memory is for the backward pass
+        return ForwardBackward(decoded, [values[p.of] for p in penalties], errors, vjp.backward(grads))
 
     def _vjp(self, codes: Codes, pre_acts: Tensor, at: StepContext) -> ActivationVJP:
         if isinstance(codes, SparseCodes):
@@ -228,8 +230,7 @@ class ElementwiseSAE(SAE):
                 whole.split(rows)[number].copy_(values)
             chunk.copy_(found.grads.pre_acts)
             penalised = [part.sum(values) for values in found.penalised]
-            kept = [of._replace(grad=chunk[:0]) for of in found.reconstructions]
-            chunks.append(ForwardBackward([], penalised, kept, found.grads._replace(pre_acts=chunk)))
+            chunks.append(ForwardBackward([], penalised, found.reconstructions, found.grads._replace(pre_acts=chunk)))
             del found  # its memory is for the next chunk
         penalised = [torch.stack(each) for each in zip(*(chunk.penalised for chunk in chunks), strict=True)]
         found_by_term = [joined(each) for each in zip(*(chunk.reconstructions for chunk in chunks), strict=True)]
