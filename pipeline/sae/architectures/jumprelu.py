@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipeline.config.accepted import Expansion, Name, Positive
 from pipeline.sae.base import PerFeature
+from pipeline.sae.kernels.jit import Array, jit
 from pipeline.sae.objective import Decoded, Objective, Penalty, StepContext, Values
 from pipeline.sae.registry import register
-from pipeline.sae.sparse_step.activation import PreActs
+from pipeline.sae.sparse_step.activation import ActivationGrads, ActivationVJP, PreActs
+from pipeline.sae.sparse_step.codes_cpu import SparseCodes
 from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 
@@ -55,12 +58,69 @@ class JumpReLUSAE(ElementwiseSAE):
         """Half a kernel's width below theta: there f is zero, and theta has a gradient."""
         return (self.threshold - self.bandwidth / 2).clamp(min=0) - self.b_enc
 
+    def sparse_vjp(self, codes: SparseCodes, pre_acts: Tensor, at: StepContext | None) -> ActivationVJP:
+        return JumpKernels(self, codes, pre_acts)
+
     def activations(self, pre_acts: PreActs, parameters: Mapping[str, Tensor], at: StepContext | None) -> Values:
         z, theta = torch.relu(pre_acts.value + parameters["b_enc"]), parameters["threshold"]
         f = Jump.apply(z, theta, self.bandwidth)
         if self.config.penalty == "tanh":
             return {"f": f, "penalised": torch.tanh(self.config.steepness * f)}
         return {"f": f, "penalised": Heaviside.apply(z, theta, self.bandwidth)}
+
+
+class JumpKernels:
+    """As `AutogradVJP` of a JumpReLU SAE on the entries that its thresholds select: two compiled loops on a CPU."""
+
+    def __init__(self, sae: JumpReLUSAE, codes: SparseCodes, pre_acts: Tensor) -> None:
+        self._sae, self._codes = sae, codes
+        self._theta, self._z = sae.threshold.detach().numpy(), pre_acts + codes.expand(sae.b_enc.detach())
+        f, penalised = torch.empty_like(pre_acts), torch.empty_like(pre_acts)
+        self._steepness = sae.config.steepness if sae.config.penalty == "tanh" else 0.0
+        _forward(
+            self._codes.feature.numpy(), self._z.numpy(), self._theta, self._steepness, f.numpy(), penalised.numpy()
+        )
+        self.values = {"f": f, "penalised": penalised}
+
+    def backward(self, grads: Values) -> ActivationGrads:
+        grad_pre_acts = torch.empty_like(grads["f"])
+        per_feature = {name: grad_pre_acts.new_empty(self._sae.d_sae) for name in ("b_enc", "threshold")}
+        inputs = [tensor.numpy() for tensor in (self._z, self.values["penalised"], grads["f"], grads["penalised"])]
+        outputs = [tensor.numpy() for tensor in (grad_pre_acts, *per_feature.values())]
+        number = self._theta.dtype.type
+        factors = number(self._sae.bandwidth), number(self._steepness)
+        _backward(self._codes.feature.numpy(), *inputs, self._theta, *factors, *outputs)
+        return ActivationGrads(grad_pre_acts, per_feature["b_enc"], per_feature)
+
+
+@jit
+def _forward(
+    feature: Int[Array, " nnz"], z: Float[Array, " nnz"], theta: Float[Array, " d_sae"], steepness: float,
+    f: Float[Array, " nnz"], penalised: Float[Array, " nnz"],
+) -> None:  # fmt: skip
+    """A steepness of 0: the penalty counts active features."""
+    for k, i in enumerate(feature):
+        active = z[k] > theta[i]
+        f[k] = z[k] if active else 0
+        penalised[k] = np.tanh(steepness * f[k]) if steepness else active
+
+
+@jit
+def _backward(
+    feature: Int[Array, " nnz"], z: Float[Array, " nnz"], penalised: Float[Array, " nnz"], grad_f: Float[Array, " nnz"],
+    grad_penalised: Float[Array, " nnz"], theta: Float[Array, " d_sae"], width: float, steepness: float,
+    grad_pre_acts: Float[Array, " nnz"], grad_b_enc: Float[Array, " d_sae"], grad_theta: Float[Array, " d_sae"],
+) -> None:  # fmt: skip
+    grad_b_enc[:], grad_theta[:] = 0, 0
+    for k, i in enumerate(feature):
+        of_f, of_active = grad_f[k], grad_penalised[k]
+        if steepness:
+            of_f += grad_penalised[k] * steepness * (1 - penalised[k] * penalised[k])
+            of_active = 0
+        grad_pre_acts[k] = of_f if z[k] > theta[i] else 0
+        grad_b_enc[i] += grad_pre_acts[k]
+        if abs(z[k] - theta[i]) < width / 2:
+            grad_theta[i] -= (theta[i] * of_f + of_active) / width
 
 
 def kernel(z: Tensor, theta: Tensor, width: float) -> Tensor:
