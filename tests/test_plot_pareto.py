@@ -20,6 +20,7 @@ from pipeline.storage.places import BASE
 EVALUATION = "0123456789ab"
 TABLES = [
     "runs", "frontier", "frontiers", "verdicts", "l0_ratio", "l0_ratio_curve", "saved", "ce_at_l0", "robustness",
+    "documents",
 ]  # fmt: skip
 OUTPUTS = (
     [f"{name}.csv" for name in TABLES]

@@ -23,10 +23,11 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
   frontiers.csv              each frontier's extent and hypervolume
   verdicts.csv               which arm is better, and the paper's claims, at every site: with p-values
   l0_ratio.csv               L0 of the reference over L0 of a candidate at equal loss recovered, with intervals
-  l0_ratio_curve.csv         that ratio along loss recovered, with a simultaneous band
+  l0_ratio_curve.csv         that ratio along loss recovered, with a simultaneous band, as trained and pruned
   saved.csv                  cross-entropy that a candidate saves at equal L0, with intervals
   ce_at_l0.csv               cross-entropy added at L0 of 10, 20, 50, 100, and between the fronts on the average
   robustness.csv             the ratio with other choices: a lambda left out, pruned, joined otherwise, ...
+  documents.csv              the held-out documents that intervals resample, with their numbers of tokens
   compute_hit.csv            with family=: the share of training compute that each run's loss is worth
   summary.md                 claims, numbers and rules in words
   report.html                all of it on one page, for a browser: points show their settings, tables sort

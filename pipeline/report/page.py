@@ -78,13 +78,13 @@ def _words(found: Findings) -> dict[str, object]:
     return {
         "status": summary.status_line(found), "compared": summary.compared(found),
         "trained": settings_line(found.runs), "first": [*cautions(found), *shown_claims.turned(found)],
-        "moved_note": summary.MOVED, "judged_on": shown_claims.judged_on(found),
+        "moved_note": summary.moved_note(shown_numbers.moved(found)), "judged_on": shown_claims.judged_on(found),
         "rules": summary.rules(found), "explained": explained([str(headlines)]), "method": summary.METHOD,
         "added_note": summary.ADDED, "choices_note": summary.CHOICES, "ablations": summary.ablations(found),
         "pruned": pruning.saved_alone(found.pruned),
         "pruning_method": pruning.METHOD,
         "thresholds": pruning.thresholds_line(found.pruned), "died": died_lines(found.runs),
-        "not_compared": summary.not_compared(found),
+        "not_compared": summary.not_compared(found), "spent": summary.spent(found), "spent_note": summary.SPENT_NOTE,
     }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from pipeline.storage.reading import whole_object
 
 TABLES = (
     "frontier", "frontiers", "verdicts", "l0_ratio", "l0_ratio_curve", "saved", "ce_at_l0", "robustness", "pruning",
-    "compute_hit",
+    "compute_hit", "documents",
 )  # fmt: skip
 
 
@@ -80,7 +80,8 @@ def _write_tables(options: Options, results: Path, found: Findings) -> None:
         made = {
             "frontier": frontier(found.runs), "frontiers": frontiers(found.runs),
             "verdicts": tables.verdicts(found.answers), "l0_ratio": tables.l0_ratios(found.compared),
-            "l0_ratio_curve": tables.curves(found.compared), "saved": tables.savings(found.compared),
+            "l0_ratio_curve": tables.curves([*found.compared, *found.pruned.scenarios]),
+            "saved": tables.savings(found.compared), "documents": tables.documents(found.compared),
             "ce_at_l0": found.at_l0, "robustness": robustness.table(found.robustness),
         }  # fmt: skip
         if options.family is not None:
