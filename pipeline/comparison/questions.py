@@ -156,7 +156,8 @@ def judged_by(read: Sequence[Measured]) -> Measured | None:
 def _direction(panel: Panel, pair: Pair, read: Sequence[Measured]) -> Answer:
     chosen = judged_by(read)
     if chosen is None or chosen.estimate is None:
-        why = "; ".join(dict.fromkeys(measured.note for measured in read if measured.note))
+        notes = [measured.note for measured in read if measured.note and measured.ablation != "mean"]
+        why = "; ".join(dict.fromkeys(notes))
         return Answer(DIRECTION, panel, pair, UNDECIDED, math.nan, False, "", left_out=why)
     found = chosen.estimate
     leaning = found.direction

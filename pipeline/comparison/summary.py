@@ -121,12 +121,13 @@ def rules(found: Findings) -> list[str]:
 
 
 def _text(found: Findings) -> list[str]:
-    """How much text there was to resample."""
-    sums = [one.panel.sums for one in found.compared if one.panel.sums is not None]
+    """How much text there was to resample, and how often it was."""
     said = (
-        f"Held-out text: {one.tokens.sum():,.0f} tokens of {len(one.tokens)} documents, which average as well as "
-        f"{one.effective:.0f} equally long ones would."
-        for one in sums
+        f"Held-out text: {one.sums.tokens.sum():,.0f} tokens of {len(one.sums.tokens)} documents, which average as "
+        f"well as {one.sums.effective:.0f} equally long ones would. Intervals over sequences rest on {len(one.drawn) - 1:,} "
+        "resamples of these documents."
+        for one in (each.panel for each in found.compared)
+        if one.sums is not None
     )
     return list(dict.fromkeys(said))
 
