@@ -11,6 +11,7 @@ from pipeline.comparison import claims, pruning, shown_claims, shown_numbers
 from pipeline.comparison.along import RATIO
 from pipeline.comparison.cautions import cautions, mixtures
 from pipeline.comparison.compare import AS_TRAINED, Compared
+from pipeline.comparison.documents import Documents
 from pipeline.comparison.findings import Findings
 from pipeline.comparison.panel import DELTA_CE
 from pipeline.comparison.settings import settings_line
@@ -122,14 +123,16 @@ def rules(found: Findings) -> list[str]:
 
 def _text(found: Findings) -> list[str]:
     """How much text there was to resample, and how often it was."""
-    said = (
-        f"Held-out text: {one.sums.tokens.sum():,.0f} tokens of {len(one.sums.tokens)} documents, which average as "
-        f"well as {one.sums.effective:.0f} equally long ones would. Intervals over sequences rest on {len(one.drawn) - 1:,} "
-        "resamples of these documents."
-        for one in (each.panel for each in found.compared)
-        if one.sums is not None
+    known = [(one.panel.sums, len(one.panel.drawn) - 1) for one in found.compared]
+    return list(dict.fromkeys(_of_documents(sums, resamples) for sums, resamples in known if sums is not None))
+
+
+def _of_documents(sums: Documents, resamples: int) -> str:
+    return (
+        f"Held-out text: {sums.tokens.sum():,.0f} tokens of {len(sums.tokens)} documents, which average as well as "
+        f"{sums.effective:.0f} equally long ones would. Intervals over sequences rest on {resamples:,} resamples of "
+        "these documents."
     )
-    return list(dict.fromkeys(said))
 
 
 def ablations(found: Findings) -> list[str]:
