@@ -5,6 +5,7 @@ import pkgutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
@@ -35,31 +36,41 @@ def figures() -> dict[str, FigureModule]:
     return {name: cast(FigureModule, import_module(f"pipeline.figures.{name}")) for name in names}
 
 
-def caption(name: str) -> str:
-    """What a figure shows: the first sentence of its file."""
-    words = " ".join((import_module(f"pipeline.figures.{name}").__doc__ or name).split("\n\n")[0].split())
+@dataclass(frozen=True)
+class DrawnFigure:
+    name: str
+    caption: str
+    points: pd.DataFrame  # what its CSV holds
+    files: list[Path]  # .png, .svg, .pdf
+
+
+def caption(name: str, figure: FigureModule) -> str:
+    """What a figure shows: the first paragraph of its file."""
+    words = " ".join((figure.__doc__ or name).split("\n\n")[0].split())
     return words.removesuffix(".")
 
 
-def draw_figures(source: Material, folder: Path) -> list[Path]:
-    """Write each figure as .png, .svg and .pdf, with its data as .csv beside it; returns the pictures.
+def draw_figures(source: Material, folder: Path) -> list[DrawnFigure]:
+    """Write each figure as .png, .svg and .pdf, and its data as .csv next to them.
 
     What an earlier call left of a figure for which there is nothing any more goes.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # of a name in another script: it is a box there
-        return [path for name, figure in figures().items() for path in _draw(name, figure, source, folder)]
+        drawn = (_draw(name, figure, source, folder) for name, figure in figures().items())
+        return [figure for figure in drawn if figure is not None]
 
 
-def _draw(name: str, figure: FigureModule, source: Material, folder: Path) -> list[Path]:
+def _draw(name: str, figure: FigureModule, source: Material, folder: Path) -> DrawnFigure | None:
     points = figure.data(source)
     if len(points):
         write_text(folder / f"{name}.csv", points.to_csv(index=False, lineterminator="\n"))
         with _no_garbage():
-            return style.save(figure.draw(points, source.looks), folder / name)
+            files = style.save(figure.draw(points, source.looks), folder / name)
+        return DrawnFigure(name, caption(name, figure), points, files)
     for kind in (*style.KINDS, "csv"):
         (folder / f"{name}.{kind}").unlink(missing_ok=True)
-    return []
+    return None
 
 
 @contextmanager

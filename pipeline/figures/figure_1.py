@@ -24,7 +24,7 @@ def data(source: Material) -> pd.DataFrame:
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
     known = pd.Series(np.isfinite(as_floats(points["loss_recovered"])), points.index)
     shown = known.groupby(numbered(points, list(PANEL))).transform("any")
-    return versus_l0.draw(points[shown].reset_index(drop=True), looks, MEASURES, refused(points[~shown]))
+    return versus_l0.draw(points[shown], looks, MEASURES, refused(points[~shown]))
 
 
 def refused(points: pd.DataFrame) -> list[str]:

@@ -63,5 +63,5 @@ def of_each(source: Material, read: Callable[[Path, pd.Series], pd.DataFrame | N
 def sample_heading(points: pd.DataFrame) -> str:
     """Whose runs these are, and which of them."""
     counts = f"{points['run'].nunique():,} of {points['finished'].iloc[0]:,} finished runs"
-    rule = f"one per lambda (darker: larger), at most {LAMBDAS} per arm and {PANELS} sites and layers"
+    rule = f"one per lambda (fainter: smaller), at most {LAMBDAS} per arm and {PANELS} sites and layers"
     return f"{heading(points)}\n{counts}: {rule}"

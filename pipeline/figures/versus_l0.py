@@ -19,6 +19,7 @@ from pipeline.analysis.frontier import as_floats, axes_of
 from pipeline.figures.inputs import Looks
 from pipeline.figures.labels import Label
 from pipeline.figures.panels import L0_LABEL, TICK, arm_lines, common_range, finish, grid, heading, log_axis, wrapped
+from pipeline.figures.point_ids import group_id
 from pipeline.figures.sample import spread
 from pipeline.figures.style import BAND, PAPER, PRUNED, RC, REFERENCE, Look
 from pipeline.records import columns
@@ -58,6 +59,7 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure], said: 
     """One panel per site and layer, in it one axis per measure, above each other; without measures that no run has.
 
     Args:
+        points: numbered as the rows of the figure's CSV: the SVG's points are named by that.
         said: further lines of the heading.
     """
     shown = [measure for measure in measures if np.isfinite(as_floats(points[measure.column])).any()]
@@ -157,9 +159,13 @@ def _draw_arm(axes: Axes, rows: pd.DataFrame, look: Look, y: str) -> None:
     means = means.sort_values(["log_l0", y])
     if has_interval(rows, y):
         _draw_bars(axes, rows, y, look.colour)
-    axes.plot(dominated["l0"], dominated[y], markerfacecolor="white", zorder=2.5, **style)
-    axes.plot(front["l0"], front[y], zorder=3, **style)
+    axes.plot(dominated["l0"], dominated[y], gid=_group_id(dominated, y), markerfacecolor="white", zorder=2.5, **style)
+    axes.plot(front["l0"], front[y], gid=_group_id(front, y), zorder=3, **style)
     axes.plot(np.exp(means["log_l0"]), means[y], color=look.colour, linestyle=look.dashes, zorder=3)
+
+
+def _group_id(rows: pd.DataFrame, y: str) -> str | None:
+    return group_id(y, rows.index[np.isfinite(as_floats(rows[y]))].tolist())
 
 
 def _draw_bars(axes: Axes, rows: pd.DataFrame, y: str, colour: str) -> None:

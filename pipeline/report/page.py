@@ -11,16 +11,17 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.analysis.frontier import died_lines, points
+from pipeline.analysis.frontier import died_lines
 from pipeline.comparison import pruning, shown_claims, shown_numbers, summary, tables
 from pipeline.comparison.cautions import cautions
 from pipeline.comparison.findings import Findings
 from pipeline.comparison.settings import settings_line
 from pipeline.comparison.words import explained
-from pipeline.figures.inputs import material
-from pipeline.report import charts, comparisons, provenance, table
+from pipeline.figures.draw_all import DrawnFigure
+from pipeline.report import comparisons, provenance, table
 from pipeline.report.cells import NOTHING
-from pipeline.report.pictures import pictures
+from pipeline.report.figures import shown
+from pipeline.report.inline_svg import StyleClasses
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Results:
     runs: pd.DataFrame  # with intervals and `on_frontier`
     folder: Path | None  # of the sweeps; None for points from a table
     commands: Sequence[str]  # that made them, in order
-    pictures: Sequence[Path] = ()  # files of the figures
+    figures: Sequence[DrawnFigure] = ()
 
 
 def page(results: Results, at: Path) -> str:
@@ -42,20 +43,19 @@ def page(results: Results, at: Path) -> str:
         at: the folder that it will lie in; links to runs lead from there.
     """
     runs = table.shown(results.runs)
-    source = material(runs)
-    data = charts.finished(source.runs)
-    entries = charts.legend(data, source.looks)
+    rows = {str(run): row for row, run in enumerate(runs["run"])}
+    classes = StyleClasses()
+    figures = [shown(figure, rows, classes) for figure in results.figures]
     environment = Environment(
         loader=PackageLoader("pipeline.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    style = Markup(environment.get_template("style.css").render(entries=entries, grid=charts.GRID))
+    style = Markup(environment.get_template("style.css").render(classes=classes.css()))
     script = Markup(files("pipeline.report").joinpath("templates", "script.js").read_text(encoding="utf-8"))
     return environment.get_template("report.html").render(
         name=results.name, style=style, script=script, policy=policy(style, script), nothing=NOTHING,
-        entries=entries, charts=charts.charts(data, points(results.found.runs), entries), drawing=charts,
-        runs=table.runs_table(runs, len(results.runs), results.folder, at), commands=results.commands,
-        pictures=pictures(results.pictures), about=", ".join(map(str, results.runs["model"].dropna().unique()[:3])),
+        figures=figures, runs=table.runs_table(runs, len(results.runs), results.folder, at), commands=results.commands,
+        about=", ".join(map(str, results.runs["model"].dropna().unique()[:3])),
         **_words(results.found), **_tables(results),
     )  # fmt: skip
 

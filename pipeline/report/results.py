@@ -66,11 +66,12 @@ def write_results(options: Options, name: str, found: Findings, pruned: pd.DataF
     records, typed = (None if options.source else options.sweeps_dir), _commands(options, name)
     beside = None if options.source and options.source.resolve() == PAPER_TABLE else paper_points(runs)
     drawn = material(with_intervals, tables.curves(found.compared), records, pruned, beside)
-    pictures = draw_figures(drawn, results)
-    write_text(results / "report.html", page(Results(name, found, with_intervals, records, typed, pictures), results))
+    figures = draw_figures(drawn, results)
+    write_text(results / "report.html", page(Results(name, found, with_intervals, records, typed, figures), results))
     print_ratios(summary.ratio_lines(found), [*died_lines(runs), *summary.not_compared(found)])
     _keep_faults(results, found)
-    return [*(path for path in pictures if path.suffix == ".png"), results / "summary.md", results / "report.html"]
+    pictures = [path for figure in figures for path in figure.files if path.suffix == ".png"]
+    return [*pictures, results / "summary.md", results / "report.html"]
 
 
 def _write_tables(options: Options, results: Path, found: Findings) -> None:

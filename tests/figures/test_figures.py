@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from pipeline.figures import (
 )
 from pipeline.figures.draw_all import draw_figures, figures
 from pipeline.figures.inputs import material
+from pipeline.figures.point_ids import group_id, read_group_id
 from pipeline.figures.sample import LAMBDAS, PANELS, sample, spread
 from tests.figures.synthetic import TOKENS, leave, of, row
 
@@ -57,9 +59,12 @@ def test_a_sweep_has_the_figures_that_it_feeds_and_no_stale_ones(tmp_path: Path)
     results = tmp_path / "results"
     results.mkdir()
     (results / "figure_8.png").write_text("of an earlier sweep")
-    pictures = draw_figures(of(GRID), results)
+    drawn = draw_figures(of(GRID), results)
     names = [f"figure_{name}" for name in ("1", "6", "diagnostics", "l0_ratio")]
-    assert [path.name for path in pictures] == [f"{name}.{kind}" for name in names for kind in ("png", "svg", "pdf")]
+    assert [figure.name for figure in drawn] == names
+    assert [[path.name for path in figure.files] for figure in drawn] == [
+        [f"{name}.{kind}" for kind in ("png", "svg", "pdf")] for name in names
+    ]
     assert sorted(path.name for path in results.iterdir()) == sorted(
         f"{name}.{kind}" for name in names for kind in ("csv", "pdf", "png", "svg")
     )
@@ -266,6 +271,37 @@ def test_names_are_drawn_as_they_are(tmp_path: Path) -> None:
 def test_a_measure_that_no_run_has_is_left_out() -> None:
     source = of([row(lam=lam, dead_fraction=np.nan, alive_fraction=np.nan) for lam in (1, 2)])
     assert len(figure_diagnostics.draw(figure_diagnostics.data(source), source.looks).axes) == 2
+
+
+def test_groups_of_points_are_named_by_the_rows_of_the_csv(tmp_path: Path) -> None:
+    """The SVG's markers, in the order in which they stand there, are those of the rows that their group names."""
+    refused = dict.fromkeys(("loss_recovered", "loss_recovered_low", "loss_recovered_high"), np.nan)
+    rows = [*GRID, row(lam=9, l0=0.0), row(lam=8, l0=3.0, gamma=np.nan), row(lam=7, l0=90.0, loss_recovered=0.2),
+            *(row(lam=lam, site="a", **refused) for lam in (1, 2))]  # fmt: skip
+    for drawn in draw_figures(of(rows), tmp_path)[:2]:
+        points = pd.read_csv(tmp_path / f"{drawn.name}.csv")
+        svg = ElementTree.parse(tmp_path / f"{drawn.name}.svg").getroot()
+        seen = set()
+        for group in svg.iter("{http://www.w3.org/2000/svg}g"):
+            found = read_group_id(group.get("id", ""))
+            if found is None:
+                continue
+            column, numbers = found
+            markers = [float(use.get("x", "nan")) for use in group.iter("{http://www.w3.org/2000/svg}use")]
+            places = np.polyfit(np.log(points.loc[numbers, "l0"]), markers, 1) if len(numbers) > 2 else None
+            assert len(markers) == len(numbers)
+            if places is not None:
+                assert np.polyval(places, np.log(points.loc[numbers, "l0"])) == pytest.approx(markers, abs=1e-3)
+            seen |= {(column, number) for number in numbers}
+        columns = ["loss_recovered"] if drawn.name == "figure_1" else ["gamma", "alive_fraction"]
+        visible = points["l0"] > 0
+        assert seen == {(name, at) for name in columns for at in points.index[visible & points[name].notna()]}
+
+
+def test_a_group_id_is_read_back() -> None:
+    assert read_group_id(group_id("gamma", [3, 1, 12]) or "") == ("gamma", [3, 1, 12])
+    assert read_group_id(group_id("train.lr", [0]) or "") == ("train.lr", [0])
+    assert group_id("gamma", []) is None and read_group_id("points.gamma") is None and read_group_id("axes_1") is None
 
 
 # --------------------------------------------------------------------------------------------------------- variants
