@@ -1,6 +1,7 @@
 """How an architecture looks: the same in every figure, told apart without colour, and readable in grey."""
 
 import io
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -105,6 +106,8 @@ def _least_alike(wanted: Look, taken: Sequence[Look]) -> Look:
 
 
 KINDS = ("png", "svg", "pdf")
+NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters of names that no XML file may hold: Matplotlib writes what its letters spell as comments."""
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
@@ -118,6 +121,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
         FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})  # last: it leaves 72 dots an inch
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in KINDS]
-    for path, content in zip(paths, (png, svg, pdf), strict=True):
-        write_bytes(path, content.getvalue())
+    text = NOT_XML.sub("", svg.getvalue().decode())
+    for path, content in zip(paths, (png.getvalue(), text.encode(), pdf.getvalue()), strict=True):
+        write_bytes(path, content)
     return paths

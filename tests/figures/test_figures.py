@@ -260,12 +260,13 @@ def test_panels_share_their_y_range_or_the_heading_says_that_they_do_not() -> No
 
 
 def test_names_are_drawn_as_they_are(tmp_path: Path) -> None:
-    names = ("$\\frac{", "_hidden", "<b>a|b&c</b>", "[/x]")
+    names = ("$\\frac{", "_hidden", "<b>a|b&c</b>", "[/x]", "a--\x01\ufffe>")
     source = of([row(name, lam, model="$m$@1") for name in names for lam in (1, 2)])
     draw_figures(source, tmp_path)
     legend = figure_1.draw(figure_1.data(source), source.looks).legends[0].get_texts()
     assert {f"{name} (4 x d_in)" for name in names} <= {text.get_text().strip() for text in legend}
     assert (tmp_path / "figure_1.png").is_file()
+    ElementTree.parse(tmp_path / "figure_1.svg")  # which is XML, whatever the names hold
 
 
 def test_a_measure_that_no_run_has_is_left_out() -> None:
