@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -102,9 +103,9 @@ def grid(disk: Disk, sweep: str) -> None:
     disk.manifest(sweep)
 
 
-def command(*arguments: str, code: Path = BASE) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, code: Path = BASE, working: Path = BASE) -> subprocess.CompletedProcess[str]:
     script = [sys.executable, str(code / "pipeline" / "plot_pareto.py"), *arguments]
-    return subprocess.run(script, capture_output=True, text=True, timeout=120)
+    return subprocess.run(script, cwd=working, capture_output=True, text=True, timeout=120)
 
 
 def folders(tmp_path: Path) -> list[str]:
@@ -139,6 +140,51 @@ def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_pat
         (tmp_path / "pipeline" / f"{name}.py").write_text("raise ImportError('shadowed')\n")
     finished = command(*folders(tmp_path), code=tmp_path)
     assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_a_users_own_figure_is_one_file(tmp_path: Path, disk: Disk) -> None:
+    """That of docs/how_to/extend.md, by the command, from the folder in which it is."""
+    (example,) = re.findall(r'```python\n(""".*?)```', (BASE / "docs/how_to/extend.md").read_text(), re.DOTALL)
+    grid(disk, "s")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "figure_fvu.py").write_text(example)
+    finished = command(*folders(tmp_path), "replicates=0", working=tmp_path)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    results = tmp_path / "results" / "s"
+    assert {f"figure_fvu.{kind}" for kind in ("png", "svg", "pdf", "csv")} <= {path.name for path in results.iterdir()}
+    assert str(results / "figure_fvu.png") in finished.stdout.splitlines()
+    assert pd.read_csv(results / "figure_fvu.csv")["fvu"].tolist() == [0.1] * 16
+    (shown,) = re.findall('<figure id="figure_fvu">.*?</figure>', (results / "report.html").read_text(), re.DOTALL)
+    assert "Fraction of variance unexplained against L0" in shown and shown.count("data-row=") == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("figure_my", "def data(source):\n    return source.runs\n", "{path} has no function draw: expected data(so"),
+        ("figure_my", "import nothing_of_this_name", "{path}, line 1: ModuleNotFoundError: No module named 'nothing"),
+        ("figure_my", "def data(source:\n", "{path}, line 1: '(' was never closed"),
+        ("figure_1", "", "{path}: there is a figure of that name: expected another, as figure_my_1.py"),
+        ("figure_my", "data = lambda source: source.runs\ndef draw(points, looks):\n    return points['lo']",
+         "{path}, line 3: KeyError: 'lo'"),
+        ("figure_my", "data = lambda source: source.runs\ndef draw(points, looks):\n    pass",
+         "{path}: TypeError: draw returned NoneType: expected a Figure"),
+        ("figure_my", "data = draw = lambda *_: [1]", "{path}: TypeError: data returned list: expected a DataFrame"),
+    ],
+)  # fmt: skip
+def test_a_fault_in_a_users_figure_is_one_line(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    name: str, content: str, said: str,
+) -> None:  # fmt: skip
+    disk.done("a")
+    disk.manifest("s")
+    path = tmp_path / "figures" / f"{name}.py"
+    path.parent.mkdir()
+    path.write_text(content)
+    monkeypatch.setattr("pipeline.figures.find.USER_FIGURES", path.parent)
+    assert plot_pareto.main([*folders(tmp_path), "replicates=0"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {said.format(path=path)}") and error.count("\n") == 1
 
 
 def test_one_sweep_of_several(tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,39 +1,22 @@
-"""Finds the figures, this package's modules named figure_*, and draws those that a sweep has something for."""
+"""Draws the figures that a sweep has something for."""
 
 import gc
-import pkgutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TypeVar
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.figures import style
-from pipeline.figures.inputs import Looks, Material
+from pipeline.figures.find import FigureModule, figures, user_code
+from pipeline.figures.inputs import Material
 from pipeline.storage.files import write_text
 
-
-class FigureModule(Protocol):
-    """What a figure's file defines."""
-
-    def data(self, source: Material) -> pd.DataFrame:
-        """What the figure shows, and its CSV holds; without rows it is not drawn."""
-
-    def draw(self, points: pd.DataFrame, looks: Looks) -> Figure:
-        """The figure, of this data alone."""
-
-
-def figures() -> dict[str, FigureModule]:
-    """By the name of their files and results: figure_1, figure_6, ..., figure_density, ..."""
-    folder = str(Path(__file__).parent)
-    names = [module.name for module in pkgutil.iter_modules([folder]) if module.name.startswith("figure_")]
-    names.sort(key=lambda name: (not name[7:].isdigit(), name[7:].zfill(3)))  # 1 to 9, then words
-    return {name: cast(FigureModule, import_module(f"pipeline.figures.{name}")) for name in names}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,9 +27,9 @@ class DrawnFigure:
     files: list[Path]  # .png, .svg, .pdf
 
 
-def caption(name: str, figure: FigureModule) -> str:
+def caption(name: str, module: FigureModule) -> str:
     """What a figure shows: the first paragraph of its file."""
-    words = " ".join((figure.__doc__ or name).split("\n\n")[0].split())
+    words = " ".join((module.__doc__ or name).split("\n\n")[0].split())
     return words.removesuffix(".")
 
 
@@ -57,20 +40,31 @@ def draw_figures(source: Material, folder: Path) -> list[DrawnFigure]:
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # of a name in another script: it is a box there
-        drawn = (_draw(name, figure, source, folder) for name, figure in figures().items())
-        return [figure for figure in drawn if figure is not None]
+        drawn = []
+        for name, module in figures().items():
+            with user_code(Path(module.__file__)):
+                drawn.append(_draw(name, module, source, folder))
+    return [figure for figure in drawn if figure is not None]
 
 
-def _draw(name: str, figure: FigureModule, source: Material, folder: Path) -> DrawnFigure | None:
-    points = figure.data(source)
+def _draw(name: str, module: FigureModule, source: Material, folder: Path) -> DrawnFigure | None:
+    points = _checked(module.data(source), pd.DataFrame, "data")
     if len(points):
         write_text(folder / f"{name}.csv", points.to_csv(index=False, lineterminator="\n"))
         with _no_garbage():
-            files = style.save(figure.draw(points, source.looks), folder / name)
-        return DrawnFigure(name, caption(name, figure), points, files)
+            figure = _checked(module.draw(points, source.looks), Figure, "draw")
+            files = style.save(figure, folder / name)
+        return DrawnFigure(name, caption(name, module), points, files)
     for kind in (*style.KINDS, "csv"):
         (folder / f"{name}.{kind}").unlink(missing_ok=True)
     return None
+
+
+def _checked(returned: T, kind: type[T], function: str) -> T:
+    """What a figure's function returned, which a user may have forgotten."""
+    if not isinstance(returned, kind):
+        raise TypeError(f"{function} returned {type(returned).__name__}: expected a {kind.__name__}")
+    return returned
 
 
 @contextmanager

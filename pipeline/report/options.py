@@ -31,12 +31,10 @@ Reads the records of a sweep, of every sweep on disk by default, and writes resu
   compute_hit.csv            with family=: the share of training compute that each run's loss is worth
   summary.md                 claims, numbers and rules in words
   report.html                all of it on one page, for a browser: points show their settings, tables sort
+  pruning.csv                the same without small activations, for runs evaluated with eval=pruning
   figure_*.png, .pdf, .svg, .csv
-                             1: loss recovered against L0; 6: gamma and alive fraction against L0; l0_ratio: the ratio
-                             along loss recovered; diagnostics: gamma, alive and cross-entropy against L0;
-                             training: curves; density: how often features fire; 8, 9: variants of either arm
-  pruning.csv, figure_pruning.*
-                             the same without small activations, for runs evaluated with eval=pruning"""
+                             figures, each with the data that it is drawn from; report.html says what each shows.
+                             Your own are figures/figure_*.py in the working directory"""
 REPLICATES = 2000
 """Draws of the bootstrap unless others are asked for."""
 FEWEST_REPLICATES = 100

@@ -30,6 +30,8 @@ CONF = BASE / "conf" if CHECKOUT else PACKAGE / "conf"
 CONF_FOLDERS = (CONF,) if CHECKOUT else (CONF, BASE / "conf")
 """Folders that Hydra searches, in this order: what the first has, the second does not replace. The second, a user's own
 (`conf/sweep/mine.yaml`, `conf/local/default.yaml`), need not exist."""
+USER_FIGURES = (_working_directory() or Path()) / "figures"
+"""A user's own figures, figure_*.py; it need not exist."""
 PAPER_TABLE = (PACKAGE / "gated_paper_tables.csv").resolve()
 """The points that the paper published: docs/gated_paper_tables.csv, to which the package has a link."""
 
