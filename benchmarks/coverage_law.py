@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.curves import fronts, read_off
+from pipeline.analysis.curves import fronts, interpolate
 from pipeline.comparison import bootstrap
 from pipeline.comparison.arms import Pair
 from pipeline.comparison.documents import Documents
@@ -126,7 +126,7 @@ def true_differences(law: Law, panel: Panel, pair: Pair, found: Estimate) -> np.
         return start - other + (slope - other_slope) * found.at
     x, y = panel.runs["x"].to_numpy()[None], panel.runs["y"].to_numpy()[None]
     nodes = [fronts(arm.averaged(x), arm.averaged(y)) for arm in pair.fronts]
-    first, second = (read_off(along, wanted, found.at)[0] for wanted, along in nodes)
+    first, second = (interpolate(along, wanted, found.at)[0] for wanted, along in nodes)
     return first - second
 
 

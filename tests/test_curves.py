@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from optuna._hypervolume import compute_hypervolume
 
-from pipeline.analysis.curves import REFERENCE_FIDELITY, REFERENCE_L0, fronts, hypervolume, overlap, read_off
+from pipeline.analysis.curves import REFERENCE_FIDELITY, REFERENCE_L0, fronts, hypervolume, interpolate, overlap
 
 Point = tuple[float, float]
 
@@ -41,7 +41,7 @@ def test_fronts_and_their_interpolation_equal_the_definition(seed: int) -> None:
     x, y = random_points(seed)
     nodes = fronts(x, y)
     at = np.unique(np.concatenate([np.linspace(-3, 4, 29), y[np.isfinite(y)]]))
-    values = read_off(nodes[1], nodes[0], at)
+    values = interpolate(nodes[1], nodes[0], at)
     for row in range(len(x)):
         front = front_by_definition(list(zip(x[row], y[row], strict=True)))
         mine = [p for p in zip(nodes[0][row], nodes[1][row], strict=True) if not math.isnan(p[0])]
@@ -54,7 +54,7 @@ def test_a_curve_is_monotone_and_never_extended() -> None:
     rng = np.random.default_rng(0)
     nodes = fronts(*rng.normal(size=(2, 1, 40)))
     at = np.linspace(-4, 4, 400)
-    values = read_off(nodes[1], nodes[0], at)[0]
+    values = interpolate(nodes[1], nodes[0], at)[0]
     inside = np.isfinite(values)
     assert inside.any() and (np.diff(values[inside]) > 0).all()
     assert np.array_equal(inside, (nodes[1][0, 0] <= at) & (at <= nodes[1][0, -1]))
@@ -67,18 +67,18 @@ def test_a_curve_goes_on_straight_where_it_is_told_to() -> None:
         np.array([[0.0, 5.0, 6.0], [7.0] * 3] * 2),
     )
     at = np.array([-1.0, 0.0, 0.5, 2.0, 4.0])
-    values = read_off(known, wanted[:3], at, (2.0, -3.0))
+    values = interpolate(known, wanted[:3], at, (2.0, -3.0))
     np.testing.assert_allclose(values[0], [-2.0, 0.0, 2.5, 6.0, 0.0])
     np.testing.assert_allclose(values[1], [3.0, 5.0, 6.0, 4.0, -2.0])
     assert np.isnan(values[2]).all()
-    np.testing.assert_array_equal(read_off(known, wanted[:3], at)[0], [np.nan, 0.0, 2.5, 6.0, np.nan])
+    np.testing.assert_array_equal(interpolate(known, wanted[:3], at)[0], [np.nan, 0.0, 2.5, 6.0, np.nan])
 
 
 def test_no_points_no_curve() -> None:
     nodes = fronts(np.zeros((3, 0)), np.zeros((3, 0)))
-    assert np.isnan(read_off(*nodes, np.array([0.0, 1.0]))).all()
+    assert np.isnan(interpolate(*nodes, np.array([0.0, 1.0]))).all()
     nothing = fronts(np.full((1, 2), np.nan), np.zeros((1, 2)))
-    assert np.isnan(read_off(*nothing, np.array([0.0]))).all()
+    assert np.isnan(interpolate(*nothing, np.array([0.0]))).all()
     assert overlap(nothing[1], nothing[1]) is None and overlap(nodes[0], nothing[0]) is None
 
 

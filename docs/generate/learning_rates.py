@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.curves import Floats, fronts, read_off
+from pipeline.analysis.curves import Floats, fronts, interpolate
 from pipeline.analysis.frontier import as_floats, points
 from pipeline.comparison.shown import NOTHING
 from pipeline.errors import UserError
@@ -71,7 +71,7 @@ def _curve(rows: pd.DataFrame) -> Floats:
     """[PLACES] loss recovered of the front of these points; NaN where it does not reach."""
     with np.errstate(divide="ignore"):
         x, y = fronts(np.log(as_floats(rows["l0"]))[None], as_floats(rows["loss_recovered"])[None])
-    read: Floats = read_off(x, y, AT)[0]
+    read: Floats = interpolate(x, y, AT)[0]
     return read
 
 

@@ -46,7 +46,7 @@ def read_sweep(sweeps_dir: Path, sweep: str, now: float | None = None) -> pd.Dat
 
 
 def read_pruned(sweeps_dir: Path, runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a threshold of every finished run that was evaluated with thresholds: the run's, with what pruning made.
+    """One row per finished run and threshold: the run's row with the metrics as pruned.
 
     Args:
         runs: as `read_sweep` gives them. Its columns are the result's, where `eval.prune_below` is the one threshold,
@@ -131,7 +131,7 @@ def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _column(name: str, values: list[Any]) -> Any:
-    """Whole numbers stay whole beside gaps; other numbers, and all that is measured, get NaN there."""
+    """Whole numbers stay whole next to gaps; other numbers, and all that is measured, get NaN there."""
     kinds = {type(value) for value in values if value is not None}
     if name in MEASURED:
         return pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").astype(float)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.analysis.curves import Floats
-from pipeline.analysis.frontier import ARM, as_floats, point_numbers
+from pipeline.analysis.frontier import ARM, as_floats, point_ids
 from pipeline.config.hints import did_you_mean
 from pipeline.errors import UserError
 
@@ -90,7 +90,7 @@ def fronts_of(panel: pd.DataFrame) -> list[Front]:
     table = panel.reset_index(drop=True)
     measured = np.isfinite(as_floats(table["loss_recovered"])) | np.isfinite(as_floats(table["ce_sae"]))
     usable = (as_floats(table["l0"]) > 0) & measured
-    points = point_numbers(table)
+    points = point_ids(table)
     found = []
     for (architecture, _), rows in table[usable].groupby(list(ARM)):
         order = rows.index.to_numpy()[np.argsort(points[rows.index], kind="stable")]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.curves import Floats, fronts, read_off
+from pipeline.analysis.curves import Floats, fronts, interpolate
 from pipeline.comparison import bootstrap, seeds
 from pipeline.comparison.along import Sampler, end_slopes
 from pipeline.comparison.arms import Front, Pair
@@ -82,7 +82,7 @@ def _read(arm: Sampler, at: Floats, rows: slice, slopes: tuple[float, float] | N
     Args:
         slopes: with which a front that ends before a place goes on; None: it ends there.
     """
-    return read_off(*fronts(*arm(rows)), at, slopes)
+    return interpolate(*fronts(*arm(rows)), at, slopes)
 
 
 def _rows(

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from pipeline.figures import style
 from pipeline.figures.find import FigureModule, figures, user_code
-from pipeline.figures.inputs import Material
+from pipeline.figures.inputs import FigureInputs
 from pipeline.storage.files import write_text
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ def caption(name: str, module: FigureModule) -> str:
     return words.removesuffix(".")
 
 
-def draw_figures(source: Material, folder: Path) -> list[DrawnFigure]:
+def draw_figures(source: FigureInputs, folder: Path) -> list[DrawnFigure]:
     """Write each figure as .png, .svg and .pdf, and its data as .csv next to them.
 
     What an earlier call left of a figure for which there is nothing any more goes.
@@ -47,7 +47,7 @@ def draw_figures(source: Material, folder: Path) -> list[DrawnFigure]:
     return [figure for figure in drawn if figure is not None]
 
 
-def _draw(name: str, module: FigureModule, source: Material, folder: Path) -> DrawnFigure | None:
+def _draw(name: str, module: FigureModule, source: FigureInputs, folder: Path) -> DrawnFigure | None:
     points = _checked(module.data(source), pd.DataFrame, "data")
     if len(points):
         write_text(folder / f"{name}.csv", points.to_csv(index=False, lineterminator="\n"))

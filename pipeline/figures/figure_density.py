@@ -1,4 +1,4 @@
-"""How often features fire: histograms of log10 of the share of held-out tokens, one line a run, the silent aside."""
+"""How often features fire: histograms of log10 of the share of held-out tokens, one line per run."""
 
 import math
 from pathlib import Path
@@ -12,7 +12,7 @@ from matplotlib.ticker import MultipleLocator
 
 from pipeline.comparison.documents import record_path
 from pipeline.errors import DamagedFile
-from pipeline.figures.inputs import Looks, Material
+from pipeline.figures.inputs import FigureInputs, Looks
 from pipeline.figures.panels import finish, panel_width, wrapped
 from pipeline.figures.sample import of_each, sample_heading
 from pipeline.figures.style import RC
@@ -27,10 +27,10 @@ HEADROOM = 1.25
 """Above the highest bin of a row of panels, for the words on silent features."""
 
 
-def data(source: Material) -> pd.DataFrame:
-    """One row a run and bin: `features` with log10 of their firing frequency in [low, high).
+def data(source: FigureInputs) -> pd.DataFrame:
+    """One row per run and bin: `features` with log10 of their firing frequency in [low, high).
 
-    Bins are quarters of a decade, from a single token on. The silent, which fired on none, have a row without ends.
+    Bins are quarters of a decade, from a single token on. Silent features, which never fired, have a row without ends.
     """
     return of_each(source, _histogram)
 
@@ -78,7 +78,7 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
-    """A line a run, and the range of the runs' shares of silent features in words."""
+    """A line per run; in words, the range of the runs' shares of silent features."""
     axes.xaxis.set_major_locator(MultipleLocator(1))
     silent = []
     for _, run in rows.groupby("run", sort=False):

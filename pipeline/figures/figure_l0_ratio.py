@@ -1,4 +1,4 @@
-"""L0 of the reference over L0 of the candidate along loss recovered, with a band that holds all of it at once.
+"""L0 of the reference over L0 of the candidate along loss recovered, with a simultaneous 95 % band.
 
 Where loss recovered is refused the ratio is read along the cross-entropy added, and the axis says so.
 """
@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from pipeline.analysis.frontier import PANEL, as_floats
 from pipeline.comparison.questions import ABOUT_HALF
-from pipeline.figures.inputs import Looks, Material
+from pipeline.figures.inputs import FigureInputs, Looks
 from pipeline.figures.panels import common_range, finish, grid, heading, log_axis, shown, wrapped
 from pipeline.figures.style import BAND, RC, REFERENCE
 
@@ -38,8 +38,8 @@ OVER = {"sequences": "documents", "both": "documents and seeds"}
 PAIR = ("reference", "candidate", "d_sae_reference", "d_sae_candidate")
 
 
-def data(source: Material) -> pd.DataFrame:
-    """The curve by zero ablation, each pair of fronts once, under the first of its names; the others beside it."""
+def data(source: FigureInputs) -> pd.DataFrame:
+    """The curve by zero ablation, each pair of fronts once, under the first of its names; `names` has all of them."""
     curve = source.curve
     if not len(curve):
         return curve

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from pipeline.analysis.frontier import as_floats
-from pipeline.figures.inputs import Looks, Material
+from pipeline.figures.inputs import FigureInputs, Looks
 from pipeline.figures.panels import PAGE, arm_lines, finish, log_axis, wrapped
 from pipeline.figures.sample import of_each, sample_heading, spread
 from pipeline.figures.style import BAND, RC
@@ -31,7 +31,7 @@ RISE = 0.02
 """Share of the loss from which on it counts as rising."""
 
 
-def data(source: Material) -> pd.DataFrame:
+def data(source: FigureInputs) -> pd.DataFrame:
     """Rows of history.csv, six digits of each number, of the runs that `sample` chooses."""
     return of_each(source, _history)
 

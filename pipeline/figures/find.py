@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.errors import UserError
-from pipeline.figures.inputs import Looks, Material
+from pipeline.figures.inputs import FigureInputs, Looks
 from pipeline.storage.places import USER_FIGURES
 
 OURS = Path(__file__).resolve().parent
@@ -24,7 +24,7 @@ class FigureModule(Protocol):
 
     __file__: str
 
-    def data(self, source: Material) -> pd.DataFrame:
+    def data(self, source: FigureInputs) -> pd.DataFrame:
         """What the figure shows, and its CSV holds; without rows it is not drawn."""
 
     def draw(self, points: pd.DataFrame, looks: Looks) -> Figure:

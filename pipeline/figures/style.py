@@ -80,27 +80,27 @@ LOOKS = tuple(Look(colour, marker, dashes) for marker in MARKERS for colour, das
 
 
 def look(architecture: str) -> Look:
-    """An architecture that is not known here gets a look from its name alone: the same in every sweep."""
+    """An architecture that is not known here gets its look from its name: the same one in every sweep."""
     if architecture.endswith(PAPER):
         return look(architecture.removesuffix(PAPER)).published()
     return KNOWN.get(architecture) or LOOKS[zlib.crc32(architecture.encode()) % len(LOOKS)]
 
 
 def looks(architectures: Iterable[str]) -> dict[str, Look]:
-    """The looks of the architectures in one sweep: as `look`, but a later one that resembles an earlier gives way.
+    """The looks of the architectures in one sweep: as `look`, but one that resembles an earlier one gets another.
 
     Colours differ while there are enough of them, then markers do.
     """
     found: dict[str, Look] = {}
     for name in sorted(set(architectures)):
-        wanted = look(name)
-        found[name] = _least_alike(wanted, list(found.values())) if wanted in LOOKS else wanted
+        preferred = look(name)
+        found[name] = _least_alike(preferred, list(found.values())) if preferred in LOOKS else preferred
     return found
 
 
-def _least_alike(wanted: Look, taken: Sequence[Look]) -> Look:
-    """The wanted look, or the next that shares least with those that are taken."""
-    start, colours, markers = LOOKS.index(wanted), [one.colour for one in taken], [one.marker for one in taken]
+def _least_alike(preferred: Look, taken: Sequence[Look]) -> Look:
+    """The preferred look, or the next that shares least with those that are taken."""
+    start, colours, markers = LOOKS.index(preferred), [one.colour for one in taken], [one.marker for one in taken]
     choices = [*LOOKS[start:], *LOOKS[:start]]
     return min(choices, key=lambda one: (taken.count(one), colours.count(one.colour), markers.count(one.marker)))
 

@@ -1,4 +1,4 @@
-"""Panels of anything against L0: the arms' frontiers as lines, runs that are dominated hollow, intervals as bars."""
+"""Panels of a measure against L0: frontiers of the arms as lines, dominated runs hollow, intervals as bars."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.analysis.frontier import as_floats, axes_of
 from pipeline.figures.inputs import Looks
 from pipeline.figures.labels import Label
+from pipeline.figures.marker_ids import rows_gid
 from pipeline.figures.panels import L0_LABEL, TICK, arm_lines, common_range, finish, grid, heading, log_axis, wrapped
-from pipeline.figures.point_ids import group_id
 from pipeline.figures.sample import spread
 from pipeline.figures.style import BAND, PAPER, PRUNED, RC, REFERENCE, Look
 from pipeline.records import columns
@@ -92,7 +92,7 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure], said: 
 
 
 def basis(points: pd.DataFrame, shown: Sequence[Measure]) -> str:
-    """What the points rest on: ablation, seeds, held-out tokens, and what the bars are; as far as it is known."""
+    """How the points were measured: ablation, seeds, held-out tokens, and what the bars are; as far as it is known."""
     ours = points[~points["architecture"].astype(str).str.endswith(PAPER) & (points["l0"] > 0)]
     parts = [measure.by for measure in shown if measure.by]
     seeds = _counted(ours.groupby("point")["seed"].nunique(), "seed")
@@ -130,7 +130,7 @@ def _fill(axes: Axes, rows: pd.DataFrame, looks: Looks, measure: Measure, scale:
 
 
 def _axis_values(axes: Axes, rows: pd.DataFrame, looks: Looks, column: str) -> list[Label]:
-    """What each point of the fronts was trained with: lambda, or what the sweep has instead; ends of a front first."""
+    """Labels for the points of the fronts: lambda, or what the sweep varies instead. Ends of a front come first."""
     found, usual = [], axes_of(rows)[0]
     for label, here in rows[rows["on_frontier"] & (rows["l0"] > 0) & rows[column].notna()].groupby("arm", sort=False):
         axis = axes_of(here)[0]
@@ -159,17 +159,17 @@ def _draw_arm(axes: Axes, rows: pd.DataFrame, look: Look, y: str) -> None:
     means = means.sort_values(["log_l0", y])
     if has_interval(rows, y):
         _draw_bars(axes, rows, y, look.colour)
-    axes.plot(dominated["l0"], dominated[y], gid=_group_id(dominated, y), markerfacecolor="white", zorder=2.5, **style)
-    axes.plot(front["l0"], front[y], gid=_group_id(front, y), zorder=3, **style)
+    axes.plot(dominated["l0"], dominated[y], gid=_gid(dominated, y), markerfacecolor="white", zorder=2.5, **style)
+    axes.plot(front["l0"], front[y], gid=_gid(front, y), zorder=3, **style)
     axes.plot(np.exp(means["log_l0"]), means[y], color=look.colour, linestyle=look.dashes, zorder=3)
 
 
-def _group_id(rows: pd.DataFrame, y: str) -> str | None:
-    return group_id(y, rows.index[np.isfinite(as_floats(rows[y]))].tolist())
+def _gid(rows: pd.DataFrame, y: str) -> str | None:
+    return rows_gid(y, rows.index[np.isfinite(as_floats(rows[y]))].tolist())
 
 
 def _draw_bars(axes: Axes, rows: pd.DataFrame, y: str, colour: str) -> None:
-    """All bars as one path: each on its own, thousands of them take as long to write as their points."""
+    """All bars as one path: as many paths, thousands of bars take as long to write as their points."""
     x, low, high = (as_floats(rows[name]) for name in ("l0", f"{y}_low", f"{y}_high"))
     ends = np.stack([x, low, x, high], axis=1)
     ends = ends[np.isfinite(ends).all(1)].reshape(-1, 2)
@@ -183,7 +183,7 @@ def has_interval(rows: pd.DataFrame, y: str) -> bool:
 
 
 def _scale(panels: Sequence[tuple[str, pd.DataFrame]], measure: Measure) -> Scale:
-    """One range for all panels where each fills enough of it, else one for each."""
+    """One range for all panels where each fills enough of it, otherwise one per panel."""
     values = np.concatenate([as_floats(rows.loc[rows["l0"] > 0, measure.column]) for _, rows in panels])
     values = values[np.isfinite(values)]
     log = measure.log and len(values) > 0 and bool((values > 0).all())
@@ -195,7 +195,7 @@ def _scale(panels: Sequence[tuple[str, pd.DataFrame]], measure: Measure) -> Scal
 
 
 def _range(rows: pd.DataFrame, measure: Measure, log: bool) -> tuple[float, float]:
-    """Limits, or their log10, that hold every point, and intervals as far as the points' own range beyond them."""
+    """Limits, or their log10. All points lie within them; intervals may be cut one range beyond the points."""
     values = as_floats(rows[measure.column])
     values = np.append(values[np.isfinite(values)], measure.reach)
     scaled = np.log10(values) if log else values

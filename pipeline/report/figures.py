@@ -8,9 +8,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.figures.draw_all import DrawnFigure
-from pipeline.figures.point_ids import read_group_id
+from pipeline.figures.marker_ids import read_gid
 from pipeline.records.columns import heading
-from pipeline.report.inline_svg import Point, StyleClasses, inline
+from pipeline.report.inline_svg import PlotPoint, StyleClasses, inline
 
 LARGEST = 3_000_000
 """Bytes of an SVG on the page; a larger one, of hundreds of panels, is there as its PNG."""
@@ -50,16 +50,16 @@ class _Points:
         self._values = {str(name): column.tolist() for name, column in data.items()}  # faster than the frame's cells
         self._rows = rows
 
-    def of_group(self, gid: str) -> list[Point | None]:
+    def of_group(self, gid: str) -> list[PlotPoint | None]:
         """None for points of runs that the table does not have; nothing for a group that is not of points."""
-        found = read_group_id(gid)
+        found = read_gid(gid)
         if found is None:
             return []
         column, numbers = found
         return [self._point(column, number) for number in numbers]
 
-    def _point(self, column: str, number: int) -> Point | None:
+    def _point(self, column: str, number: int) -> PlotPoint | None:
         run, arm, l0, value = (self._values[name][number] for name in ("run", "arm", "l0", column))
         if run not in self._rows:
             return None
-        return Point(self._rows[run], f"{arm}: L0 {l0:.4g}, {heading(column)} {value:.4g}")
+        return PlotPoint(self._rows[run], f"{arm}: L0 {l0:.4g}, {heading(column)} {value:.4g}")

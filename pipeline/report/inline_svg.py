@@ -23,7 +23,7 @@ DECLARATIONS = re.compile(r"[\w\s:;#.,%()-]*")
 
 
 @dataclass(frozen=True)
-class Point:
+class PlotPoint:
     row: int  # of the page's table of runs
     label: str
 
@@ -43,7 +43,7 @@ class StyleClasses:
 
 
 def inline(
-    svg: bytes, name: str, label: str, points: Callable[[str], Sequence[Point | None]], classes: StyleClasses
+    svg: bytes, name: str, label: str, points: Callable[[str], Sequence[PlotPoint | None]], classes: StyleClasses
 ) -> Markup:
     """The SVG as an element of the page.
 
@@ -66,7 +66,7 @@ def inline(
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
-def _tie(root: Element, points: Callable[[str], Sequence[Point | None]]) -> None:
+def _tie(root: Element, points: Callable[[str], Sequence[PlotPoint | None]]) -> None:
     """Give markers the rows that they stand for, and panels that have such markers their class."""
     for axes in root.iter(f"{SVG}g"):
         if not axes.get("id", "").startswith("axes_"):

@@ -25,18 +25,18 @@ from pipeline.report.inline_svg import StyleClasses
 
 
 @dataclass(frozen=True)
-class Results:
-    """All that the page is built from; the tables are those that lie beside it as CSV."""
+class ReportInputs:
+    """All that the page is built from; the tables are those that lie next to it as CSV."""
 
     name: str  # of the sweep, or of the source
     found: Findings
     runs: pd.DataFrame  # with intervals and `on_frontier`
     folder: Path | None  # of the sweeps; None for points from a table
-    commands: Sequence[str]  # that made them, in order
+    commands: Sequence[str]  # that produced them, in order
     figures: Sequence[DrawnFigure] = ()
 
 
-def page(results: Results, at: Path) -> str:
+def page(results: ReportInputs, at: Path) -> str:
     """The page as HTML: the same text for the same records.
 
     Args:
@@ -73,7 +73,7 @@ def _hash(content: str) -> str:
 
 
 def _words(found: Findings) -> dict[str, object]:
-    """What summary.md says too, by the same functions."""
+    """What summary.md says as well, by the same functions."""
     headlines = shown_numbers.ratios(found)
     return {
         "status": summary.status_line(found), "compared": summary.compared(found),
@@ -88,7 +88,7 @@ def _words(found: Findings) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _tables(results: Results) -> dict[str, object]:
+def _tables(results: ReportInputs) -> dict[str, object]:
     found = results.found
     by_site = shown_claims.by_site(found)
     return {

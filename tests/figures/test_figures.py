@@ -24,8 +24,8 @@ from pipeline.figures import (
     figure_training,
 )
 from pipeline.figures.draw_all import draw_figures, figures
-from pipeline.figures.inputs import material
-from pipeline.figures.point_ids import group_id, read_group_id
+from pipeline.figures.inputs import figure_inputs
+from pipeline.figures.marker_ids import read_gid, rows_gid
 from pipeline.figures.sample import LAMBDAS, PANELS, sample, spread
 from tests.figures.synthetic import TOKENS, leave, of, row
 
@@ -85,7 +85,7 @@ def test_arms_without_an_expansion_are_named_by_width() -> None:
         "gated (131,072 wide)"
     ]
     runs = table([{"run": "r", "architecture": "gated", "status": "missing"}])
-    assert [*material(runs).looks] == ["gated"]
+    assert [*figure_inputs(runs).looks] == ["gated"]
 
 
 # ------------------------------------------------------------------------------------------------------- against L0
@@ -284,7 +284,7 @@ def test_groups_of_points_are_named_by_the_rows_of_the_csv(tmp_path: Path) -> No
         svg = ElementTree.parse(tmp_path / f"{drawn.name}.svg").getroot()
         seen = set()
         for group in svg.iter("{http://www.w3.org/2000/svg}g"):
-            found = read_group_id(group.get("id", ""))
+            found = read_gid(group.get("id", ""))
             if found is None:
                 continue
             column, numbers = found
@@ -300,9 +300,9 @@ def test_groups_of_points_are_named_by_the_rows_of_the_csv(tmp_path: Path) -> No
 
 
 def test_a_group_id_is_read_back() -> None:
-    assert read_group_id(group_id("gamma", [3, 1, 12]) or "") == ("gamma", [3, 1, 12])
-    assert read_group_id(group_id("train.lr", [0]) or "") == ("train.lr", [0])
-    assert group_id("gamma", []) is None and read_group_id("points.gamma") is None and read_group_id("axes_1") is None
+    assert read_gid(rows_gid("gamma", [3, 1, 12]) or "") == ("gamma", [3, 1, 12])
+    assert read_gid(rows_gid("train.lr", [0]) or "") == ("train.lr", [0])
+    assert rows_gid("gamma", []) is None and read_gid("points.gamma") is None and read_gid("axes_1") is None
 
 
 # --------------------------------------------------------------------------------------------------------- variants
@@ -454,7 +454,7 @@ def test_the_papers_points_stand_beside_ours_where_model_site_and_layer_match() 
     where = {"site": "resid_post", "layer": 20, "model": "google/gemma-7b@0123456789ab"}
     rows = [row(arm, lam, **where) for arm in ("gated", "baseline") for lam in (1, 2)]
     runs = table([*rows, row(site="resid_post", layer=20), row(**where | {"layer": 19})])
-    source = material(runs, published=paper_points(runs))
+    source = figure_inputs(runs, published=paper_points(runs))
     for name in ("figure_1", "figure_6"):
         points = figures()[name].data(source)
         theirs = points[points["architecture"].str.endswith(", paper")]

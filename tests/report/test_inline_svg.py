@@ -6,8 +6,8 @@ from io import BytesIO
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from pipeline.figures.point_ids import group_id
-from pipeline.report.inline_svg import Point, StyleClasses, inline
+from pipeline.figures.marker_ids import rows_gid
+from pipeline.report.inline_svg import PlotPoint, StyleClasses, inline
 
 HEAD = b'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 10 10">'
 
@@ -21,7 +21,7 @@ def plotted() -> bytes:
     figure = Figure()
     figure.add_subplot(1, 2, 1).plot([1, 2, 3], marker="o")
     figure.add_subplot(1, 2, 2).plot(
-        [1, 2, 3], [5, 4, 6], marker="o", linestyle="none", gid=group_id("gamma", [4, 0, 2])
+        [1, 2, 3], [5, 4, 6], marker="o", linestyle="none", gid=rows_gid("gamma", [4, 0, 2])
     )
     content = BytesIO()
     FigureCanvasSVG(figure).print_svg(content)
@@ -31,9 +31,9 @@ def plotted() -> bytes:
 def test_points_have_their_rows_and_words_and_their_panel_is_marked() -> None:
     asked = []
 
-    def points(gid: str) -> list[Point | None]:
+    def points(gid: str) -> list[PlotPoint | None]:
         asked.append(gid)
-        return [Point(7, 'a "b" <c>'), None, Point(1, "second")] if gid == "points.gamma.4-0-2" else []
+        return [PlotPoint(7, 'a "b" <c>'), None, PlotPoint(1, "second")] if gid == "points.gamma.4-0-2" else []
 
     markup = inline(plotted(), "f", "label", points, StyleClasses())
     assert "points.gamma.4-0-2" in asked
@@ -44,7 +44,7 @@ def test_points_have_their_rows_and_words_and_their_panel_is_marked() -> None:
 
 def test_a_group_with_another_number_of_markers_is_not_tied() -> None:
     markup = inline(
-        plotted(), "f", "label", lambda gid: [Point(0, "")] if gid.startswith("points") else [], StyleClasses()
+        plotted(), "f", "label", lambda gid: [PlotPoint(0, "")] if gid.startswith("points") else [], StyleClasses()
     )
     assert "data-row" not in markup
 

@@ -41,8 +41,8 @@ function describe(row) {
 }
 
 function place(mark) {
-  const beside = mark.right + 12 + tip.offsetWidth < document.documentElement.clientWidth;
-  const left = beside ? mark.right + 12 : mark.left - 12 - tip.offsetWidth;
+  const fits = mark.right + 12 + tip.offsetWidth < document.documentElement.clientWidth;
+  const left = fits ? mark.right + 12 : mark.left - 12 - tip.offsetWidth;
   const lowest = document.documentElement.clientHeight - tip.offsetHeight - 8;
   tip.style.left = `${Math.max(8, left)}px`;
   tip.style.top = `${Math.max(8, Math.min(mark.top - 20, lowest))}px`;
@@ -88,7 +88,7 @@ function listen(svg) {
     if (mark) event.stopPropagation();
   });
   svg.addEventListener("focusin", (event) => {
-    if (!event.target.matches("[data-row]:focus-visible")) return; // a click has been seen to
+    if (!event.target.matches("[data-row]:focus-visible")) return; // the click listener handles clicks
     kept = false;
     show(event.target);
   });

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 ID = re.compile(r"points\.(.+)\.(\d+(?:-\d+)*)")
 
 
-def group_id(column: str, rows: Sequence[int]) -> str | None:
+def rows_gid(column: str, rows: Sequence[int]) -> str | None:
     """The gid of an artist that shows `column` of these rows of the figure's data; None where it shows none.
 
     Args:
@@ -20,7 +20,7 @@ def group_id(column: str, rows: Sequence[int]) -> str | None:
     return f"points.{column}.{'-'.join(map(str, rows))}" if len(rows) else None
 
 
-def read_group_id(gid: str) -> tuple[str, list[int]] | None:
+def read_gid(gid: str) -> tuple[str, list[int]] | None:
     """Column and rows; None of a group that is not of points."""
     found = ID.fullmatch(gid)
     return (found[1], [int(row) for row in found[2].split("-")]) if found else None
