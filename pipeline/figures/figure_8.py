@@ -16,7 +16,7 @@ from pipeline.figures.measures import LOSS_RECOVERED
 
 MEASURES = (
     LOSS_RECOVERED,
-    versus_l0.Measure("above_gated", "Difference to gated\nat equal L0", 1.1, levels=(0.0,), reach=(0.0,)),
+    versus_l0.Measure("above_gated", "Difference to gated at\nequal L0 (fraction)", 1.1, levels=(0.0,), reach=(0.0,)),
 )
 
 

@@ -31,7 +31,10 @@ LABELS = {
     "width_1.5": "reference 1.5 times as wide", "equal_width": "equal width", "equal_flops": "equal training FLOPs",
     "equal_seconds": "equal training seconds", "equal_dense_flops": "equal dense FLOPs",
 }  # fmt: skip
-ALONG = {"loss_recovered": "Loss recovered, by zero ablation", "delta_ce": "Cross-entropy added, nats"}
+ALONG = {
+    "loss_recovered": "Loss recovered, by zero ablation (fraction)",
+    "delta_ce": "Cross-entropy added (nats per prediction)",
+}
 HEIGHT = 2.1
 BAND_LABEL = "95 % band, simultaneous along the line, over "
 OVER = {"sequences": "documents", "both": "documents and seeds"}
@@ -109,7 +112,7 @@ def _y_label(points: pd.DataFrame) -> str:
     named = [
         names[0] if len(names) == 1 else word for names, word in zip(arms, ("reference", "candidate"), strict=True)
     ]
-    return f"L0 of {named[0]} /\nL0 of {named[1]}"
+    return f"L0 of {named[0]} /\nL0 of {named[1]} (ratio)"
 
 
 def _y_range(rows: pd.DataFrame) -> tuple[float, float]:

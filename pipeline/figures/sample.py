@@ -13,7 +13,7 @@ from pipeline.figures.panels import ORDER, heading, titles
 LAMBDAS = 5
 """Lambdas of an arm in a panel."""
 PANELS = 6
-COLUMNS = ("sweep", "model", "finished", "panel", "arm", "sparsity_coefficient", "run", "shade")
+COLUMNS = ("sweep", "model", "finished", "panel", "arm", "sparsity_coefficient", "seed", "run", "shade")
 """What every row of such a figure's data begins with."""
 
 
@@ -60,8 +60,14 @@ def of_each(source: FigureInputs, read: Callable[[Path, pd.Series], pd.DataFrame
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
+def _seeds(points: pd.DataFrame) -> str:
+    """Which seeds the runs have: one each."""
+    seeds = [f"{seed:g}" for seed in sorted(set(as_floats(points["seed"].dropna())))]
+    return f", of seed {' or '.join(seeds)}" if seeds else ""
+
+
 def sample_heading(points: pd.DataFrame) -> str:
     """Heading: the sweep, its models, and which of the runs are shown."""
     counts = f"{points['run'].nunique():,} of {points['finished'].iloc[0]:,} finished runs"
-    rule = f"one per lambda (fainter: smaller), at most {LAMBDAS} per arm and {PANELS} sites and layers"
+    rule = f"one per lambda (fainter: smaller){_seeds(points)}, at most {LAMBDAS} per arm and {PANELS} sites and layers"
     return f"{heading(points)}\n{counts}: {rule}"

@@ -84,7 +84,7 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure], said: 
             stack[0].set_title(title + _hidden(rows))
             _finish_x(stack, rows, layout.panel_width, number + layout.columns >= len(layout.panels))
             labels += _axis_values(stack[0], rows, looks, shown[0].column)
-        differing = [" ".join(m.label.split()).lower() for m in shown if not scales[m.column].common]
+        differing = [" ".join(m.label.partition("(")[0].split()).lower() for m in shown if not scales[m.column].common]
         lines = [heading(points), basis(points, shown), *said]
         lines += [f"the y range differs between panels: {', '.join(differing)}"] if differing else []
         finish(figure, "\n".join(filter(None, lines)), _handles(points, looks, shown, bool(labels)), labels)

@@ -354,9 +354,9 @@ def test_candidates_differ_in_colour_and_a_refused_panel_has_an_axis_of_its_own(
     points = points.assign(fidelity=np.where(points["site"] == "attn_z", "delta_ce", "loss_recovered"))
     figure = figure_l0_ratio.draw(points, source.looks)
     first, second = figure.axes
-    assert (first.get_xlabel(), second.get_xlabel()) == (
-        "Cross-entropy added, nats",
-        "Loss recovered, by zero ablation",
+    assert tuple(" ".join(axes.get_xlabel().split()) for axes in (first, second)) == (
+        "Cross-entropy added (nats per prediction)",
+        "Loss recovered, by zero ablation (fraction)",
     )
     gated, topk = (next(look.colour for label, look in source.looks.items() if name in label)
                    for name in ("gated", "topk"))  # fmt: skip
@@ -391,7 +391,7 @@ def test_training_curves_are_those_of_the_histories(tmp_path: Path) -> None:
         (history["sparsity_coefficient"] * history["sparsity"]).to_numpy(), rel=1e-5
     )
     figure = figure_training.draw(points, of(GRID).looks)
-    assert [axes.get_title() for axes in figure.axes[:5]] == [*figure_training.CURVES.values()]
+    assert [axes.get_title().partition("\n")[0] for axes in figure.axes[:5]] == [*figure_training.CURVES.values()]
     assert len(figure.axes) == 10 and all(axes.get_yscale() == "log" for axes in figure.axes)
 
 
@@ -406,7 +406,8 @@ def test_training_that_rises_and_is_won_in_the_last_fifth_is_said(tmp_path: Path
     points = figure_training.data(of(GRID, tmp_path))
     first, second = figure_training.last_fifth(points).split("\n")
     assert first.endswith("rises over 2% in 6 of 12 runs")
-    assert second == "in the last fifth: -28.8% (median over runs)"  # between 1 - 8/10 and 1 - 8/12.8
+    # the loss: between 8/10 - 1 and 8/12.8 - 1; L0: as `leave` writes it, (1 + 100/4920) over (1 + 100/3520)
+    assert second == "in the last fifth: loss -28.8%, L0 -0.8% (medians over runs)"
     figure = figure_training.draw(points, of(GRID).looks)
     assert second in figure._suptitle.get_text()
     assert all(axes.patches[0].get_x() == pytest.approx(4000) for axes in figure.axes)
@@ -436,6 +437,44 @@ def test_densities_count_every_feature_once(tmp_path: Path) -> None:
     assert 10 ** points["log10_low"].min() == pytest.approx(1 / TOKENS)
     figure = figure_density.draw(points, of([one]).looks)
     assert [text.get_text() for text in figure.axes[0].texts] == ["never fired: 19.5%"]
+    assert not figure.legends and "of seed 0" in figure._suptitle.get_text()
+
+
+def test_densities_show_from_where_on_a_feature_is_alive(tmp_path: Path) -> None:
+    rows = [row(arm, lam, seed=3, **{"eval.alive_frequency": 1e-3}) for arm in ("gated", "baseline") for lam in (1, 2)]
+    for one in rows:
+        leave(tmp_path, one)
+    source = of([*rows, row("gated", 1, seed=4)], tmp_path)
+    points = figure_density.data(source)
+    assert set(points["seed"]) == {3} and set(points["alive_frequency"]) == {1e-3}
+    figure = figure_density.draw(points, source.looks)
+    for axes in figure.axes:
+        (line,) = axes.lines
+        assert list(line.get_xdata()) == [pytest.approx(-3)] * 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["alive: fires on at least 0.001 of tokens"]
+    assert "of seed 3" in " ".join(figure._suptitle.get_text().split())
+
+
+@pytest.mark.parametrize("name", figures())
+def test_every_axis_says_what_it_measures_with_its_unit(name: str, tmp_path: Path) -> None:
+    """By its label, or that of the axes at the left of its row, or below or above it."""
+    rows = [*GRID, *(row(arm, lam, site=site) for site in ("mlp_out", "attn_z") for lam in (1, 2)
+                     for arm in ("gated_untied", "baseline_rescale_shift"))]  # fmt: skip
+    for one in rows:
+        leave(tmp_path, one)
+    source = of(rows, tmp_path, thresholds=(0.1,))
+    figure = figures()[name].draw(figures()[name].data(source), source.looks)
+    by_row, by_column = {}, {}
+    for axes in figure.axes:
+        place = axes.get_subplotspec()
+        by_row.setdefault(place.rowspan.start, []).append(axes.get_ylabel())
+        by_column.setdefault(place.colspan.start, []).append((axes.get_xlabel(), axes.get_title()))
+    in_title = name == "figure_training"  # whose columns are measures
+    for labels in by_row.values():
+        assert in_title or any("(" in label or "fraction" in label or "ratio" in label for label in labels)
+    for labels in by_column.values():
+        assert any("(" in label for label, _ in labels)
+        assert not in_title or any(title.endswith("per token)") for _, title in labels)
 
 
 def test_a_large_sweep_is_sampled_evenly() -> None:
