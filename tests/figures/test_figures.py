@@ -23,7 +23,8 @@ from pipeline.figures import (
     figure_l0_ratio,
     figure_training,
 )
-from pipeline.figures.draw_all import draw_figures, figures
+from pipeline.figures.draw_all import draw_figures
+from pipeline.figures.find import figures
 from pipeline.figures.inputs import figure_inputs
 from pipeline.figures.marker_ids import read_gid, rows_gid
 from pipeline.figures.sample import LAMBDAS, PANELS, sample, spread

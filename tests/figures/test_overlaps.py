@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from pipeline.figures.draw_all import figures
+from pipeline.figures.find import figures
 from pipeline.figures.inputs import FigureInputs
 from pipeline.figures.panels import MOST_PIXELS, finish, log_axis
 from tests.figures.synthetic import busy, leave, of, row, written

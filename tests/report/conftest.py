@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
 from pipeline import plot_pareto
-from pipeline.figures import draw_all
+from pipeline.figures import find
 from tests.comparison.records import Sweep, Text
 from tests.report.browser import Browser, why_not
 
@@ -29,7 +29,7 @@ def without_figures() -> Any:
 @contextmanager
 def only_svg(*names: str) -> Iterator[None]:
     """Of these figures, and nothing but the SVG, which the page shows."""
-    chosen = {name: figure for name, figure in draw_all.figures().items() if name in names}
+    chosen = {name: figure for name, figure in find.figures().items() if name in names}
     with (
         patch("pipeline.figures.draw_all.figures", return_value=chosen),
         patch.object(FigureCanvasAgg, "print_png"),
