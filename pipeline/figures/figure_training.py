@@ -59,7 +59,7 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
     shown = {name: label for name, label in CURVES.items() if (as_floats(points[name]) > 0).any()}
     panels = list(points.groupby("panel", sort=False))
     with rc_context(RC):
-        figure = Figure(figsize=(WIDTH * len(shown), HEIGHT * len(panels) + 0.3))
+        figure = Figure(figsize=(WIDTH * len(shown), HEIGHT * len(panels) + 0.45))
         for row, (title, rows) in enumerate(panels):
             for column, (name, label) in enumerate(shown.items()):
                 axes = figure.add_subplot(len(panels), len(shown), row * len(shown) + column + 1)
