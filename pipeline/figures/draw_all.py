@@ -51,7 +51,7 @@ def _draw(name: str, module: FigureModule, source: FigureInputs, folder: Path) -
     points = _checked(module.data(source), pd.DataFrame, "data")
     if len(points):
         write_text(folder / f"{name}.csv", points.to_csv(index=False, lineterminator="\n"))
-        with _no_garbage():
+        with without_gc():
             figure = _checked(module.draw(points, source.looks), Figure, "draw")
             files = style.save(figure, folder / name)
         return DrawnFigure(name, caption(name, module), points, files)
@@ -68,8 +68,8 @@ def _checked(returned: T, kind: type[T], function: str) -> T:
 
 
 @contextmanager
-def _no_garbage() -> Iterator[None]:
-    """None is looked for: nearly all objects of a figure live until it is written."""
+def without_gc() -> Iterator[None]:
+    """Without the garbage collector: nearly all objects of a figure live until it is written."""
     gc.disable()
     try:
         yield

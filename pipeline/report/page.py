@@ -17,7 +17,7 @@ from pipeline.comparison.cautions import cautions
 from pipeline.comparison.findings import Findings
 from pipeline.comparison.settings import settings_line
 from pipeline.comparison.words import explained
-from pipeline.figures.draw_all import DrawnFigure
+from pipeline.figures.draw_all import DrawnFigure, without_gc
 from pipeline.report import comparisons, provenance, table
 from pipeline.report.cells import NOTHING
 from pipeline.report.figures import shown
@@ -45,7 +45,8 @@ def page(results: ReportInputs, at: Path) -> str:
     runs = table.shown(results.runs)
     rows = {str(run): row for row, run in enumerate(runs["run"])}
     classes = StyleClasses()
-    figures = [shown(figure, rows, classes) for figure in results.figures]
+    with without_gc():  # it would walk the figures' elements, and find none to free
+        figures = [shown(figure, rows, classes) for figure in results.figures]
     environment = Environment(
         loader=PackageLoader("pipeline.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
