@@ -35,6 +35,7 @@ ALONG = {
     "loss_recovered": "Loss recovered, by zero ablation (fraction)",
     "delta_ce": "Cross-entropy added (nats per prediction)",
 }
+TOKENS = "evaluation_tokens"
 HEIGHT = 2.1
 BAND_LABEL = "95 % band, simultaneous along the line, over "
 OVER = {"sequences": "documents", "both": "documents and seeds"}
@@ -48,11 +49,27 @@ def data(source: FigureInputs) -> pd.DataFrame:
         return curve
     curve = curve[curve["ablation"] == "zero"]
     order = {name: place for place, name in enumerate(LINES)}
+    done = source.runs[source.runs["status"] == "done"]
     curve = curve.assign(sweep=source.runs["sweep"].iloc[0], place=curve["comparison"].map(order))
+    curve = curve.assign(seeds=done["seed"].nunique(), **{TOKENS: _only(done[TOKENS])})
     by = [*PANEL, *PAIR]
     names = curve.groupby(by, dropna=False)["comparison"].transform(lambda names: " ".join(dict.fromkeys(names)))
     first = curve.groupby(by, dropna=False)["place"].transform("min")
     return curve.assign(names=names)[curve["place"] == first].drop(columns="place").reset_index(drop=True)
+
+
+def _only(values: pd.Series) -> float:
+    """The one value; NaN where it is unknown or there are several."""
+    known = as_floats(values.dropna().drop_duplicates())
+    return float(known[0]) if len(known) == 1 else np.nan
+
+
+def _basis(points: pd.DataFrame) -> str:
+    """What the lines rest on, as far as it is known."""
+    seeds, tokens = (float(points[name].iloc[0]) for name in ("seeds", TOKENS))
+    parts = [f"{seeds:.0f} seed{'s' if seeds > 1 else ''}"] if seeds > 0 else []
+    parts += [f"{tokens:,.0f} held-out tokens"] if tokens > 0 else []
+    return ", ".join(["as trained", *parts])
 
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
@@ -72,7 +89,7 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
             if number % layout.columns == 0:
                 axes.set_ylabel(_y_label(points))
         said = "" if common else "\nthe y range differs between panels"
-        finish(figure, heading(points) + said, _handles(points, _colours(points, looks)))
+        finish(figure, f"{heading(points)}\n{_basis(points)}{said}", _handles(points, _colours(points, looks)))
     return figure
 
 
