@@ -8,7 +8,7 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
 from pipeline import run
-from pipeline.cli.hydra_main import prefetch_overrides
+from pipeline.cli.hydra_main import fetch_overrides
 from pipeline.runtime import streams
 from pipeline.storage.places import door
 
@@ -29,7 +29,7 @@ def main() -> None:
         streams.prepare()
         print(USAGE)
         return
-    run.start(["-m", *prefetch_overrides(given)], more=("hydra/launcher=prefetch",))
+    run.start(["-m", *fetch_overrides(given)], more=("hydra/launcher=fetch",))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.activations.block_cache import Circle, Exchange
 from pipeline.activations.blocks import Block, Calibration, StreamShape, read_block
-from pipeline.activations.prefetch import Blocks, made_ahead
+from pipeline.activations.prefetch import PrefetchedBlocks
 from pipeline.config.schema import TrackerConfig
 from pipeline.errors import Interrupted
 from pipeline.estimates.compute import SPARE, block_bytes, memory
@@ -23,7 +23,7 @@ from pipeline.runtime.durations import Timer
 from pipeline.sae.base import SAE
 from pipeline.storage.files import ask_guard
 from pipeline.storage.layout import HISTORY, checkpoints_folder
-from pipeline.tokens.prefetch import read_ahead
+from pipeline.tokens.prefetch import PrefetchedContexts
 from pipeline.tokens.sources import ContextSource, training_contexts
 from pipeline.training.trainer import Trainer
 
@@ -43,19 +43,21 @@ class Training:
         count = 1 + shape.block_of(max(member.run.train.steps for member in members) - 1)
         source = training_contexts(run.model, run.data, run.seed)
         exchanged = self.circle is not None and not source.position()  # the text can be read in any order
-        with read_ahead(source, 0 if exchanged else count * shape.contexts_per_block) as ahead:
-            self._prepare(members, ahead)
-            exchange = self._exchange(members, ahead, shape, count) if exchanged else None
-            with made_ahead(self._blocks(members, ahead, shape)) as blocks:
+        with PrefetchedContexts(source, 0 if exchanged else count * shape.contexts_per_block) as contexts:
+            self._prepare(members, contexts)
+            exchange = self._exchange(members, contexts, shape, count) if exchanged else None
+            with self._blocks(members, contexts, shape) as blocks:
                 self._train(members, shape, blocks, exchange)
             if exchange:
                 exchange.leave()
-            skipped: int | None = ahead.position().get("skipped")
+            skipped: int | None = contexts.position().get("skipped")
         if skipped:
             self.shared.progress.say(f"data={run.data.name}: rows without text, skipped: {skipped:,}")
         return skipped
 
-    def _train(self, members: list[Member], shape: StreamShape, blocks: Blocks, exchange: Exchange | None) -> None:
+    def _train(
+        self, members: list[Member], shape: StreamShape, blocks: PrefetchedBlocks, exchange: Exchange | None
+    ) -> None:
         saved = time.monotonic()
         while training := [m for m in members if m.training]:
             index = min(shape.block_of(m.trainer.step) for m in training if m.trainer)
@@ -66,7 +68,7 @@ class Training:
             if block is not None:
                 following = [m for m in training if shape.block_of(m.run.train.steps - 1) > index]
                 if following and exchange is None and not self.shared.stop.is_set():
-                    blocks.prepare(index + 1, {m.run.hook_name for m in following})
+                    blocks.prefetch(index + 1, {m.run.hook_name for m in following})
                 self._enter("training", present)
                 with Timer(self.shared.seconds, "training"):
                     for member in in_turn(present, index):
@@ -90,15 +92,15 @@ class Training:
             language_model.device, self.shared.stop.is_set,
         )  # fmt: skip
 
-    def _blocks(self, members: Sequence[Member], source: ContextSource, shape: StreamShape) -> Blocks:
+    def _blocks(self, members: Sequence[Member], source: ContextSource, shape: StreamShape) -> PrefetchedBlocks:
         language_model, seed = self.shared.language_model, members[0].run.seed
-        return Blocks(
+        return PrefetchedBlocks(
             lambda index, hooks: read_block(language_model, source, shape, sorted(hooks), index, seed),
             source.position, language_model.device, _has_room_for_two(language_model.device, members),
         )  # fmt: skip
 
     def _read_block(
-        self, present: Sequence[Member], blocks: Blocks, index: int, exchange: Exchange | None
+        self, present: Sequence[Member], blocks: PrefetchedBlocks, index: int, exchange: Exchange | None
     ) -> Block | None:
         """The block that these runs train on next; None when `stop` was set before it was full."""
         with Timer(self.shared.seconds, "activations"):
