@@ -43,7 +43,7 @@ def words(*ids: int) -> str:
 
 def packed(model: ModelConfig, packing: str, *documents: str | list[int], separator: str = "bos") -> Contexts:
     packer = Packer(model, packing, separator)
-    return packer.pack(list(packer.windows(documents)))
+    return packer.pack(documents)
 
 
 # ------------------------------------------------------------------------------------------------------------- packing
@@ -417,7 +417,9 @@ def test_a_stream_of_other_columns_is_one_line(model: ModelConfig, offline: list
 
 def test_the_end_of_a_stream_is_one_line(model: ModelConfig, offline: list[dict[str, object]]):
     everything = sum(1 for _ in iterate(streamed(model)))
-    with pytest.raises(UserError, match=f"the dataset ended at context {everything}: fewer steps, or more text"):
+    with pytest.raises(
+        UserError, match=f"the dataset ended at context {everything}: expected fewer steps, or more text"
+    ):
         streamed(model).read(0, everything + 1)
 
 

@@ -1,13 +1,15 @@
 """Whether there is enough text, said before anything is loaded: for eval.sequences, and some to train on."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
 from pipeline.errors import UserError
 from pipeline.tokens import text
-from pipeline.tokens.contexts import Packer, Windows
+from pipeline.tokens.contexts import Packer
 from pipeline.tokens.local import Counts, local_documents
+from pipeline.tokens.packing import Document
 from pipeline.tokens.sources import packer
 from pipeline.tokens.tables import Content
 
@@ -72,12 +74,13 @@ class Lengths:
 
     def contexts(self, fraction: float) -> dict[text.Split, int]:
         """How many contexts packing makes of each side, if this share of local documents were held out."""
-        data, count = replace(self.data, evaluation_fraction=fraction), dict.fromkeys(text.SIDES, 0)
-        windows = {side: Windows(self.packer) for side in text.SIDES}
-        for place, tokens in self.documents:
-            side = place if isinstance(place, str) else text.side_of_place(place, data)
-            count[side] += sum(1 for _ in windows[side].add([-1] * tokens, 0))
-        return count
+        data = replace(self.data, evaluation_fraction=fraction)
+        documents = (
+            Document([-1] * tokens, 0, place if isinstance(place, str) else text.side_of_place(place, data))
+            for place, tokens in self.documents
+        )
+        count = Counter(window.document.side for window in self.packer.rule.windows(documents))
+        return {side: count[side] for side in text.SIDES}
 
     def suffice(self, evaluation: EvalConfig, fraction: float) -> bool:
         count = self.contexts(fraction)

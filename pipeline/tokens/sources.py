@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -15,9 +16,10 @@ from torch import Tensor
 from pipeline.config.schema import DataConfig, ModelConfig
 from pipeline.errors import UserError
 from pipeline.tokens import text
-from pipeline.tokens.contexts import Collected, Contexts, Packer, Window, Windows
+from pipeline.tokens.contexts import Collected, Contexts, Packer
 from pipeline.tokens.local import Counts, is_blank
-from pipeline.tokens.tables import content, wanted_columns
+from pipeline.tokens.packing import Document, PackingState, Window
+from pipeline.tokens.tables import Content, content, wanted_columns
 
 FIXED_ORDER = 20240424
 """Seed of the order in which evaluation and calibration contexts are taken: the same for every run."""
@@ -76,7 +78,8 @@ class ContextsStreamed:
             position = self._start
         self._position = copy.deepcopy(position)
         self._next = int(position["number"])
-        self._windows = self._read_on(copy.deepcopy(position))
+        state = PackingState(position["rest"], int(position["owner"]), self._next)
+        self._windows = self.packer.rule.windows(self._documents(copy.deepcopy(position)), state)
 
     def position(self) -> dict[str, Any]:
         return copy.deepcopy(self._position)
@@ -85,33 +88,44 @@ class ContextsStreamed:
         if first < self._next:
             self.restore(self._position if self._position["number"] <= first else self._start)
         try:
-            windows = list(islice(self._windows, first - self._next, first - self._next + count))
+            windows = self._take(first, count)
         except Exception:
-            self.restore(self._position)  # what raises is at its end: it would look like the dataset's
+            self.restore(self._position)  # a generator that raised is at its end: that would look like the dataset's
             raise
         if len(windows) < count:
+            end = self._next
             self.restore(self._position)
-            raise UserError(f"the dataset ended at context {self._next}: fewer steps, or more text")
-        self._next = first + count
-        return self.packer.pack(windows)
+            raise UserError(f"the dataset ended at context {end}: expected fewer steps, or more text")
+        self._position = self._before(windows[-1])
+        return self.packer.contexts(windows)
 
-    def _read_on(self, position: dict[str, Any]) -> Iterator[Window]:
-        """Windows from a position on; the position is renewed before each document."""
-        self.stream.load_state_dict(position["stream"])
-        number, document, skipped = (int(position[key]) for key in ("number", "document", "skipped"))
-        windows = Windows(self.packer, position["rest"], position["owner"])
+    def _take(self, first: int, count: int) -> list[Window]:
+        """The windows of these contexts; fewer where the dataset ends."""
+        taken: list[Window] = []
+        for window in islice(self._windows, first + count - self._next):
+            self._next += 1
+            if self._next > first:
+                taken.append(window)
+        return taken
+
+    def _documents(self, position: dict[str, Any]) -> Iterator[Document]:
+        """Documents from a position on, each with the source's position before it. Their numbers count all rows."""
+        source = {key: position[key] for key in ("document", "skipped", "stream")}
+        self.stream.load_state_dict(copy.deepcopy(source["stream"]))
         for row in self.stream:
+            number, skipped = int(source["document"]), int(source["skipped"])
             found = content(row[self.column], self.data, f"data={self.data.name}")
             if found is None or is_blank(found):
                 skipped += 1
             else:
-                for window in windows.add(self.packer.encode(found), document):
-                    number += 1
-                    yield window
-            document += 1
-            kept = {"number": number, "document": document, "rest": list(windows.rest), "owner": windows.owner}
-            kept |= {"skipped": skipped, "origin": self.origin}
-            self._position = kept | {"stream": copy.deepcopy(self.stream.state_dict())}
+                yield Document(self.packer.encode(found), number, source=source)
+            source = {"document": number + 1, "skipped": skipped, "stream": copy.deepcopy(self.stream.state_dict())}
+
+    def _before(self, window: Window) -> dict[str, Any]:
+        """The position before the document that completes a window."""
+        state = window.before
+        packing = {"number": state.windows, "rest": list(state.rest), "owner": state.owner, "origin": self.origin}
+        return packing | dict(window.document.source)
 
 
 def permutation(n: int, *key: int) -> Int[Tensor, " n"]:
@@ -139,8 +153,7 @@ def evaluation_contexts(model: ModelConfig, data: DataConfig, count: int, split:
         UserError: the text of that side is too short.
     """
     if data.source == "hub":
-        pack = packer(model, data)
-        held_out = pack.pack(pack.windows(text.held_out_of_stream(data, split)))
+        held_out = packer(model, data).pack(text.held_out_of_stream(data, split))
     else:
         held_out = _filled(model, data, split)
     if len(held_out) < count:
@@ -170,13 +183,18 @@ class _Packed:
 def _packed(model: ModelConfig, data: DataConfig) -> _Packed:
     """All text that is not streamed, read once."""
     pack, counts = packer(model, data), Counts()
-    cutters = {side: Windows(pack) for side in text.SIDES}
-    numbers = dict.fromkeys(text.SIDES, 0)
-    contexts = {side: Collected(pack) for side in text.SIDES}
-    for side, document in text.sides(data, counts):
-        contexts[side].extend(cutters[side].add(pack.encode(document), numbers[side]))
+    collected: dict[str, Collected] = {side: Collected(pack) for side in text.SIDES}
+    for window in pack.rule.windows(_numbered(pack, text.sides(data, counts))):
+        collected[window.document.side].add(window)
+    return _Packed({side: collected[side].contexts() for side in text.SIDES}, counts)
+
+
+def _numbered(pack: Packer, documents: Iterator[tuple[text.Split, Content]]) -> Iterator[Document]:
+    """Documents of all sides as tokens, numbered on each side."""
+    numbers: Counter[str] = Counter()
+    for side, document in documents:
+        yield Document(pack.encode(document), numbers[side], side)
         numbers[side] += 1
-    return _Packed({side: collected.contexts() for side, collected in contexts.items()}, counts)
 
 
 def _filled(model: ModelConfig, data: DataConfig, side: text.Split) -> Contexts:
