@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.activations.block_cache import Circle
+from pipeline.activations.block_cache import SharingGroup
 from pipeline.activations.blocks import Calibration, calibrate, calibration_size, harvest
 from pipeline.config.schema import Execution, RunConfig, TrackerConfig
 from pipeline.errors import Interrupted, UserError
@@ -42,7 +42,7 @@ class Pack:
     progress: Progress
     stop: threading.Event = field(default_factory=threading.Event)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
-    circle: Circle | None = None
+    sharing: SharingGroup | None = None
     language_model: LanguageModel | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -77,7 +77,7 @@ class Pack:
         shared = Shared(
             self.language_model, calibrations, self.execution, self.progress, roster, self.stop, self.seconds
         )
-        skipped = Training(shared, self.tracker, self.circle).train(members)
+        skipped = Training(shared, self.tracker, self.sharing).train(members)
         Evaluation(shared, self.runs, skipped).evaluate(roster.left, held_out)
 
     @staticmethod

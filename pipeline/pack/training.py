@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pipeline.activations.block_cache import Circle, Exchange
+from pipeline.activations.block_cache import BlockCache, SharingGroup
 from pipeline.activations.blocks import Block, Calibration, StreamShape, read_block
 from pipeline.activations.prefetch import PrefetchedBlocks
 from pipeline.config.schema import TrackerConfig
@@ -34,7 +34,7 @@ class Training:
 
     shared: Shared
     tracker: TrackerConfig
-    circle: Circle | None = None  # of processes that exchange blocks
+    sharing: SharingGroup | None = None
 
     def train(self, members: list[Member]) -> int | None:
         """Train them; for a stream, say how many of its rows were skipped for want of text, as far as it was read."""
@@ -42,21 +42,21 @@ class Training:
         shape = StreamShape.of(run.train, run.model.context)
         count = 1 + shape.block_of(max(member.run.train.steps for member in members) - 1)
         source = training_contexts(run.model, run.data, run.seed)
-        exchanged = self.circle is not None and not source.position()  # the text can be read in any order
-        with PrefetchedContexts(source, 0 if exchanged else count * shape.contexts_per_block) as contexts:
+        shared = self.sharing is not None and not source.position()  # the text can be read in any order
+        with PrefetchedContexts(source, 0 if shared else count * shape.contexts_per_block) as contexts:
             self._prepare(members, contexts)
-            exchange = self._exchange(members, contexts, shape, count) if exchanged else None
+            cache = self._cache(members, contexts, shape, count) if shared else None
             with self._blocks(members, contexts, shape) as blocks:
-                self._train(members, shape, blocks, exchange)
-            if exchange:
-                exchange.leave()
+                self._train(members, shape, blocks, cache)
+            if cache:
+                cache.close()
             skipped: int | None = contexts.position().get("skipped")
         if skipped:
             self.shared.progress.say(f"data={run.data.name}: rows without text, skipped: {skipped:,}")
         return skipped
 
     def _train(
-        self, members: list[Member], shape: StreamShape, blocks: PrefetchedBlocks, exchange: Exchange | None
+        self, members: list[Member], shape: StreamShape, blocks: PrefetchedBlocks, cache: BlockCache | None
     ) -> None:
         saved = time.monotonic()
         while training := [m for m in members if m.training]:
@@ -64,10 +64,10 @@ class Training:
             present = [m for m in training if m.trainer and shape.block_of(m.trainer.step) == index]
             position = blocks.position()
             self._enter("activations", present)
-            block = self._read_block(present, blocks, index, exchange)
+            block = self._read_block(present, blocks, index, cache)
             if block is not None:
                 following = [m for m in training if shape.block_of(m.run.train.steps - 1) > index]
-                if following and exchange is None and not self.shared.stop.is_set():
+                if following and cache is None and not self.shared.stop.is_set():
                     blocks.prefetch(index + 1, {m.run.hook_name for m in following})
                 self._enter("training", present)
                 with Timer(self.shared.seconds, "training"):
@@ -84,11 +84,11 @@ class Training:
     def _enter(self, phase: str, members: Sequence[Member]) -> None:
         self.shared.progress.enter(phase, [(member.run, member.folder) for member in members])
 
-    def _exchange(self, members: Sequence[Member], source: ContextSource, shape: StreamShape, count: int) -> Exchange:
-        assert self.circle is not None
-        language_model, hooks, seed = self.shared.language_model, self.circle.hooks, members[0].run.seed
-        return Exchange(
-            self.circle, shape, lambda index: read_block(language_model, source, shape, hooks, index, seed), count,
+    def _cache(self, members: Sequence[Member], source: ContextSource, shape: StreamShape, count: int) -> BlockCache:
+        assert self.sharing is not None
+        language_model, hooks, seed = self.shared.language_model, self.sharing.hooks, members[0].run.seed
+        return BlockCache(
+            self.sharing, shape, lambda index: read_block(language_model, source, shape, hooks, index, seed), count,
             language_model.device, self.shared.stop.is_set,
         )  # fmt: skip
 
@@ -100,12 +100,12 @@ class Training:
         )  # fmt: skip
 
     def _read_block(
-        self, present: Sequence[Member], blocks: PrefetchedBlocks, index: int, exchange: Exchange | None
+        self, present: Sequence[Member], blocks: PrefetchedBlocks, index: int, cache: BlockCache | None
     ) -> Block | None:
         """The block that these runs train on next; None when `stop` was set before it was full."""
         with Timer(self.shared.seconds, "activations"):
             try:
-                return exchange.read(index) if exchange else blocks.read(index, {m.run.hook_name for m in present})
+                return cache.read(index) if cache else blocks.read(index, {m.run.hook_name for m in present})
             except Interrupted:
                 return None
 
