@@ -2,6 +2,7 @@
 
 import copy
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
@@ -32,8 +33,11 @@ CHECKED = 32
 """Tokens in the context that a loaded model is checked on."""
 
 
-def load_language_model(model: ModelConfig, device: torch.device) -> LanguageModel:
+def load_language_model(model: ModelConfig, device: torch.device, stop: threading.Event | None = None) -> LanguageModel:
     """Load a model without folding its norms: loss recovered needs the model as it is.
+
+    Args:
+        stop: when it is set, every forward raises Interrupted.
 
     Raises:
         UserError: it cannot be loaded, its checkpoint lacks tensors or holds others, it is no causal language model, or
@@ -60,7 +64,7 @@ def load_language_model(model: ModelConfig, device: torch.device) -> LanguageMod
     _keep_no_patterns(bridge)
     with _one_line(model, source, loader):
         _check_logits(bridge, model, loader)
-    return LanguageModel(bridge, device)
+    return LanguageModel(bridge, device, stop)
 
 
 @lru_cache(maxsize=64)

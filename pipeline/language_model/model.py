@@ -33,7 +33,7 @@ class Entry:
 
     skipped: tuple[str, ...]  # modules before the site
     clean: tuple[str, ...]  # those of them whose output is read by what comes after
-    site: str | None  # the module whose output is made from the activations; None: they are replaced by a hook
+    site: str | None  # the module whose output depends on the activations alone; None: a hook replaces them
     through: str | None  # the part of that module that takes them, where it does not give them
 
     def by_hook(self) -> "Entry":
@@ -43,17 +43,18 @@ class Entry:
 
 
 class LanguageModel:
-    """A frozen model. `forwards` counts its forward calls: what a pack shares is tested by it.
+    """A frozen model. `forwards` counts its forward calls: a test of what the runs of a pack share.
+
+    Args:
+        stop: when it is set, the next forward does not begin.
 
     Raises (from every call):
-        Interrupted: `stop` is set; whoever fills a block or evaluates is told between two forwards.
+        Interrupted: `stop` is set.
     """
 
-    def __init__(self, bridge: Any, device: torch.device) -> None:
-        self.bridge = bridge
-        self.device = device
+    def __init__(self, bridge: Any, device: torch.device, stop: threading.Event | None = None) -> None:
+        self.bridge, self.device, self.stop = bridge, device, stop
         self.forwards = 0
-        self.stop = threading.Event()
         self.entries: dict[str, Entry] = {}
 
     def activations(
@@ -69,7 +70,7 @@ class LanguageModel:
         prefix = self._read(tokens, hook_names, kept | {entry.site for entry in entries.values() if entry.site})
         for name, entry in entries.items():
             if name not in self.entries:
-                self.entries[name] = entry if self._gives_what_was_read(prefix, name, entry) else entry.by_hook()
+                self.entries[name] = entry if self._reproduces(prefix, name, entry) else entry.by_hook()
         return prefix
 
     @torch.no_grad()
@@ -120,26 +121,26 @@ class LanguageModel:
         if entry.site is None:
             hooks = [(hook_name, lambda activation, hook: spliced.reshape(activation.shape).to(activation.dtype))]
         else:
-            outputs[entry.site] = _with_first(prefix.outputs[entry.site], self._made(entry, spliced))
+            outputs[entry.site] = _with_first(prefix.outputs[entry.site], self._output(entry, spliced))
         with _skipping({self.bridge.get_submodule(name): output for name, output in outputs.items()}):
             return cross_entropy(self._forward(prefix.tokens, hooks), prefix.tokens)
 
-    def _made(self, entry: Entry, activations: Float[Tensor, "batch pos d_in"]) -> Tensor:
-        """What the site's module gives for these activations."""
+    def _output(self, entry: Entry, activations: Float[Tensor, "batch pos d_in"]) -> Tensor:
+        """The output of the site's module for these activations."""
         given = activations.to(self.bridge.cfg.dtype)
         return self.bridge.get_submodule(entry.through)(given) if entry.through else given
 
     @torch.no_grad()
-    def _gives_what_was_read(self, prefix: Prefix, hook_name: str, entry: Entry) -> bool:
-        """Whether the site's module does nothing else: BLOOM's adds the residual stream, OPT's is never called."""
+    def _reproduces(self, prefix: Prefix, hook_name: str, entry: Entry) -> bool:
+        """Whether the site's module does nothing more: BLOOM's adds the residual stream, OPT's is never called."""
         if entry.site is None:
             return True
         output = prefix.outputs.get(entry.site)
         first = output[0] if isinstance(output, tuple) else output
         if not isinstance(first, Tensor):
             return False
-        made = self._made(entry, prefix.activations[hook_name])
-        return made.shape == first.shape and bool((made - first).norm() <= 0.01 * first.norm())
+        computed = self._output(entry, prefix.activations[hook_name])
+        return computed.shape == first.shape and bool((computed - first).norm() <= 0.01 * first.norm())
 
     def _shortest_entry(self, hook_name: str) -> Entry:
         found = re.match(r"blocks\.(\d+)\.", hook_name)
@@ -151,11 +152,11 @@ class LanguageModel:
             (block, None, ()), (attention, None, ()), (attention, "o", ()),
             (f"{block}.mlp", None, (attention,)), (f"{block}.mlp", "out", (attention,)),
         )  # fmt: skip
-        for site, part, beside in sites:
+        for site, part, siblings in sites:
             through = f"{site}.{part}" if part else None
             module = self.module(through or site)
             if module is not None and point is (module.hook_in if through else module.hook_out):
-                return Entry(before + beside, before[-1:] + beside, site, through)
+                return Entry(before + siblings, before[-1:] + siblings, site, through)
         return Entry(before, before[-1:], None, None)
 
     def module(self, name: str) -> Any:
@@ -166,7 +167,7 @@ class LanguageModel:
             return None
 
     def _forward(self, tokens: Tensor, hooks: list[tuple[str, Hook]]) -> Tensor:
-        if self.stop.is_set():
+        if self.stop is not None and self.stop.is_set():
             raise Interrupted
         self.forwards += 1
         output: Tensor = self.bridge.run_with_hooks(

@@ -1,7 +1,7 @@
 """A pack: runs that one process trains together from one activation stream, evaluates together and records.
 
 This room puts the others together. `pack` has the order of the work, `training` and `evaluation` its two parts, and
-`members` the runs, and what happens when one fails.
+`states` the runs, and what happens when one fails.
 """
 
 from pipeline.activations.block_cache import SharingGroup as SharingGroup

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from pipeline.sae.precision import product
+from pipeline.errors import UserError
+from pipeline.sae.precision import FLOAT32, product
 from pipeline.sae.sparse_step.codes import Codes, DenseCodes, ParameterGrad
 
 
@@ -76,7 +77,7 @@ class AutogradStep:
 class SAE(nn.Module):
     """A sparse autoencoder with encoder W_enc [d_in, d_sae] and decoder W_dec [d_sae, d_in].
 
-    An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature. Most are
+    An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature. Most
     derive from ElementwiseSAE (sparse_step/step.py), whose step skips zeros; any other is trained by autograd.
     Both matrices are stored feature by feature.
     """
@@ -124,6 +125,15 @@ class SAE(nn.Module):
         gradients = torch.autograd.grad(total, list(parameters.values()), materialize_grads=True)
         named = {name: by_feature(name, gradient) for name, gradient in zip(parameters, gradients, strict=True)}
         return AutogradStep(losses, named, dense_flops(self.dense_products, len(x), self.d_in, self.d_sae))
+
+    def set_precision(self, precision: str) -> None:
+        """Choose the precision of the training step's matrix products: here float32 alone.
+
+        Raises:
+            UserError: another one, which a step by autograd does not have.
+        """
+        if precision != FLOAT32:
+            raise UserError(f"train.precision={precision}: {self.config.name} is trained by autograd, in {FLOAT32}")
 
     @torch.no_grad()
     def fold_input_scale(self, scale: float) -> None:

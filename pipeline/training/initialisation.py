@@ -7,11 +7,8 @@ from torch.nn import functional
 
 from pipeline.activations.blocks import Calibration
 from pipeline.config.schema import RunConfig
-from pipeline.errors import UserError
 from pipeline.sae.base import SAE
-from pipeline.sae.precision import FLOAT32
 from pipeline.sae.registry import sae_class
-from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 
 def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SAE, torch.Generator]:
@@ -28,11 +25,7 @@ def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SA
     train, generator = run.train, torch.Generator().manual_seed(run.seed)
     d_in = calibration.activations.shape[1]
     sae = sae_class(run.architecture.name)(run.architecture, d_in, d_sae)
-    if isinstance(sae, ElementwiseSAE):
-        sae.precision = train.precision
-    elif train.precision != FLOAT32:
-        name = run.architecture.name
-        raise UserError(f"train.precision={train.precision}: {name} is trained by autograd, in {FLOAT32}")
+    sae.set_precision(train.precision)
     with torch.no_grad():
         sae.W_dec.copy_(_directions(calibration, d_sae, train.data_directions, generator))
         if train.tied_init:
