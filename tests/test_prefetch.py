@@ -86,7 +86,7 @@ def test_validation_text_is_read_from_what_was_brought(hub, model):
 
 
 def test_rows_without_text_stay_rows(hub, model, monkeypatch):
-    monkeypatch.setattr(hub_cache, "DOCUMENTS_A_FILE", 10)
+    monkeypatch.setattr(hub_cache, "DOCUMENTS_PER_FILE", 10)
     empty = [*range(10, 20), 25]  # all of a file, and one
     monkeypatch.setitem(globals(), "ROWS", [row | {"body": None} if i in empty else row for i, row in enumerate(ROWS)])
     from_hub, held_out = training_contexts(model, DATA, 0).read(0, 60), evaluation_contexts(model, DATA, 8)
@@ -97,7 +97,7 @@ def test_rows_without_text_stay_rows(hub, model, monkeypatch):
 
 
 def test_only_as_much_as_is_wanted_and_more_when_more_is(hub, monkeypatch):
-    monkeypatch.setattr(hub_cache, "DOCUMENTS_A_FILE", 10)
+    monkeypatch.setattr(hub_cache, "DOCUMENTS_PER_FILE", 10)
     fetch.fetch_text(DATA, 4000)
     about = hub_cache.about(DATA)
     assert about is not None and 4000 <= about["characters"] < 4300 and not about["whole"]

@@ -20,24 +20,24 @@ Hook = Callable[..., Tensor | None]
 
 @dataclass(frozen=True)
 class Prefix:
-    """One clean pass over a batch as far as its sites."""
+    """One clean pass over a batch up to its sites."""
 
     tokens: Int[Tensor, "batch pos"]
     activations: dict[str, Float[Tensor, "batch pos d_in"]]  # by hook, heads concatenated, float32
-    outputs: dict[str, Any]  # of the modules that spliced passes skip, as they hand them on
+    outputs: dict[str, Any]  # of the modules that spliced passes skip
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a spliced pass enters the model, so that nothing that comes before its site is computed again."""
+    """Where a spliced pass enters the model, so that nothing before its site is computed again."""
 
     skipped: tuple[str, ...]  # modules before the site
-    clean: tuple[str, ...]  # those of them whose output is read by what comes after
+    clean: tuple[str, ...]  # those of them whose output later modules read
     site: str | None  # the module whose output depends on the activations alone; None: a hook replaces them
-    through: str | None  # the part of that module that takes them, where it does not give them
+    through: str | None  # its last submodule, where the site is the input of that one, and not the output
 
     def by_hook(self) -> "Entry":
-        """As this one, but the whole block is run again."""
+        """As this one, but the whole block runs again."""
         blocks = tuple(name for name in self.skipped if name.count(".") == 1)
         return Entry(blocks, blocks[-1:], None, None)
 
@@ -64,7 +64,7 @@ class LanguageModel:
         return self._read(tokens, hook_names, set()).activations
 
     def prefix(self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str]) -> Prefix:
-        """A clean pass as far as the hooks, kept so that spliced passes can start at them."""
+        """A clean pass up to the hooks, kept so that spliced passes can start there."""
         entries = {name: self.entries.get(name) or self._shortest_entry(name) for name in hook_names}
         kept = {name for entry in entries.values() for name in entry.clean}
         prefix = self._read(tokens, hook_names, kept | {entry.site for entry in entries.values() if entry.site})
@@ -110,9 +110,9 @@ class LanguageModel:
         replacement: Float[Tensor, "batch pos d_in"],
         where: Bool[Tensor, "batch pos"],
     ) -> Float[Tensor, "batch predictions"]:
-        """Cross-entropy of every prediction when the activations at a hook are replaced at some positions.
+        """Cross-entropy, in nats, of every prediction when activations at a hook are replaced at some positions.
 
-        What comes before the site, which splicing does not change, is not run again.
+        Modules before the site, which splicing does not change, do not run again.
         """
         entry, clean = self.entries[hook_name], prefix.activations[hook_name]
         spliced = torch.where(where[..., None], replacement, clean)
@@ -184,13 +184,13 @@ def _keep(cache: dict[str, Tensor], name: str) -> Hook:
 
 
 def _with_first(output: Any, first: Tensor) -> Any:
-    """A module's output, a tensor or a tuple that begins with it, with the tensor replaced."""
+    """A module's output, a tensor or a tuple that begins with one, with that tensor replaced."""
     return (first, *output[1:]) if isinstance(output, tuple) else first
 
 
 @contextmanager
 def _skipping(outputs: Mapping[Any, Any]) -> Iterator[None]:
-    """Within, each of these modules gives its output at once."""
+    """Within, each of these modules returns its output without computing it."""
     for module, output in outputs.items():
         module.__dict__["forward"] = lambda *_, output=output, **__: output
     try:
@@ -203,7 +203,7 @@ def _skipping(outputs: Mapping[Any, Any]) -> Iterator[None]:
 def cross_entropy(
     logits: Float[Tensor, "batch pos vocab"], tokens: Int[Tensor, "batch pos"]
 ) -> Float[Tensor, "batch predictions"]:
-    """Nats of each of the pos - 1 predictions; one sequence at a time, whose logits stay in the cache."""
+    """Nats of each of the pos - 1 predictions; one sequence at a time, whose logits fit in the cache."""
     targets = tokens[:, 1:].to(logits.device)
     losses = [
         functional.cross_entropy(sequence[:-1].float(), target, reduction="none")

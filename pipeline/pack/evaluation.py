@@ -14,7 +14,7 @@ from pipeline.estimates.compute import encoder_flops, training_dense_flops
 from pipeline.evaluation.evaluate import Candidate, evaluate, metrics_of
 from pipeline.evaluation.metrics import alive_rule
 from pipeline.evaluation.references import References, references
-from pipeline.evaluation.sums import together
+from pipeline.evaluation.sums import stack_sums
 from pipeline.pack.states import RunState, Shared
 from pipeline.records import record
 from pipeline.records.identity import evaluation_identity, reference_identity, run_name
@@ -99,7 +99,7 @@ class Evaluation:
         ]
         record.write_execution(state.folder, self._execution_facts(state))
         training = training_facts(run, self.shared.calibrations[hook]) | {"dense_flops": training_dense_flops(run)}
-        record.write_record(state.folder, run, evaluation, training, computed, together(sums), pruned)
+        record.write_record(state.folder, run, evaluation, training, computed, stack_sums(sums), pruned)
         record.write_log(state.folder, "recorded")
         self.shared.progress.finished(run, computed)
         self.shared.pack.release(state)

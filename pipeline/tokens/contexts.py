@@ -1,4 +1,4 @@
-"""Contexts of one length, each beginning with BOS, and the tokenizer that makes them of documents."""
+"""Contexts of one length, each beginning with BOS, and the tokenizer."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -22,7 +22,7 @@ WINDOWS_AT_A_TIME = 1024
 
 @dataclass(frozen=True)
 class Contexts:
-    """Contexts of equal length, with the document that each came from (its first, where documents are joined)."""
+    """Contexts of equal length, with the number of the document that each begins in."""
 
     tokens: Int[Tensor, "n pos"]
     special: Bool[Tensor, "n pos"]
@@ -116,7 +116,7 @@ class Collected:
 
 
 def load_tokenizer(model: ModelConfig) -> Any:
-    """The model's fast tokenizer, from its folder or the hub; code that comes with one is never run.
+    """The model's tokenizer, from its folder or the hub; code that comes with one is never run.
 
     Raises:
         UserError: there is none, it has tokens that the model's embedding has no row for, or neither BOS nor EOS.
@@ -140,9 +140,9 @@ def load_tokenizer(model: ModelConfig) -> Any:
 
 
 def check_vocabulary(tokenizer: Any, source: str, rows: int | None) -> None:
-    """Refuse a tokenizer of nothing, as transformers makes one without files, or one of too many tokens.
+    """Refuse an empty tokenizer, which transformers returns if there are no files, or one with too many tokens.
 
-    Special tokens beyond the embedding are let pass: Gemma 3 has one, which stands for pictures.
+    Special tokens beyond the embedding are accepted: Gemma 3 has one, which stands for images.
 
     Args:
         tokenizer: of the tokenizers library.

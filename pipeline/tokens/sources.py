@@ -1,4 +1,4 @@
-"""Where training contexts come from: text held in memory in a seeded order, or a stream in its own order."""
+"""Training and held-out contexts: of text in memory, in a seeded order, or of a stream, in its own order."""
 
 import copy
 import hashlib
@@ -19,14 +19,14 @@ from pipeline.tokens import text
 from pipeline.tokens.contexts import Collected, Contexts, Packer
 from pipeline.tokens.local import Counts, is_blank
 from pipeline.tokens.packing import Document, PackingState, Window
-from pipeline.tokens.tables import Content, content, wanted_columns
+from pipeline.tokens.tables import Content, columns_to_read, content
 
 FIXED_ORDER = 20240424
-"""Seed of the order in which evaluation and calibration contexts are taken: the same for every run."""
+"""Seed of the order of evaluation and calibration contexts: the same for every run."""
 
 
 class ContextSource(Protocol):
-    """Training contexts, numbered from 0 without end; a number is always the same context."""
+    """Training contexts, numbered from 0 without end; a number always stands for the same context."""
 
     contexts_per_epoch: int | None
 
@@ -57,7 +57,7 @@ class ContextsInMemory:
         return {}
 
     def restore(self, position: dict[str, Any]) -> None:
-        """Nothing to do: any context is at hand."""
+        """Nothing to do: any context can be read at any time."""
 
 
 class ContextsStreamed:
@@ -67,13 +67,13 @@ class ContextsStreamed:
 
     def __init__(self, stream: Any, packer: Packer, data: DataConfig) -> None:
         self.stream, self.packer, self.data = stream, packer, data
-        self.column, self.origin = wanted_columns(data)[0], text.origin(data)
+        self.column, self.origin = columns_to_read(data)[0], text.origin(data)
         start = {"number": 0, "document": 0, "skipped": 0, "rest": [], "owner": 0, "origin": self.origin}
         self._start = start | {"stream": copy.deepcopy(stream.state_dict())}
         self.restore(self._start)
 
     def restore(self, position: dict[str, Any]) -> None:
-        """Go to a position; one that was taken elsewhere is found again from the beginning."""
+        """Go to a position. If it was saved from another copy of the text, start from the beginning."""
         if position.get("origin", "hub") != self.origin:
             position = self._start
         self._position = copy.deepcopy(position)
@@ -129,20 +129,20 @@ class ContextsStreamed:
 
 
 def permutation(n: int, *key: int) -> Int[Tensor, " n"]:
-    """The order that a key stands for; hashed, because torch's CPU generator reads only the low 32 bits of a seed."""
+    """A random order, from a key; hashed, because torch's CPU generator reads only the low 32 bits of a seed."""
     seed = int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:4], "big")
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 
 def training_contexts(model: ModelConfig, data: DataConfig, seed: int) -> ContextSource:
-    """The training text of a (model, data) pair in the order that a stream's seed gives."""
+    """The training contexts of a (model, data) pair, in the order of a stream's seed."""
     if data.source == "hub":
         return ContextsStreamed(text.streamed(data), packer(model, data), data)
     return ContextsInMemory(_filled(model, data, "train"), seed)
 
 
 def calibration_contexts(model: ModelConfig, data: DataConfig, count: int) -> Contexts:
-    """Training contexts that set the input scale and the means: the same for every seed."""
+    """Training contexts from which scale and mean are estimated: the same for every seed."""
     return training_contexts(model, data, FIXED_ORDER).read(0, count)
 
 
@@ -165,7 +165,7 @@ def evaluation_contexts(model: ModelConfig, data: DataConfig, count: int, split:
 
 
 def text_facts(model: ModelConfig, data: DataConfig) -> dict[str, int]:
-    """What a record says of local text: documents read, copies among them, and what was skipped; else nothing."""
+    """For the record of a run on local text: documents read, copies among them, rows skipped; otherwise empty."""
     return asdict(_packed(model, data).counts) if data.source == "files" else {}
 
 

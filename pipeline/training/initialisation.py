@@ -1,4 +1,4 @@
-"""The start of an SAE: its initial parameters."""
+"""Initial parameters of an SAE."""
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from pipeline.sae.registry import sae_class
 
 
 def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SAE, torch.Generator]:
-    """A new SAE and the generator that the rest of its training draws from, both from the run's seed.
+    """A new SAE and the generator for the rest of its training, both from the run's seed.
 
     W_dec's rows are random unit directions, mixed with those of activations (`data_directions`). W_enc is
     `encoder_norm` times their transpose (`tied_init`) or its own Kaiming-uniform draw. b_dec is the mean of the scaled
