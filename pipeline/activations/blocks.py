@@ -42,6 +42,7 @@ class StreamShape:
         return self.contexts_per_block * (self.context - 1) // self.batch
 
     def block_of(self, step: int) -> int:
+        """The index of the block that a step, counted from 0, takes its batch from."""
         return step // self.steps_per_block
 
     def contexts_read(self, steps: int) -> int:
@@ -58,6 +59,7 @@ class Block:
     activations: dict[str, Float[Tensor, "rows d_in"]]
 
     def batch(self, hook_name: str, step: int) -> Float[Tensor, "batch d_in"]:
+        """The batch of a step, counted from 0 over the whole training; a view of the block."""
         start = (step - self.index * self.shape.steps_per_block) * self.shape.batch
         return self.activations[hook_name][start : start + self.shape.batch]
 

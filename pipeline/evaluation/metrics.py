@@ -14,6 +14,7 @@ TIMES_SEEN = 10
 
 
 def ratio(numerator: float, denominator: float) -> float:
+    """NaN where the denominator is zero."""
     return numerator / denominator if denominator else math.nan
 
 

@@ -33,6 +33,7 @@ def summed(losses: Float[Tensor, "batch predictions"], special: Bool[Tensor, "ba
 
 
 def batches(contexts: Contexts, size: int) -> Iterator[tuple[slice, Contexts]]:
+    """Contexts a batch at a time, each with its rows; the last batch may be smaller."""
     for start in range(0, len(contexts), size):
         rows = slice(start, start + size)
         yield rows, contexts[rows]

@@ -61,6 +61,7 @@ class EvaluationSums:
             self.per_sequence[name][rows] = torch.where(counted, value, 0.0).sum(1).cpu()
 
     def put_cross_entropy(self, rows: slice, sums: Float[Tensor, " batch"]) -> None:
+        """Store the cross-entropies of a batch with the reconstruction spliced in: sums per context, nats."""
         self.per_sequence["ce_sae"][rows] = sums
 
     def tensors(self) -> dict[str, Tensor]:

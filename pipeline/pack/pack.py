@@ -50,6 +50,7 @@ class Pack:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def execute(self) -> None:
+        """Train, evaluate and record the runs that no other process works on."""
         use_threads(self.execution)
         sweeps_dir = Path(self.execution.sweeps_dir)
         states = [RunState(run, record.run_folder(sweeps_dir, run)) for run in self.runs]

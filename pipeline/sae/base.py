@@ -52,6 +52,7 @@ class Losses(NamedTuple):
     f: Tensor  # features of this batch, detached: [batch, d_sae]
 
     def total(self, sparsity_coefficient: float) -> Tensor:
+        """The whole loss: equation 8 of the paper, or equation 4 where the auxiliary term is zero."""
         return self.reconstruction + sparsity_coefficient * self.sparsity + self.auxiliary
 
 
@@ -102,6 +103,7 @@ class SAE(nn.Module):
             self.register_parameter(name, nn.Parameter(torch.zeros(d_sae)))
 
     def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
+        """Features of activations; zero where a feature does not fire."""
         raise NotImplementedError
 
     def decode(self, f: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_in"]:
@@ -113,9 +115,11 @@ class SAE(nn.Module):
         return DenseCodes(), self.encode(x)
 
     def forward(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_in"]:
+        """The reconstruction x_hat of x."""
         return self.decode(self.encode(x))
 
     def training_losses(self, x: Float[Tensor, "batch d_in"]) -> Losses:
+        """The terms of the loss, from which autograd can compute gradients."""
         raise NotImplementedError
 
     def take_gradients(self, x: Float[Tensor, "batch d_in"], sparsity_coefficient: float) -> Step:
@@ -152,6 +156,7 @@ class SAE(nn.Module):
             getattr(self, name).mul_(norm)
 
     def biases_scaled_with_features(self) -> tuple[str, ...]:
+        """Parameters [d_sae] that grow with the features when the decoder's rows are normalised."""
         raise NotImplementedError
 
     @torch.no_grad()

@@ -37,6 +37,8 @@ class Counts:
 
 @dataclass(frozen=True)
 class LocalDocument:
+    """A document of a local file, and its place."""
+
     content: Content
     place: float  # from 0 to 1: held out where it is below data.evaluation_fraction
 

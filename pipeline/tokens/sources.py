@@ -170,6 +170,7 @@ def text_facts(model: ModelConfig, data: DataConfig) -> dict[str, int]:
 
 
 def packer(model: ModelConfig, data: DataConfig) -> Packer:
+    """The packer for the model's tokenizer and the packing of the text."""
     return Packer(model, data.packing, data.separator)
 
 
