@@ -36,7 +36,7 @@ def fetch(runs: Sequence[RunConfig]) -> Iterator[str]:
             key = hub_cache.folder(data)
             yield fetch_text(data, max(characters(r) for r in runs if hub_cache.folder(r.data) == key))
         else:
-            yield f"data {data.name}: local, nothing to bring"
+            yield f"data {data.name}: local, nothing to fetch"
 
 
 def _check_local(runs: Sequence[RunConfig]) -> None:
@@ -53,7 +53,7 @@ def fetch_model(model: ModelConfig) -> Iterator[str]:
     if model.tokenizer_id is not None:
         yield f"tokenizer {model.tokenizer_id}: {_snapshot(model.tokenizer_id, None, CONFIGURATION)}"
     if model.path is not None:
-        yield f"model {model.name}: local, nothing to bring"
+        yield f"model {model.name}: local, nothing to fetch"
     elif model.legacy:
         where = _snapshot(str(model.hub_id), None, [*CONFIGURATION, "*final.pth"])
         yield f"model {model.name}: {where}"
@@ -97,4 +97,4 @@ def _from_hub(repository: str, call: Callable[[], T]) -> T:
         return call()
     except (OSError, ValueError) as error:  # the hub's own errors are OSErrors
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{repository} cannot be had from the hub: {said}") from error
+        raise UserError(f"{repository} cannot be fetched from the hub: {said}") from error
