@@ -250,9 +250,9 @@ def test_special_tokens_beyond_the_embedding_are_refused_where_a_text_holds_them
     model = altered(right, tmp_path / "image", alter)
     check_model(model)
     packer = Packer(model, "document")
-    assert len(packer.pack(list(packer.windows(["w3 " * 30])))) == 2
+    assert len(packer.pack(["w3 " * 30])) == 2
     refused("the text holds <image>, token 64, but the embedding has 64 rows",
-            lambda: packer.pack(list(packer.windows(["w3 <image> " * 15]))))  # fmt: skip
+            lambda: packer.pack(["w3 <image> " * 15]))  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------ shapes and positions

@@ -1,4 +1,4 @@
-"""What is brought from the hub, with a hub that a test plays; and that runs read from it what they would have read."""
+"""What is fetched from the hub, with a hub that a test plays; and that runs read from it what they would have read."""
 
 import subprocess
 import sys
@@ -75,18 +75,18 @@ def test_a_run_that_was_begun_on_the_hub_goes_on_with_the_same_contexts(hub, mod
     assert torch.equal(resumed.read(30, 20).tokens, rest.tokens)
 
 
-def test_validation_text_is_read_from_what_was_brought(hub, model):
+def test_validation_text_is_read_from_what_was_fetched(hub, model):
     data = replace(DATA, validation_fraction=0.4)
     from_hub = [evaluation_contexts(model, data, 4, split).tokens for split in ("validation", "test")]
     assert not torch.equal(*from_hub)
     fetch.fetch_text(data, 1e9)
     hub.clear()
-    brought = [evaluation_contexts(model, data, 4, split).tokens for split in ("validation", "test")]
-    assert all(torch.equal(one, other) for one, other in zip(brought, from_hub, strict=True)) and hub == []
+    fetched = [evaluation_contexts(model, data, 4, split).tokens for split in ("validation", "test")]
+    assert all(torch.equal(one, other) for one, other in zip(fetched, from_hub, strict=True)) and hub == []
 
 
 def test_rows_without_text_stay_rows(hub, model, monkeypatch):
-    monkeypatch.setattr(hub_cache, "DOCUMENTS_A_FILE", 10)
+    monkeypatch.setattr(hub_cache, "DOCUMENTS_PER_FILE", 10)
     empty = [*range(10, 20), 25]  # all of a file, and one
     monkeypatch.setitem(globals(), "ROWS", [row | {"body": None} if i in empty else row for i, row in enumerate(ROWS)])
     from_hub, held_out = training_contexts(model, DATA, 0).read(0, 60), evaluation_contexts(model, DATA, 8)
@@ -97,7 +97,7 @@ def test_rows_without_text_stay_rows(hub, model, monkeypatch):
 
 
 def test_only_as_much_as_is_wanted_and_more_when_more_is(hub, monkeypatch):
-    monkeypatch.setattr(hub_cache, "DOCUMENTS_A_FILE", 10)
+    monkeypatch.setattr(hub_cache, "DOCUMENTS_PER_FILE", 10)
     fetch.fetch_text(DATA, 4000)
     about = hub_cache.about(DATA)
     assert about is not None and 4000 <= about["characters"] < 4300 and not about["whole"]
@@ -111,7 +111,7 @@ def test_only_as_much_as_is_wanted_and_more_when_more_is(hub, monkeypatch):
     assert [path.name for path in hub_cache.folder(DATA).parent.iterdir()] == [hub_cache.folder(DATA).name]
 
 
-def test_models_are_brought_with_the_weights_they_have(hub, tmp_path):
+def test_models_are_fetched_with_the_weights_they_have(hub, tmp_path):
     gpt2 = ModelConfig(name="gpt2", hub_id="some/gpt2", revision="r", context=16, layer=0)
     list(fetch.fetch_model(gpt2))
     assert ["*.safetensors" in patterns for _, patterns in hub] == [True, False] and "*.bin" in hub[1][1]
@@ -133,7 +133,7 @@ def test_a_hub_that_is_away_is_one_line_and_leaves_nothing(hub, monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", away)
     gpt2 = ModelConfig(name="gpt2", hub_id="some/gpt2", revision="r", context=16, layer=0)
     for call in (lambda: list(fetch.fetch_model(gpt2)), lambda: fetch.fetch_text(DATA, 100)):
-        with pytest.raises(UserError, match=r"cannot be had from the hub: Name or service not known$"):
+        with pytest.raises(UserError, match=r"cannot be fetched from the hub: Name or service not known$"):
             call()
     assert hub_cache.about(DATA) is None and not list(hub_cache.folder(DATA).parent.glob("*"))
 
@@ -145,7 +145,7 @@ def test_the_command_takes_what_run_takes(arguments):
     command = [sys.executable, "pipeline/prefetch.py", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == "model bundled: local, nothing to bring\ndata sotu: local, nothing to bring\n"
+    assert done.stdout == "model bundled: local, nothing to fetch\ndata sotu: local, nothing to bring\n"
 
 
 def test_mistakes_are_one_line_each(tmp_path):

@@ -13,7 +13,7 @@ from pipeline.config.schema import DataConfig, ModelConfig
 from pipeline.errors import UserError
 from pipeline.tokens import sources, text
 from pipeline.tokens.contexts import Contexts, Packer
-from pipeline.tokens.prefetch import read_ahead
+from pipeline.tokens.prefetch import PrefetchedContexts
 from pipeline.tokens.sources import ContextsInMemory, ContextsStreamed, evaluation_contexts, training_contexts
 
 BOS, EOS, WORDS = 0, 1, 200
@@ -43,7 +43,7 @@ def words(*ids: int) -> str:
 
 def packed(model: ModelConfig, packing: str, *documents: str | list[int], separator: str = "bos") -> Contexts:
     packer = Packer(model, packing, separator)
-    return packer.pack(list(packer.windows(documents)))
+    return packer.pack(documents)
 
 
 # ------------------------------------------------------------------------------------------------------------- packing
@@ -417,7 +417,9 @@ def test_a_stream_of_other_columns_is_one_line(model: ModelConfig, offline: list
 
 def test_the_end_of_a_stream_is_one_line(model: ModelConfig, offline: list[dict[str, object]]):
     everything = sum(1 for _ in iterate(streamed(model)))
-    with pytest.raises(UserError, match=f"the dataset ended at context {everything}: fewer steps, or more text"):
+    with pytest.raises(
+        UserError, match=f"the dataset ended at context {everything}: expected fewer steps, or more text"
+    ):
         streamed(model).read(0, everything + 1)
 
 
@@ -426,10 +428,10 @@ def test_what_is_read_ahead_is_what_would_have_been_read(
     model: ModelConfig, offline: list[dict[str, object]], packing: str
 ):
     uninterrupted = streamed(model, packing).read(0, 60)
-    with read_ahead(streamed(model, packing)) as source:
+    with PrefetchedContexts(streamed(model, packing)) as source:
         for first, count, ahead in ((0, 7, 7), (7, 7, 14), (14, 7, 30), (21, 7, 0), (28, 7, 35), (35, 3, 38)):
             assert same(source.read(first, count), uninterrupted[slice(first, first + count)])
-            source.prepare(ahead, 7)  # the next, or something else
+            source.prefetch(ahead, 7)  # the next, or something else
             kept = source.position()
             assert kept["number"] <= first + count
             resumed = streamed(model, packing)
@@ -448,8 +450,8 @@ def test_reading_ahead_goes_on_beside_other_work(model: ModelConfig, offline: li
 
     inner = streamed(model)
     inner.__class__ = Slow
-    with read_ahead(inner) as source:
-        source.prepare(0, 5)
+    with PrefetchedContexts(inner) as source:
+        source.prefetch(0, 5)
         assert began.wait(30)
         may_go_on.set()
         assert same(source.read(0, 5), streamed(model).read(0, 5))
@@ -459,10 +461,10 @@ def test_the_end_of_a_stream_is_an_error_only_for_one_who_reads_it(
     model: ModelConfig, offline: list[dict[str, object]]
 ):
     everything = sum(1 for _ in iterate(streamed(model)))
-    with read_ahead(streamed(model)) as source:
-        source.prepare(everything, 1)
+    with PrefetchedContexts(streamed(model)) as source:
+        source.prefetch(everything, 1)
         assert len(source.read(everything - 1, 1)) == 1
-        source.prepare(everything, 1)
+        source.prefetch(everything, 1)
         with pytest.raises(UserError, match=f"the dataset ended at context {everything}"):
             source.read(everything, 1)
 

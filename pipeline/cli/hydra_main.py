@@ -55,7 +55,7 @@ def with_homes(arguments: list[str]) -> list[str]:
     return [re.sub(r"^([\w./@+]+=)~(?=/|$)", lambda key: f"{key[1]}{Path.home()}", each) for each in arguments]
 
 
-def prefetch_overrides(arguments: list[str]) -> list[str]:
+def fetch_overrides(arguments: list[str]) -> list[str]:
     """What prefetch.py hands to run.py: all but -m and a launcher, which it gives itself.
 
     Several values need -m here as in run.py, so that the same command line means the same runs.

@@ -27,15 +27,15 @@ class Need:
 
 
 def needed(packs: Sequence[Sequence[RunConfig]], at_once: int = 1, blocks: bool = False) -> Need:
-    """What training these packs adds; `at_once` of them run beside each other, and exchange blocks where `blocks`."""
+    """What training these packs adds; `at_once` of them run in parallel, and share blocks where `blocks`."""
     kept = [sum(_weights(run) + OTHER_FILES for run in pack) for pack in packs]
     passing = sorted((_passing(pack) for pack in packs), reverse=True)
-    exchanged = exchange_bytes(packs[:at_once]) if blocks and min(at_once, len(packs)) > 1 else 0.0
-    return Need(sum(kept) + sum(passing[:at_once]) + exchanged, sum(kept))
+    shared = cache_bytes(packs[:at_once]) if blocks and min(at_once, len(packs)) > 1 else 0.0
+    return Need(sum(kept) + sum(passing[:at_once]) + shared, sum(kept))
 
 
-def exchange_bytes(packs: Sequence[Sequence[RunConfig]]) -> float:
-    """Blocks that lie ready while these packs are trained beside each other."""
+def cache_bytes(packs: Sequence[Sequence[RunConfig]]) -> float:
+    """Bytes of the blocks that are kept while these packs are trained in parallel."""
     return (HELD + len(packs)) * block_bytes([run for pack in packs for run in pack])
 
 

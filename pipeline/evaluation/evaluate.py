@@ -20,7 +20,7 @@ from pipeline.tokens.contexts import Contexts
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is evaluated of one run: its SAE, on unscaled activations of its hook."""
+    """An SAE to evaluate, on unscaled activations of its hook."""
 
     hook: str
     sae: SAE
@@ -34,13 +34,13 @@ def evaluate(
 ) -> dict[str, list[dict[str, Tensor]]]:  # fmt: skip
     """Sums of every run's SAE as it is, then pruned at each of its thresholds.
 
-    One clean pass serves all of them; each has one spliced pass a batch and threshold, from its site on.
+    All share one clean pass. Each has one spliced pass per batch and threshold, from its site on.
 
     Args:
-        done: is told after each batch how many contexts are behind.
+        done: called after each batch with the number of contexts evaluated so far.
 
     Raises:
-        Interrupted: `stop` was set; an evaluation begun is begun anew.
+        Interrupted: `stop` was set; nothing of the evaluation is kept.
     """
     sums = {
         name: [EvaluationSums(one.sae, len(contexts), below) for below in (0.0, *one.prune_below)]

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from pipeline.activations.block_cache import Circle
+from pipeline.activations.block_cache import SharingGroup
 from pipeline.config.schema import Execution, Job
-from pipeline.launching.block_sharing import circles, forget_blocks
+from pipeline.launching.block_sharing import forget_blocks, sharing_groups
 from pipeline.launching.exit_reason import by_signal
 from pipeline.launching.tasks import (
     CANCELLED,
@@ -59,9 +59,9 @@ class Processes:
         if not self.running:
             forget_blocks(self.table.folder)
         starting = self.table.where(lambda t: t.state == WAITING)[: len(self.free)]
-        exchanging = circles(self.table, starting)
+        groups = sharing_groups(self.table, starting)
         for task in starting:
-            self._start(task, self.free.pop(0), exchanging.get(task.task))
+            self._start(task, self.free.pop(0), groups.get(task.task))
 
     def _reap(self, task: Task) -> None:
         process, slot = self.running[task.task]
@@ -83,7 +83,7 @@ class Processes:
         else:
             task.state, task.reason = FAILED, f"exit code {code}"
 
-    def _start(self, task: Task, slot: str | None, circle: Circle | None) -> None:
+    def _start(self, task: Task, slot: str | None, group: SharingGroup | None) -> None:
         folder = self.table.folder
         log = folder / LOGS / f"task-{task.task}.log"
         append_line(log, f"task {task.task}, pack {task.pack}")
@@ -93,8 +93,8 @@ class Processes:
             environment["CUDA_VISIBLE_DEVICES"] = slot
         pack, outcome = str(folder / task.pack), str(self._outcome_file(task))
         command = [sys.executable, "-u", "-m", "pipeline.launching.worker", pack, outcome]
-        if circle:
-            command += ["--circle", json.dumps(asdict(circle))]
+        if group:
+            command += ["--sharing", json.dumps(asdict(group))]
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,

@@ -28,14 +28,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train one pack of a sweep.")
     parser.add_argument("pack", type=Path, help="the file of a pack, in its sweep's folder")
     parser.add_argument("outcome", type=Path, help="file for the reason, if the pack cannot be trained")
-    parser.add_argument("--circle", type=json.loads, help="the processes that exchange blocks, as JSON")
+    parser.add_argument("--sharing", type=json.loads, help="the processes that share blocks of activations, as JSON")
     arguments = parser.parse_args()
     streams.prepare()
     _end_with_parent()
     remove(arguments.outcome)
     with stop_on_signal(print, (*STOPPING, signal.SIGUSR2)) as stop:
         try:
-            train(arguments.pack, arguments.outcome, stop, arguments.circle)
+            train(arguments.pack, arguments.outcome, stop, arguments.sharing)
         except Interrupted:
             sys.exit(STOPPED)
         except Exception as error:
@@ -43,20 +43,20 @@ def main() -> None:
             sys.exit(USERS_TO_MEND if isinstance(error, UserError) else 1)
 
 
-def train(pack_file: Path, outcome: Path, stop: StopFlag, circle: dict[str, Any] | None = None) -> None:
+def train(pack_file: Path, outcome: Path, stop: StopFlag, sharing: dict[str, Any] | None = None) -> None:
     """Train a pack. What stops all of it is left in `outcome`, for the launcher to read."""
     from pipeline.launching.tasks import (
         Outcome,
         read_pack,
     )  # here and not above: a signal can be answered while it loads
     from pipeline.monitoring.progress import Progress
-    from pipeline.pack import Circle, Pack
+    from pipeline.pack import Pack, SharingGroup
 
     try:
         pack = read_pack(pack_file)
         with Progress(pack.runs) as progress:
-            given = Circle(**circle) if circle else None
-            Pack(pack.runs, pack.execution, progress, stop, tracker=pack.tracker, circle=given).execute()
+            group = SharingGroup(**sharing) if sharing else None
+            Pack(pack.runs, pack.execution, progress, stop, tracker=pack.tracker, sharing=group).execute()
     except Interrupted:
         raise
     except Exception as error:

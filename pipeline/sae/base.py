@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from pipeline.sae.precision import product
+from pipeline.errors import UserError
+from pipeline.sae.precision import FLOAT32, product
 from pipeline.sae.sparse_step.codes import Codes, DenseCodes, ParameterGrad
 
 
@@ -51,6 +52,7 @@ class Losses(NamedTuple):
     f: Tensor  # features of this batch, detached: [batch, d_sae]
 
     def total(self, sparsity_coefficient: float) -> Tensor:
+        """The whole loss: equation 8 of the paper, or equation 4 where the auxiliary term is zero."""
         return self.reconstruction + sparsity_coefficient * self.sparsity + self.auxiliary
 
 
@@ -76,7 +78,7 @@ class AutogradStep:
 class SAE(nn.Module):
     """A sparse autoencoder with encoder W_enc [d_in, d_sae] and decoder W_dec [d_sae, d_in].
 
-    An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature. Most are
+    An architecture adds its biases, `encode`, `training_losses`, and which parameters belong to one feature. Most
     derive from ElementwiseSAE (sparse_step/step.py), whose step skips zeros; any other is trained by autograd.
     Both matrices are stored feature by feature.
     """
@@ -101,6 +103,7 @@ class SAE(nn.Module):
             self.register_parameter(name, nn.Parameter(torch.zeros(d_sae)))
 
     def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
+        """Features of activations; zero where a feature does not fire."""
         raise NotImplementedError
 
     def decode(self, f: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_in"]:
@@ -112,9 +115,11 @@ class SAE(nn.Module):
         return DenseCodes(), self.encode(x)
 
     def forward(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_in"]:
+        """The reconstruction x_hat of x."""
         return self.decode(self.encode(x))
 
     def training_losses(self, x: Float[Tensor, "batch d_in"]) -> Losses:
+        """The terms of the loss, from which autograd can compute gradients."""
         raise NotImplementedError
 
     def take_gradients(self, x: Float[Tensor, "batch d_in"], sparsity_coefficient: float) -> Step:
@@ -124,6 +129,15 @@ class SAE(nn.Module):
         gradients = torch.autograd.grad(total, list(parameters.values()), materialize_grads=True)
         named = {name: by_feature(name, gradient) for name, gradient in zip(parameters, gradients, strict=True)}
         return AutogradStep(losses, named, dense_flops(self.dense_products, len(x), self.d_in, self.d_sae))
+
+    def set_precision(self, precision: str) -> None:
+        """Choose the precision of the training step's matrix products: here float32 alone.
+
+        Raises:
+            UserError: another one, which a step by autograd does not have.
+        """
+        if precision != FLOAT32:
+            raise UserError(f"train.precision={precision}: {self.config.name} is trained by autograd, in {FLOAT32}")
 
     @torch.no_grad()
     def fold_input_scale(self, scale: float) -> None:
@@ -142,6 +156,7 @@ class SAE(nn.Module):
             getattr(self, name).mul_(norm)
 
     def biases_scaled_with_features(self) -> tuple[str, ...]:
+        """Parameters [d_sae] that grow with the features when the decoder's rows are normalised."""
         raise NotImplementedError
 
     @torch.no_grad()

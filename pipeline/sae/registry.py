@@ -26,14 +26,17 @@ def register(name: str, config: type) -> Callable[[S], S]:
 
 
 def sae_class(name: str) -> type[SAE]:
+    """The SAE class of an architecture. Raises UserError: there is none of this name."""
     return _lookup(name)[0]
 
 
 def config_class(name: str) -> type:
+    """The configuration dataclass of an architecture. Raises UserError: there is none of this name."""
     return _lookup(name)[1]
 
 
 def registered() -> list[str]:
+    """Names of all architectures, in alphabetical order."""
     for module in pkgutil.iter_modules([str(Path(__file__).parent / "architectures")]):  # each file registers itself
         importlib.import_module(f"pipeline.sae.architectures.{module.name}")
     return sorted(_ARCHITECTURES)

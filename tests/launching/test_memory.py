@@ -81,7 +81,7 @@ def test_a_pack_too_large_for_the_memory_is_halved_and_nobody_fails(
     real = getattr(part, where)
 
     def too_large(self: Training | Evaluation, *given):
-        if len(self.shared.roster.members) > 2:
+        if len(self.shared.pack.states) > 2:
             raise torch.OutOfMemoryError(NO_MEMORY)
         return real(self, *given)
 
@@ -96,7 +96,7 @@ def test_a_run_whose_forward_finds_no_memory_alone_is_named(four, undisturbed, t
     real, culprit = Training._read_block, four[2]
 
     def too_large(self: Training, *given):
-        if culprit in [member.run for member in self.shared.roster.left]:
+        if culprit in [state.run for state in self.shared.pack.active]:
             raise torch.OutOfMemoryError(NO_MEMORY)
         return real(self, *given)
 

@@ -32,7 +32,7 @@ from pipeline.records.status import read_run
 from pipeline.sae.architectures.baseline import BaselineConfig
 from pipeline.sae.architectures.gated import GatedConfig
 from pipeline.storage.reading import whole_object
-from pipeline.tokens.prefetch import ReadAhead
+from pipeline.tokens.prefetch import PrefetchedContexts
 from pipeline.training.trainer import Trainer
 
 SITES = {"attn_z": "attn.hook_z", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}
@@ -176,13 +176,13 @@ def test_a_stream_is_read_ahead_and_gone_on_with_where_it_was_left(tiny_model, t
     data = DataConfig("hub", "hub", dataset="somebody/something", revision="abc", evaluation_documents=8)
     runs = [make_run(tiny_model, tiny_text, data=data, architecture=a) for a in (GatedConfig(), BaselineConfig())]
     prepared: list[tuple[int, int]] = []
-    prepare = ReadAhead.prepare
+    prepare = PrefetchedContexts.prefetch
 
-    def noted(self: ReadAhead, first: int, count: int) -> None:
+    def noted(self: PrefetchedContexts, first: int, count: int) -> None:
         prepared.append((first, count))
         prepare(self, first, count)
 
-    monkeypatch.setattr(ReadAhead, "prepare", noted)
+    monkeypatch.setattr(PrefetchedContexts, "prefetch", noted)
     execute(runs, tmp_path / "whole")
     size = StreamShape.of(TRAIN, 32).contexts_per_block
     assert prepared == [(size * block, size) for block in (1, 2, 3)]

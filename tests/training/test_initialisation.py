@@ -8,6 +8,7 @@ import torch
 from pipeline.activations.blocks import Calibration, calibrate
 from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
 from pipeline.errors import UserError
+from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class
 from pipeline.training import initialisation
 from pipeline.training.initialisation import initialise
@@ -75,8 +76,12 @@ def test_b_dec_starts_at_the_mean_of_the_scaled_inputs(calibration):
     torch.testing.assert_close(sae.b_dec, calibration.mean * calibration.scale("sqrt_d_in"))
 
 
+class TrainedByAutograd(SAE):
+    feature_parameters = ()
+
+
 def test_bfloat16_is_refused_where_autograd_trains(calibration, monkeypatch):
-    monkeypatch.setattr(initialisation, "sae_class", lambda name: lambda *arguments: torch.nn.Linear(1, 1))
+    monkeypatch.setattr(initialisation, "sae_class", lambda name: TrainedByAutograd)
     run = config()
     with pytest.raises(UserError, match=r"train\.precision=bfloat16: gated is trained by autograd, in float32"):
         initialise(replace(run, train=replace(run.train, precision="bfloat16")), calibration, D_SAE)

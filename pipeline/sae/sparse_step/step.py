@@ -62,10 +62,12 @@ class ElementwiseSAE(SAE):
 
     gate_bias: ClassVar[str]
     """The parameter [d_sae] that decides which features are active."""
-    precision = FLOAT32
-    """Of the training step's matrix products."""
     auxiliary_frozen: ClassVar[bool] = True
     """Whether the decoder of the auxiliary term is a frozen copy: W_dec and b_dec get no gradient from that term."""
+
+    def __init__(self, config: Any, d_in: int, d_sae: int) -> None:
+        super().__init__(config, d_in, d_sae)
+        self.precision = FLOAT32  # of the training step's matrix products
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """An architecture with other activations does not inherit its parent's derivative."""
@@ -86,6 +88,9 @@ class ElementwiseSAE(SAE):
     def sparse_vjp(self, codes: SparseCodes, pre_acts: Float[Tensor, " nnz"]) -> ActivationVJP:
         """`activations` and their derivative on a CPU, where an architecture has something faster than autograd."""
         return AutogradVJP(self.activations, self.by_feature(), codes, pre_acts)
+
+    def set_precision(self, precision: str) -> None:
+        self.precision = precision
 
     # The training step, from top to bottom
 

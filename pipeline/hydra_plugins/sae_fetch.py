@@ -1,4 +1,4 @@
-"""Hydra plugin: `hydra/launcher=prefetch` brings what the runs of a sweep need from the hub, and trains none.
+"""Hydra plugin: `hydra/launcher=fetch` fetches what the runs of a sweep read from the hub, and trains none.
 
 Hydra scans this module at every start: whatever is slow to import is imported late. It may not use
 `from __future__ import annotations` (Hydra executes it before it is a module).
@@ -15,11 +15,11 @@ from omegaconf import DictConfig
 
 
 @dataclass
-class PrefetchConf:
-    _target_: str = "hydra_plugins.sae_prefetch.PrefetchLauncher"
+class FetchConf:
+    _target_: str = "hydra_plugins.sae_fetch.FetchLauncher"
 
 
-class PrefetchLauncher(Launcher):
+class FetchLauncher(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.config = hydra_context, config
 
@@ -34,4 +34,4 @@ class PrefetchLauncher(Launcher):
         return [JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED) for overrides in job_overrides]
 
 
-ConfigStore.instance().store(group="hydra/launcher", name="prefetch", node=PrefetchConf, provider="pipeline")
+ConfigStore.instance().store(group="hydra/launcher", name="fetch", node=FetchConf, provider="pipeline")
