@@ -23,8 +23,9 @@ from pipeline.config.launcher import LocalOptions
 from pipeline.config.schema import Job, RunConfig, TrackerConfig
 from pipeline.errors import DamagedFile, Interrupted, UserError
 from pipeline.figures.figure_training import _history
-from pipeline.launching.launch import LaunchTarget, launch
-from pipeline.launching.this_process import ThisProcess
+from pipeline.launching import launch as launching
+from pipeline.launching.executors.this_process import ThisProcess
+from pipeline.launching.launch import launch
 from pipeline.pack import pack
 from pipeline.records import record
 from pipeline.records.finished import read_attempts
@@ -108,7 +109,7 @@ def no_hanging() -> Iterator[None]:
 def in_this_process() -> Iterator[None]:
     """Packs are trained here, and the tiny model is loaded once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LaunchTarget, "executor", lambda _, *given: ThisProcess(*given))
+        patch.setattr(launching, "choose_executor", lambda options, execution, _: ThisProcess(options, execution))
         patch.setattr(pack, "load_language_model", functools.lru_cache(pack.load_language_model))
         yield
 
@@ -146,7 +147,7 @@ def unfinished(eight: list[RunConfig], finished: Path, tmp_path_factory: pytest.
             return self.asked > 310
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ThisProcess, "__init__", _stopped_by(StopInBlockThree()))
+        patch.setattr(ThisProcess, "attach", _stopped_by(StopInBlockThree()))
         with pytest.raises(Interrupted):
             launched(eight, folder)
     for run in (folder / "runs").iterdir():
@@ -156,8 +157,8 @@ def unfinished(eight: list[RunConfig], finished: Path, tmp_path_factory: pytest.
 
 
 def _stopped_by(stop: threading.Event) -> Callable[..., None]:
-    begin = ThisProcess.__init__
-    return lambda self, table, progress, _: begin(self, table, progress, stop)
+    attach = ThisProcess.attach
+    return lambda self, table, progress, _: attach(self, table, progress, stop)
 
 
 def of_run(folder: Path, run: RunConfig, name: str) -> Path:

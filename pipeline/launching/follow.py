@@ -3,11 +3,11 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
-from pipeline.config.schema import Execution, Job, RunConfig
+from pipeline.config.schema import Job, RunConfig
 from pipeline.errors import Interrupted, ProcessKilled
-from pipeline.launching.tasks import CANCELLED, COMPLETED, FINAL, KILLED, Outcome, Task, TaskTable
+from pipeline.launching.executors.base import Executor
+from pipeline.launching.tasks import CANCELLED, COMPLETED, FINAL, KILLED, Task, TaskTable
 from pipeline.monitoring.progress import Progress
 from pipeline.records import record
 from pipeline.records.finished import finished, read_failure
@@ -20,42 +20,19 @@ from pipeline.storage.reading import whole_object
 from pipeline.training.checkpoint import checkpoints, step_of
 
 
-class Executor(Protocol):
-    """Where tasks run."""
-
-    name: str
-    settle_seconds: float
-
-    def execution(self, job: Job) -> Execution:
-        """The circumstances of a pack there: its threads."""
-
-    def poll(self) -> None:
-        """Start what waits and may start; bring `state` and `reason` of the open tasks up to date."""
-
-    def outcome(self, task: Task) -> Outcome | None:
-        """What a task that could not train its pack says of it."""
-
-    def stop(self) -> None:
-        """The launcher is told to stop."""
-
-    def finish(self) -> None:
-        """All tasks have ended."""
-
-
 class Follower:
     """Watches tasks, and starts again what must be: in halves after a death, as it was after an interruption."""
 
     def __init__(
-        self, table: TaskTable, executor: Executor, job: Job, runs: Mapping[str, RunConfig], progress: Progress,
-        retries: int,
-    ) -> None:  # fmt: skip
-        self.table, self.executor, self.job, self.progress, self.retries = table, executor, job, progress, retries
+        self, table: TaskTable, executor: Executor, job: Job, runs: Mapping[str, RunConfig], progress: Progress
+    ) -> None:
+        self.table, self.executor, self.job, self.progress = table, executor, job, progress
         self.runs = dict(runs)
         self.sweeps_dir = Path(job.execution.sweeps_dir)
         self._evaluations: dict[str, str] = {}
         self._since: dict[int, tuple[str, float]] = {}
 
-    def follow(self, stop: StopFlag, poll_seconds: float) -> None:
+    def follow(self, stop: StopFlag) -> None:
         """Until every task has ended.
 
         Raises:
@@ -70,7 +47,7 @@ class Follower:
                 self._look(task)
             self.table.save()
             if self.table.open:
-                stop.wait(poll_seconds)
+                stop.wait(self.executor.poll_seconds)
         self.executor.finish()
 
     def _look(self, task: Task) -> None:
@@ -155,7 +132,7 @@ class Follower:
         self.table.end(task, task.state, reason)
 
     def _again(self, task: Task, unfinished: list[str]) -> None:
-        if task.attempt > self.retries:
+        if task.attempt > self.executor.retries:
             self._give_up(task, f"{task.reason or task.state}, after {task.attempt} attempts")
             return
         self.progress.say(f"task {task.task} ({self._count(task)}) ended ({task.reason or task.state}): again")

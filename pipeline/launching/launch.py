@@ -7,28 +7,27 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.config.launcher import LocalOptions, Options, SlurmOptions
+from pipeline.config.launcher import Options
 from pipeline.config.schema import Job, RunConfig
 from pipeline.errors import LeaseLost, UserError
 from pipeline.estimates import disk
 from pipeline.language_model.folder import check_model
 from pipeline.language_model.loading import check_tensors
 from pipeline.language_model.sites import d_sae
-from pipeline.launching import slots
-from pipeline.launching.follow import Executor, Follower
-from pipeline.launching.local import Processes, end_orphans
-from pipeline.launching.packing import Capacity, check_alone, pack_up
+from pipeline.launching.executors import choose_executor
+from pipeline.launching.executors.base import Executor
+from pipeline.launching.executors.local import end_orphans
+from pipeline.launching.follow import Follower
+from pipeline.launching.packing import check_alone, pack_up
 from pipeline.launching.tasks import TaskTable
-from pipeline.launching.this_process import ThisProcess
 from pipeline.monitoring.progress import Progress
 from pipeline.monitoring.results_table import print_results
 from pipeline.records import record
 from pipeline.records.identity import run_name
 from pipeline.records.manifest import declare, declared
 from pipeline.records.sweep import OnDisk, on_disk, unique
-from pipeline.runtime.device import choose_device
 from pipeline.runtime.preconditions import check_circumstances
-from pipeline.runtime.signals import StopFlag, stop_on_signal
+from pipeline.runtime.signals import stop_on_signal
 from pipeline.storage.files import GUARDS, remove
 from pipeline.storage.layout import FAILURE, sweep_folder
 from pipeline.storage.lease import Leases, holder
@@ -61,14 +60,14 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
     for model in {run.model for run in wanted}:
         check_tensors(model)  # fails early: a model that cannot be loaded
     notes = check_text(wanted)
-    target = LaunchTarget(jobs[0], options, wanted)
+    executor = choose_executor(options, jobs[0].execution, wanted)
     for run in wanted:
-        check_alone(run, target.room)  # fails early: a run that needs more memory than there is
+        check_alone(run, executor.capacity)  # fails early: a run that needs more memory than there is
     if plan_only:
         from pipeline.launching.plan import print_plan
 
-        packed = pack_up(wanted, target.room, target.at_once)
-        print_plan(jobs, packed, target.room.device, target.at_once, target.local, notes)
+        packed = pack_up(wanted, executor.capacity, executor.at_once)
+        print_plan(jobs, packed, executor, notes)
         return True
     folder = sweep_folder(sweeps_dir, jobs[0].sweep_name)
     if options is None:
@@ -79,45 +78,14 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
         declare(jobs, f"{door('run')} {shlex.join(sys.argv[1:])}", extend)
         try:
             table = TaskTable.read(folder) if options else TaskTable(folder, (), False)
-            waited = _launch(jobs[0], found, wanted, target, table, notes)
+            waited = _launch(jobs[0], found, wanted, executor, table, notes)
         except LeaseLost as lost:
             raise UserError(f"{jobs[0].sweep_name}: {lost}") from lost
     return print_results(found | {run: on_disk(sweeps_dir, run) for run in wanted}) if waited else True
 
 
-class LaunchTarget:
-    """Where this launch's packs are trained: how many at once, what each may take, and by which executor."""
-
-    def __init__(self, job: Job, options: Options | None, wanted: Sequence[RunConfig]) -> None:
-        self.job, self.options = job, options or LocalOptions()
-        self.here = options is None  # one run, in this very process
-        self.local = not isinstance(options, SlurmOptions)
-        if isinstance(options, SlurmOptions):
-            from pipeline.launching.slurm import room
-
-            self.room: Capacity = room(options)
-            self.at_once, self.most_at_once = 1, options.array_parallelism
-            return
-        assert isinstance(self.options, LocalOptions)
-        choose_device(job.execution)  # fails early
-        found: list[str | None] = [*slots.gpus(job.execution)] or [None]
-        count = 1 if self.here else self.options.slots or slots.slots_for(wanted, job.execution)
-        self.slots = [found[i % len(found)] for i in range(count)]
-        self.at_once = self.most_at_once = count
-        self.room = slots.room(self.options, job.execution, count)
-
-    def executor(self, table: TaskTable, progress: Progress, stop: StopFlag) -> Executor:
-        if isinstance(self.options, SlurmOptions):
-            from pipeline.launching.slurm import Cluster
-
-            return Cluster(table, self.options, progress)
-        if self.here:
-            return ThisProcess(table, progress, stop)
-        return Processes(table, progress, self.slots)
-
-
 def _launch(
-    job: Job, found: Mapping[RunConfig, OnDisk], wanted: Sequence[RunConfig], target: LaunchTarget, table: TaskTable,
+    job: Job, found: Mapping[RunConfig, OnDisk], wanted: Sequence[RunConfig], executor: Executor, table: TaskTable,
     notes: Sequence[str],
 ) -> bool:  # fmt: skip
     """Adopt what an earlier launch left running, add what is missing, follow all; false when nobody waits.
@@ -130,7 +98,7 @@ def _launch(
     with Progress(wanted) as progress, stop_on_signal(progress.say) as stop:
         progress.say(f"records go to {Path(job.execution.sweeps_dir).absolute()}")
         end_orphans(table, progress)
-        executor = target.executor(table, progress, stop)
+        executor.attach(table, progress, stop)
         _refuse_other_executors(job, table, executor)
         adopted = {name for task in table.open for name in task.runs}
         _say_what_is_there(job, found, wanted, progress)
@@ -140,22 +108,21 @@ def _launch(
         if adopted:
             progress.say(f"{len(table.open)} tasks of an earlier launch go on, with {len(adopted)} runs")
         _forget_failures([record.run_folder(Path(job.execution.sweeps_dir), run) for run in missing])
-        packed = pack_up(missing, target.room, target.at_once)
-        warning = disk.check(disk.needed(packed, target.most_at_once, target.local), Path(job.execution.sweeps_dir))
+        packed = pack_up(missing, executor.capacity, executor.at_once)
+        warning = disk.check(
+            disk.needed(packed, executor.most_at_once, executor.on_this_machine), Path(job.execution.sweeps_dir)
+        )
         if warning:
             progress.say(warning)
         for pack in packed:
             table.add(table.add_pack(pack, job, executor.execution(job)), executor.name)
         table.save()
-        if isinstance(target.options, SlurmOptions) and not target.options.wait:
+        if not executor.waits:
             executor.poll()
             table.save()
             progress.say(f"{table.submitted()}; the same command, or {door('status')}, follows them")
             return False
-        follower = Follower(
-            table, executor, job, {run_name(run): run for run in found}, progress, target.options.retries
-        )
-        follower.follow(stop, target.options.poll_seconds)
+        Follower(table, executor, job, {run_name(run): run for run in found}, progress).follow(stop)
     return True
 
 

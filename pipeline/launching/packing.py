@@ -24,39 +24,39 @@ class Capacity:
     runs: int | None = None
 
 
-def pack_up(runs: Sequence[RunConfig], room: Capacity, at_once: int = 1) -> list[list[RunConfig]]:
+def pack_up(runs: Sequence[RunConfig], capacity: Capacity, at_once: int = 1) -> list[list[RunConfig]]:
     """Packs in the order given. `at_once` of them run in parallel: there are no fewer, where runs suffice."""
     groups: dict[str, list[RunConfig]] = {}
     for run in runs:
         groups.setdefault(pack_identity(run), []).append(run)
     slots_each = max(1, at_once // max(1, len(groups)))
-    return [pack for group in groups.values() for pack in _fill(group, room, slots_each)]
+    return [pack for group in groups.values() for pack in _fill(group, capacity, slots_each)]
 
 
-def _fill(group: Sequence[RunConfig], room: Capacity, slots: int) -> list[list[RunConfig]]:
-    most = room.runs or min(MOST, math.ceil(len(group) / slots))
+def _fill(group: Sequence[RunConfig], capacity: Capacity, slots: int) -> list[list[RunConfig]]:
+    most = capacity.runs or min(MOST, math.ceil(len(group) / slots))
     packs: list[list[RunConfig]] = [[]]
     for run in group:
-        fits = room.runs or room.memory is None or memory([*packs[-1], run], room.device) <= room.memory
+        fits = capacity.runs or capacity.memory is None or memory([*packs[-1], run], capacity.device) <= capacity.memory
         if packs[-1] and (len(packs[-1]) >= most or not fits):
             packs.append([])
         packs[-1].append(run)
     return packs
 
 
-def check_alone(run: RunConfig, room: Capacity) -> None:
+def check_alone(run: RunConfig, capacity: Capacity) -> None:
     """Raises: UserError, where a run does not fit into memory even alone."""
-    needed = memory([run], room.device)
-    if room.memory is not None and needed > room.memory:
+    needed = memory([run], capacity.device)
+    if capacity.memory is not None and needed > capacity.memory:
         raise UserError(
-            f"{run_name(run)} alone needs about {needed / 1e9:.1f} GB of {_kind(room)} memory, and one pack has "
-            f"{room.memory / 1e9:.1f} GB (hydra.launcher.memory_gb): a smaller train.block, train.calibration or "
+            f"{run_name(run)} alone needs about {needed / 1e9:.1f} GB of {_memory(capacity)} memory, and one pack has "
+            f"{capacity.memory / 1e9:.1f} GB (hydra.launcher.memory_gb): a smaller train.block, train.calibration or "
             "architecture.expansion needs less"
         )
 
 
-def _kind(room: Capacity) -> str:
-    return "GPU" if room.device == "cuda" else "main"
+def _memory(capacity: Capacity) -> str:
+    return "GPU" if capacity.device == "cuda" else "main"
 
 
 def machine_memory() -> float:

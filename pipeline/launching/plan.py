@@ -12,6 +12,7 @@ from pipeline.config.schema import Execution, Job, RunConfig
 from pipeline.estimates.compute import memory, sweep_seconds
 from pipeline.estimates.disk import needed
 from pipeline.language_model.sites import d_in, d_sae
+from pipeline.launching.executors.base import Executor
 from pipeline.records.identity import run_name
 from pipeline.runtime.console import console
 from pipeline.runtime.device import available_cores, threads_each, use_threads
@@ -42,10 +43,10 @@ def _seconds(call: Callable[[], object], device: str) -> float:
 
 
 def print_plan(
-    jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], device: str, at_once: int, local: bool,
-    notes: Sequence[str],
-) -> None:  # fmt: skip
-    """Runs by pack, then the totals, with so many packs trained at once, on this machine if `local`; then the notes."""
+    jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], executor: Executor, notes: Sequence[str]
+) -> None:
+    """Runs by pack, then the totals where this executor trains them, then the notes."""
+    device, at_once, local = executor.capacity.device, executor.at_once, executor.on_this_machine
     out = console()
     table = Table(box=None)
     for column in ("pack", "run", "d_in", "d_sae", "steps"):

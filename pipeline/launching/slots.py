@@ -42,7 +42,7 @@ def slots_for(runs: Sequence[RunConfig], execution: Execution) -> int:
     return count
 
 
-def room(options: LocalOptions, execution: Execution, slots: int) -> Capacity:
+def capacity(options: LocalOptions, execution: Execution, slots: int) -> Capacity:
     """What one pack may take here."""
     device = choose_device(execution).type
     if options.memory_gb is not None:

@@ -24,8 +24,9 @@ from pipeline.config.schema import (
     TrackerConfig,
     TrainConfig,
 )
-from pipeline.launching.launch import LaunchTarget, launch
-from pipeline.launching.this_process import ThisProcess
+from pipeline.launching import launch as launching
+from pipeline.launching.executors.this_process import ThisProcess
+from pipeline.launching.launch import launch
 from pipeline.monitoring.progress import Progress
 from pipeline.pack import Pack, evaluation, training
 from pipeline.records import record
@@ -121,7 +122,7 @@ class Phase:
         record.write_execution = self._marked("execution", record.write_execution)
         lease.Leases._take = self._marked("lease", lease.Leases._take)  # type: ignore[method-assign]
         lease.Leases.__init__.__defaults__ = (0.5,)  # seconds that the claim of a killed process is respected; else 20
-        LaunchTarget.executor = lambda _, *given: ThisProcess(*given)  # type: ignore[method-assign]
+        launching.choose_executor = lambda options, execution, _: ThisProcess(options or LocalOptions(), execution)
         self._mark_steps()
         self._mark_renames()
 

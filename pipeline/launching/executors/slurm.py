@@ -13,10 +13,12 @@ from pipeline.config.launcher import SlurmOptions
 from pipeline.config.schema import Execution, Job
 from pipeline.errors import UserError
 from pipeline.launching import exit_reason
+from pipeline.launching.executors.base import Executor
 from pipeline.launching.packing import Capacity
 from pipeline.launching.tasks import KILLED, LOST, SUBMITTING, WAITING, Outcome, Task, TaskTable, read_outcome
 from pipeline.launching.worker import SlurmTask
 from pipeline.monitoring.progress import Progress
+from pipeline.runtime.signals import StopFlag
 from pipeline.slurm import squeue
 from pipeline.storage.layout import OUTCOMES, SLURM_LOGS
 from pipeline.storage.places import python_path
@@ -29,31 +31,35 @@ TOO_MANY = ("MaxSubmit", "SubmitLimit", "SubmitJob", "Invalid job array", "job s
 AWAY = ("Unable to contact", "onnection", "imed out", "temporarily unable")
 
 
-def room(options: SlurmOptions) -> Capacity:
+def capacity(options: SlurmOptions) -> Capacity:
     """What one pack may take in a task. The GPU's memory is unknown here, unless memory_gb says it."""
     gpu = bool(options.gpus_per_node) or (options.gres or "").startswith("gpu")
     stated = options.memory_gb if gpu or options.memory_gb is not None else options.mem_gb
     return Capacity(SPARE * stated * 1e9 if stated else None, "cuda" if gpu else "cpu", options.runs_per_pack)
 
 
-class Cluster:
+class SlurmArrays(Executor):
     """Submits what waits, and asks squeue for the rest. tasks.json is written before and after each sbatch: a launcher
     that is killed in between finds the jobs by their name.
     """
 
     name = "slurm"
+    on_this_machine = False
 
-    def __init__(self, table: TaskTable, options: SlurmOptions, progress: Progress) -> None:
-        if shutil.which("sbatch") is None:
-            raise UserError("hydra/launcher=slurm needs sbatch, which this machine has not: use a login node, or local")
-        self.table, self.options, self.progress = table, options, progress
-        self.settle_seconds = options.settle_seconds
+    def __init__(self, options: SlurmOptions) -> None:
+        super().__init__(options, capacity(options), at_once=1, most_at_once=options.array_parallelism)
+        self.options, self.settle_seconds, self.waits = options, options.settle_seconds, options.wait
         self._seen: set[str] = set()
         self._told: set[str] = set()
         self._away = False
         self._most: int | None = None
         self._refusal = ""
-        if options.timeout_min <= 10:
+
+    def attach(self, table: TaskTable, progress: Progress, stop_flag: StopFlag) -> None:
+        if shutil.which("sbatch") is None:
+            raise UserError("hydra/launcher=slurm needs sbatch, which this machine has not: use a login node, or local")
+        super().attach(table, progress, stop_flag)
+        if self.options.timeout_min <= 10:
             progress.say(
                 "warning: with hydra.launcher.timeout_min <= 10 submitit takes each pre-emption for a time-out"
             )
@@ -70,9 +76,6 @@ class Cluster:
         self.progress.say(f"{self.table.submitted()}: they go on; the same command follows them again")
         if ids:
             self.progress.say(f"to stop them: scancel {' '.join(ids)}")
-
-    def finish(self) -> None:
-        """Jobs end by themselves."""
 
     def poll(self) -> None:
         try:

@@ -6,12 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pipeline.activations.block_cache import Circle
-from pipeline.config.schema import Execution, Job
+from pipeline.config.launcher import LocalOptions
+from pipeline.config.schema import Execution, Job, RunConfig
+from pipeline.launching import slots
 from pipeline.launching.block_sharing import circles, forget_blocks
+from pipeline.launching.executors.base import Executor
 from pipeline.launching.exit_reason import by_signal
 from pipeline.launching.tasks import (
     CANCELLED,
@@ -34,24 +37,20 @@ from pipeline.storage.lease import process_start
 from pipeline.storage.places import python_path
 
 
-@dataclass
-class Processes:
+class LocalProcesses(Executor):
     """A pool: each slot runs one task at a time in a process that sees its own GPU and its share of the cores."""
 
-    table: TaskTable
-    progress: Progress
-    slots: Sequence[str | None]  # the GPU of each slot, or None
-    free: list[str | None] = field(init=False)
-    running: dict[int, tuple[subprocess.Popen[bytes], str | None]] = field(default_factory=dict)
-    name: str = "local"
-    settle_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.free = list(self.slots)
+    def __init__(self, options: LocalOptions, execution: Execution, runs: Sequence[RunConfig]) -> None:
+        count = options.slots or slots.slots_for(runs, execution)
+        super().__init__(options, slots.capacity(options, execution, count), at_once=count, most_at_once=count)
+        gpus: list[str | None] = [*slots.gpus(execution)] or [None]
+        self.free = [gpus[slot % len(gpus)] for slot in range(count)]
+        """The GPU of each free slot, or None."""
+        self.running: dict[int, tuple[subprocess.Popen[bytes], str | None]] = {}
 
     def execution(self, job: Job) -> Execution:
         """The job's circumstances with this slot's threads, and with its GPU under the name it has there."""
-        return replace(job.execution, threads=threads_each(job.execution, len(self.slots)))
+        return replace(job.execution, threads=threads_each(job.execution, self.at_once))
 
     def poll(self) -> None:
         for task in self.table.where(lambda t: t.task in self.running):  # also those whose runs are all recorded
