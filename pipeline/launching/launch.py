@@ -30,7 +30,8 @@ from pipeline.records.manifest import declare, declared
 from pipeline.records.sweep import OnDisk, on_disk, unique
 from pipeline.runtime.preconditions import check_circumstances
 from pipeline.runtime.signals import stop_on_signal
-from pipeline.storage.files import GUARDS, remove
+from pipeline.storage import write_access
+from pipeline.storage.files import remove
 from pipeline.storage.layout import FAILURE, sweep_folder
 from pipeline.storage.lease import Leases, holder
 from pipeline.storage.places import door
@@ -144,7 +145,7 @@ def _leased(folder: Path) -> Iterator[None]:
 @contextmanager
 def _unleased(folder: Path) -> Iterator[None]:
     """A single run is declared whoever launches other runs of its sweep."""
-    GUARDS.pop(folder, None)
+    write_access.forget(folder)
     yield
 
 

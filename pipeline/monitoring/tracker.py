@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pipeline.config.schema import RunConfig, TrackerConfig, plain
 from pipeline.runtime.preconditions import check_tracker
-from pipeline.storage.files import ask_guard
+from pipeline.storage import write_access
 
 
 class Tracker(Protocol):
@@ -61,6 +61,6 @@ def open_tracker(run: RunConfig, folder: Path, config: TrackerConfig) -> Tracker
     if config.name == "none":
         return None
     check_tracker(config)  # here too: a node may lack what the machine that launched has
-    ask_guard(folder / config.name)
+    write_access.check(folder / config.name)
     tracker: Tracker = TRACKERS[config.name](run, folder, config)
     return tracker

@@ -21,7 +21,7 @@ from pipeline.records import record
 from pipeline.records.identity import git_state
 from pipeline.runtime.durations import Timer
 from pipeline.sae.base import SAE
-from pipeline.storage.files import ask_guard
+from pipeline.storage import write_access
 from pipeline.storage.layout import HISTORY, checkpoints_folder
 from pipeline.tokens.prefetch import read_ahead
 from pipeline.tokens.sources import ContextSource, training_contexts
@@ -158,7 +158,7 @@ class Training:
     @staticmethod
     def _track(member: Member) -> None:
         if member.tracker and member.trainer:
-            ask_guard(member.folder / HISTORY)
+            write_access.check(member.folder / HISTORY)
             member.tracker.write(member.trainer.history[member.tracked :])
             member.tracked = len(member.trainer.history)
             if member.trainer.done:

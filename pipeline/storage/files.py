@@ -1,6 +1,6 @@
 """Files that are complete or absent: written to a temporary name, flushed to disk, renamed.
 
-A process that holds a lease on a folder (`lease.py`) is asked before each change there whether it still does.
+A process that holds a lease on a folder (`lease.py`) checks before each change there that it still does.
 What it writes lies until its rename in a folder of its own, and what it removes goes through there; its successor takes
 that folder away first of all. So a rename that was begun before the lease went fails after it: nothing is replaced and
 nothing removed by a process that was replaced, however long it stood still between the question and the rename. Lines
@@ -22,13 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import LeaseLost, NotWritable
+from pipeline.storage import write_access
 from pipeline.storage.layout import ASIDE, TEMPORARY
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-GUARDS: dict[Path, Callable[[], Path]] = {}
-"""By folder: raises LeaseLost when this process may not write below it, else returns its folder of unfinished files."""
 
 SEAL = "sha256"
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -42,7 +40,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         LeaseLost: another process has taken this folder over; what is there stays as it is.
     """
     with plain_disk_errors(path.parent):
-        unfinished = ask_guard(path)
+        unfinished = write_access.check(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = (unfinished or path.parent) / f".{path.name}.{platform.node()}.{os.getpid()}{TEMPORARY}"
         try:
@@ -51,7 +49,7 @@ def write_bytes(path: Path, content: bytes) -> None:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-                ask_guard(path)
+                write_access.check(path)
                 try:
                     temporary.replace(path)
                 except IsADirectoryError:
@@ -75,18 +73,12 @@ def remove_folder(path: Path) -> None:
 def append_line(path: Path, line: str) -> None:
     """Add a line to a log; what lies in its place and is no file goes. Raises as `write_bytes` does."""
     with plain_disk_errors(path.parent):
-        ask_guard(path)
+        write_access.check(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(path) and not path.is_file():
             remove(path)
         with path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-
-
-def ask_guard(path: Path) -> Path | None:
-    """The folder for unfinished files, where the lease on a folder above `path` has one; raises LeaseLost."""
-    guard = next((GUARDS[folder] for folder in path.parents if folder in GUARDS), None)
-    return guard() if guard else None
 
 
 def make_way(folder: Path) -> None:
@@ -99,7 +91,7 @@ def make_way(folder: Path) -> None:
 
 def _remove(path: Path, folder: bool) -> None:
     with plain_disk_errors(path.parent):
-        unfinished = ask_guard(path)
+        unfinished = write_access.check(path)
         if not os.path.lexists(path):
             return
         if path.is_dir() and not path.is_symlink() and not folder:
@@ -128,7 +120,7 @@ def _lost_with_its_folder(path: Path, unfinished: Path | None) -> Iterator[None]
     except FileNotFoundError:
         if unfinished is None or unfinished.is_dir():
             raise
-        ask_guard(path)
+        write_access.check(path)
         raise LeaseLost(f"{unfinished} is gone: this process leaves its folder alone") from None
 
 

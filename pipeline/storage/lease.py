@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DamagedFile, LeaseLost, NotWritable
-from pipeline.storage.files import GUARDS, plain_disk_errors, remove, write_json
+from pipeline.storage import write_access
+from pipeline.storage.files import plain_disk_errors, remove, write_json
 from pipeline.storage.layout import CLAIM, FENCED, LEASE, UNFINISHED
 from pipeline.storage.reading import open_file, whole_object
 
@@ -73,7 +74,7 @@ class Held:
     lease: dict[str, Any]
     unfinished: Path
 
-    def guard(self) -> Path:
+    def check(self) -> Path:
         """The folder for unfinished files, as long as the lease is still ours; raises LeaseLost."""
         found = read_lease(self.folder)
         if found != self.lease:
@@ -145,14 +146,13 @@ class Leases:
         if held is None:
             return
         with suppress(LeaseLost, NotWritable, OSError):  # another's by now, or read-only: the heartbeat says the same
-            held.guard()
+            held.check()
             if finished:
                 remove(folder / LEASE)
             else:
                 write_json(folder / LEASE, held.lease | {"ended": time.time()})
         shutil.rmtree(held.unfinished, ignore_errors=True)
-        if GUARDS.get(folder) == held.guard:
-            GUARDS[folder] = _given_back
+        write_access.revoke(folder, held.check)
 
     # ------------------------------------------------------------------------------------------------------ inside
 
@@ -172,24 +172,20 @@ class Leases:
                 "attempt": number, "host": platform.node(), "pid": os.getpid(), "started": process_start(os.getpid()),
                 "slurm_job": own_job(), "time": time.time(), "ended": None,
             }  # fmt: skip
-            GUARDS.pop(folder, None)  # of a lease that this process has given back
+            write_access.forget(folder)  # a lease that this process has given back
             write_json(folder / LEASE, lease)
             unfinished = _fence(folder)
         finally:
             with suppress(OSError):
                 claim.unlink()
         held = self.mine[folder] = Held(folder, lease, unfinished)
-        GUARDS[folder] = held.guard
+        write_access.grant(folder, held.check)
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
             for held in list(self.mine.values()):
                 with suppress(DamagedFile, OSError, ValueError):  # the next rename finds out
                     held.beat()
-
-
-def _given_back() -> Path:
-    raise LeaseLost("given back: this process leaves it alone")
 
 
 def _fence(folder: Path) -> Path:
