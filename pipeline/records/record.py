@@ -54,6 +54,7 @@ from pipeline.storage.layout import (
     shared_folder,
     sweeps_dir_of,
 )
+from pipeline.storage.phases import phase
 from pipeline.storage.reading import GONE, other_run, problem, read_bytes, read_config, say
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 
@@ -85,6 +86,7 @@ def is_whole_training(folder: Path) -> bool:
     return True
 
 
+@phase("configuration")
 def start_run(folder: Path, run: RunConfig) -> None:
     """Write the run's configuration; an earlier attempt's failure goes."""
     write_settings(folder, run)
@@ -105,6 +107,7 @@ def forget_training(folder: Path) -> None:
     remove(folder / CONFIG)
 
 
+@phase("weights")
 def write_training(folder: Path, trainer: Trainer, folded: SAE) -> None:
     """What training leaves: the history, and the SAE in SAELens' format, whose cfg.json comes last and means trained.
 
@@ -188,6 +191,7 @@ def write_log(folder: Path, message: str) -> None:
     append_line(folder / LOG, f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()}: {message}")
 
 
+@phase("execution")
 def write_execution(folder: Path, facts: Mapping[str, Any]) -> None:
     """Times, memory and host; attempts accumulate."""
     write_checksummed(folder / EXECUTION, {"run": folder.name, "attempts": [*read_attempts(folder), dict(facts)]})

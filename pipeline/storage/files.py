@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import LeaseLost, NotWritable
 from pipeline.storage import write_access
 from pipeline.storage.layout import ASIDE, TEMPORARY
+from pipeline.storage.phases import phase
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,11 +51,8 @@ def write_bytes(path: Path, content: bytes) -> None:
                     file.flush()
                     os.fsync(file.fileno())
                 write_access.check(path)
-                try:
-                    temporary.replace(path)
-                except IsADirectoryError:
-                    make_way(path)
-                    temporary.replace(path)
+                with phase("rename", path):
+                    _replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -79,6 +77,14 @@ def append_line(path: Path, line: str) -> None:
             remove(path)
         with path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    try:
+        temporary.replace(path)
+    except IsADirectoryError:
+        make_way(path)
+        temporary.replace(path)
 
 
 def make_way(folder: Path) -> None:

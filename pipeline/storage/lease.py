@@ -22,6 +22,7 @@ from pipeline.errors import DamagedFile, LeaseLost, NotWritable
 from pipeline.storage import write_access
 from pipeline.storage.files import plain_disk_errors, remove, write_json
 from pipeline.storage.layout import CLAIM, FENCED, LEASE, UNFINISHED
+from pipeline.storage.phases import phase
 from pipeline.storage.reading import open_file, whole_object
 
 PARTS = {"attempt": int, "host": str, "pid": int, "slurm_job": str}
@@ -112,11 +113,11 @@ class Leases:
     """The leases of some folders while a block runs; folders that a living process holds are in `living` instead.
 
     Args:
-        patience: seconds to watch for a heartbeat of a process on another host.
+        patience: seconds to watch for a heartbeat of a process on another host; PATIENCE_SECONDS by default.
     """
 
-    def __init__(self, folders: Sequence[Path], patience: float = PATIENCE_SECONDS) -> None:
-        self.folders, self.patience = folders, patience
+    def __init__(self, folders: Sequence[Path], patience: float | None = None) -> None:
+        self.folders, self.patience = folders, PATIENCE_SECONDS if patience is None else patience
         self.mine: dict[Path, Held] = {}
         self.living: dict[Path, dict[str, Any]] = {}
         self._ended = threading.Event()
@@ -156,6 +157,7 @@ class Leases:
 
     # ------------------------------------------------------------------------------------------------------ inside
 
+    @phase("lease")
     def _take(self, folder: Path, earlier: dict[str, Any] | None) -> None:
         """Write our lease after `earlier`. Two that try at once: one makes the claim, the other finds it living."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,11 +8,13 @@ from torch import Tensor
 
 from pipeline.errors import DamagedFile
 from pipeline.storage.files import SEAL, digest, remove, write_bytes, write_checksummed
+from pipeline.storage.phases import phase
 from pipeline.storage.reading import other_run, read_bytes, read_object, say
 
 KEPT, TENSORS = 2, "tensors_sha256"
 
 
+@phase("checkpoint")
 def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write the tensors, then the JSON: it holds the checksums of both, appears last and means complete."""
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
