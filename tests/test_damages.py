@@ -30,7 +30,7 @@ from pipeline.pack import pack
 from pipeline.records import record
 from pipeline.records.finished import read_attempts
 from pipeline.records.identity import run_name
-from pipeline.records.status import read_states, reason
+from pipeline.records.status import read_sweep_on_disk, reason
 from pipeline.records.sweep import on_disk
 from pipeline.records.verify import verify
 from pipeline.sae.saved import load_sae
@@ -176,7 +176,7 @@ def looked_at(sweeps_dir: Path, capsys: pytest.CaptureFixture[str]) -> str:
         list(panels(table, sweeps_dir, 0))
         drawn = [_history(sweeps_dir, run) is not None for _, run in table[table["status"] == "done"].iterrows()]
         print(f"{len(drawn) - sum(drawn)} done runs without a training curve")
-        looked = [(run.entry["run"], state) for run, state in read_states(sweeps_dir, SWEEP)]
+        looked = [(run.entry["run"], state) for run, state in read_sweep_on_disk(sweeps_dir, SWEEP).runs]
         assert list(zip(table["run"], table["status"], strict=True)) == looked, "one definition of a status"
     except UserError as error:
         print(error)
@@ -332,7 +332,7 @@ def test_files_of_another_run(finished, eight, tmp_path, capsys):
     for name in ("cfg.json", "sae_weights.safetensors"):
         shutil.copy(other / name, places[5])
     trained = {place: (place / "sae_weights.safetensors").stat().st_mtime_ns for place in places}
-    found = {run.entry["run"]: (state, reason(run, state)) for run, state in read_states(sweeps_dir, SWEEP)}
+    found = {run.entry["run"]: (state, reason(run, state)) for run, state in read_sweep_on_disk(sweeps_dir, SWEEP).runs}
     why = f"it is of another run ({other.name})"
     assert found[places[0].name] == found[places[1].name] == ("missing", f"metrics.json: {why}")
     err = capsys.readouterr().err
@@ -364,7 +364,7 @@ def test_a_record_without_names_is_believed(finished, eight, tmp_path):
         path = of_run(sweeps_dir, run, "execution.json")
         write_checksummed(path, {"attempts": read_attempts(path.parent)})
     assert {on_disk(sweeps_dir, run).status for run in eight} == {"done"}
-    assert verify(sweeps_dir, SWEEP) == []
+    assert verify(sweeps_dir, read_sweep_on_disk(sweeps_dir, SWEEP)) == []
 
 
 def test_a_checkpoint_of_another_run_is_not_resumed_from(unfinished, eight, tmp_path, capsys):

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import status
 from pipeline.monitoring.sweep_status import lines
+from pipeline.records.status import read_sweep_on_disk
 from pipeline.storage.lease import process_start
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +43,7 @@ class Disk:
         self.write("s/tasks.json", {"tasks": [content | more]})
 
     def report(self) -> str:
-        return "\n".join(lines(self.folder, "s", NOW))
+        return "\n".join(lines(read_sweep_on_disk(self.folder, "s", NOW)))
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_every_state_is_counted_and_told(tmp_path):
     assert "b  training: step 3/1,000, L0 20.1, loss 0.5, 12,346 tokens/s, ETA 2 min 10 s, on this machine" in report
     assert "c  TrainingDiverged at step 12: loss is nan" in report
     assert "d  for its turn" in report
-    old = "\n".join(lines(tmp_path, "s", NOW + 600))
+    old = "\n".join(lines(read_sweep_on_disk(tmp_path, "s", NOW + 600)))
     assert "2 missing" in old and "b  stopped after step 3 of 1000" in old and "running" not in old
 
 
@@ -132,7 +133,7 @@ def test_names_shrink_where_a_terminal_is_narrow(tmp_path):
     names = [f"bundled-attn_z-L2-gated-lam{n}-seed0-1bace47a2e3e" for n in range(3)]
     disk = Disk(tmp_path, names)
     assert all(name in disk.report() for name in names)
-    narrow = list(lines(tmp_path, "s", NOW, width=40))
+    narrow = list(lines(read_sweep_on_disk(tmp_path, "s", NOW), width=40))
     assert [line.split()[1] for line in narrow[1:]] == ["lam0", "lam1", "lam2"]
 
 

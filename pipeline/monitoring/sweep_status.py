@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.monitoring.naming import LEAST, short_names
-from pipeline.records.status import RunOnDisk, one_sweep, read_states, read_tasks, reason, sweeps_on_disk
+from pipeline.records.status import RunOnDisk, SweepOnDisk, one_sweep, read_sweep_on_disk, reason, sweeps_on_disk
 from pipeline.records.verify import verify
 from pipeline.runtime import streams
 from pipeline.runtime.durations import clock
@@ -45,17 +45,14 @@ def ask_slurm(tasks: Sequence[Mapping[str, Any]]) -> Cluster:
         return Cluster({}, f"Slurm does not answer ({error}): what it last said is shown")
 
 
-def lines(sweeps_dir: Path, sweep: str, now: float | None = None, width: int = 10_000) -> Iterator[str]:
+def lines(sweep: SweepOnDisk, width: int = 10_000) -> Iterator[str]:
     """The report on one sweep; names of runs shrink where lines would not fit into `width`."""
-    moment = time.time() if now is None else now
-    on_disk = read_states(sweeps_dir, sweep, moment)
-    tasks = read_tasks(sweeps_dir, sweep)
-    cluster = ask_slurm(tasks)
-    task_of = {name: task for task in tasks for name in task["runs"]}
-    runs = [(run, _as_slurm_knows(state, task_of.get(run.entry["run"]), cluster)) for run, state in on_disk]
+    cluster = ask_slurm(sweep.tasks)
+    task_of = {name: task for task in sweep.tasks for name in task["runs"]}
+    runs = [(run, _as_slurm_knows(state, task_of.get(run.entry["run"]), cluster)) for run, state in sweep.runs]
     counts = {state: sum(found == state for _, found in runs) for state in STATES}
     parts = [f"{count} {state}" for state, count in counts.items() if count]
-    yield f"{sweep}: {len(runs)} runs: {', '.join(parts) or 'none is declared'}{_left(runs)}"
+    yield f"{sweep.name}: {len(runs)} runs: {', '.join(parts) or 'none is declared'}{_left(runs)}"
     if cluster.note:
         yield f"  {cluster.note}"
     for state in RULE:
@@ -171,8 +168,9 @@ def _print_status(sweeps_dir: Path, sweep: str | None, verifying: bool, heading:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     whole, found = True, list[str]()
     for name in on_disk if sweep is None else [one_sweep(sweep, on_disk)]:
-        found += lines(sweeps_dir, name, width=width)
-        damaged = verify(sweeps_dir, name) if verifying else []
+        read = read_sweep_on_disk(sweeps_dir, name)
+        found += lines(read, width)
+        damaged = verify(sweeps_dir, read) if verifying else []
         found += [f"  damaged  {line}" for line in damaged]
         if verifying and not damaged:
             found.append("  verified: every file is as it was written")

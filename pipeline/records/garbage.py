@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.errors import DamagedFile, UserError
 from pipeline.records.finished import PARTS, damages
 from pipeline.records.identity import TRAINING_VERSION
-from pipeline.records.status import RUNNING_SECONDS, declared_runs, lease_of, read_run, sweeps_on_disk
+from pipeline.records.status import RUNNING_SECONDS, declared_runs, lease_of, read_without_record, sweeps_on_disk
 from pipeline.runtime.durations import clock
 from pipeline.storage.layout import (
     ASIDE,
@@ -75,8 +75,7 @@ def declared(sweeps_dir: Path) -> set[str]:
 
 def is_in_use(folder: Path, now: float) -> bool:
     """Whether a process works on a run, also one that evaluates a finished run again."""
-    run = read_run(folder.parent, {"run": folder.name, "evaluation": "none"})
-    return run.is_running(now)
+    return read_without_record(folder, {"run": folder.name}).is_running(now)
 
 
 def version_of(folder: Path) -> tuple[str, int] | None:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +70,17 @@ def one_sweep(sweep: str, on_disk: Sequence[str]) -> str:
     return sweep
 
 
-def read_states(sweeps_dir: Path, sweep: str, now: float | None = None) -> list[tuple[RunOnDisk, str]]:
-    """Every declared run of a sweep with its status, in the order of the manifest.
+@dataclass(frozen=True)
+class SweepOnDisk:
+    """A sweep as a command found it, each of its files read once."""
 
+    name: str
+    runs: Sequence[tuple[RunOnDisk, str]]  # every declared run with its status, in the order of the manifest
+    tasks: Sequence[dict[str, Any]]
+
+
+def read_sweep_on_disk(sweeps_dir: Path, sweep: str, now: float | None = None) -> SweepOnDisk:
+    """
     Args:
         now: seconds since the epoch, against which progress is old or young; the present by default.
 
@@ -83,9 +91,11 @@ def read_states(sweeps_dir: Path, sweep: str, now: float | None = None) -> list[
     say_damages(damage for run in runs for damage in run.damages)
     moment = time.time() if now is None else now
     some_running = any(run.is_running(moment) for run in runs)
-    tasks = [task for task in read_tasks(sweeps_dir, sweep) if task["ended"] is None and task["executor"] == "slurm"]
-    submitted = {name for task in tasks for name in task["runs"]}
-    return [(run, status(run, moment, some_running or run.entry["run"] in submitted)) for run in runs]
+    tasks = read_tasks(sweeps_dir, sweep)
+    open_tasks = [task for task in tasks if task["ended"] is None and task["executor"] == "slurm"]
+    submitted = {name for task in open_tasks for name in task["runs"]}
+    found = [(run, status(run, moment, some_running or run.entry["run"] in submitted)) for run in runs]
+    return SweepOnDisk(sweep, found, tasks)
 
 
 def declared_runs(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
@@ -122,17 +132,22 @@ def holds(found: Any, parts: Mapping[str, type]) -> bool:
 
 
 def read_run(folder_of_runs: Path, entry: Mapping[str, Any]) -> RunOnDisk:
-    """Everything that aggregation wants from one run's folder; unreadable files are named on stderr."""
+    """Everything that aggregation needs from one run's folder; unreadable files are named on stderr."""
     folder = folder_of_runs / entry["run"]
     record, damaged = read_record(folder, entry["evaluation"])
-    if folder_fault(folder):
-        return RunOnDisk(entry, None, None, None, None, trained=False, damaged=damaged)
     found = tuple(damages(folder, record)) if record is not None else ()
     if record is not None and not any(damage.is_mended for damage in found):
         return RunOnDisk(entry, record, None, None, None, trained=True, damaged="", damages=found)
+    return replace(read_without_record(folder, entry), record=record, damaged=damaged, damages=found)
+
+
+def read_without_record(folder: Path, entry: Mapping[str, Any]) -> RunOnDisk:
+    """What else than a record a run has left."""
+    if folder_fault(folder):
+        return RunOnDisk(entry, None, None, None, None, trained=False, damaged="")
     failure, progress = read_failure(folder), whole_object(folder / PROGRESS, OF_PROGRESS)
     trained = not problem(folder / CONFIG)
-    return RunOnDisk(entry, record, failure, progress, lease_of(folder), trained, damaged, found)
+    return RunOnDisk(entry, None, failure, progress, lease_of(folder), trained, damaged="")
 
 
 def lease_of(folder: Path) -> dict[str, Any] | None:
