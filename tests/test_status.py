@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from pipeline import status
 from pipeline.monitoring.sweep_status import lines
 from pipeline.records.status import read_sweep_on_disk
+from pipeline.storage import reading
 from pipeline.storage.lease import process_start
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -181,6 +183,19 @@ def test_the_command(tmp_path, capsys):
         assert error.count("\n") == 1 and said in error
     wrong = command("sweep=t")
     assert wrong.returncode == 2 and wrong.stderr == "error: sweep=t is not on disk; (on disk: s)\n"
+
+
+def test_each_file_is_read_once(tmp_path, monkeypatch):
+    disk, opened = Disk(tmp_path, ["a", "b"]), Counter()
+    disk.done("a")
+    disk.task(["b"], ended=1.0)
+    really = reading.open_file
+    monkeypatch.setattr(reading, "open_file", lambda path: opened.update([path]) or really(path))
+    for arguments in ([], ["verify=true"]):
+        opened.clear()
+        status.main([f"sweeps_dir={tmp_path}", *arguments])
+        there = {path: count for path, count in opened.items() if path.is_file()}
+        assert there == dict.fromkeys(tmp_path.rglob("*.json"), 1), arguments
 
 
 def test_it_imports_nothing_slow():
