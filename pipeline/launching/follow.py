@@ -21,7 +21,7 @@ from pipeline.training.checkpoint import checkpoints, step_of
 
 
 class Follower:
-    """Watches tasks, and starts again what must be: in halves after a death, as it was after an interruption."""
+    """Watches tasks and restarts them where needed: in halves after a death, unchanged after an interruption."""
 
     def __init__(
         self, table: TaskTable, executor: Executor, job: Job, runs: Mapping[str, RunConfig], progress: Progress
@@ -33,10 +33,10 @@ class Follower:
         self._since: dict[int, tuple[str, float]] = {}
 
     def follow(self, stop: StopFlag) -> None:
-        """Until every task has ended.
+        """Watch until every task has ended.
 
         Raises:
-            Interrupted: `stop` was set, and the executor has done what that means to it.
+            Interrupted: `stop` was set, and the executor has stopped.
         """
         while self.table.open:
             if stop.is_set():
@@ -63,7 +63,7 @@ class Follower:
         return layout.run_folder(self.sweeps_dir, name)
 
     def _is_settled(self, name: str) -> bool:
-        """Whether a run has its record or its failure; tells the progress what is new."""
+        """Whether a run has its record or its failure; passes what is new on to the progress."""
         if self.progress.is_settled(name):
             return True
         run, folder = self.runs[name], self._folder(name)
@@ -80,7 +80,7 @@ class Follower:
         return bool(found or failure)
 
     def _is_quiet(self, task: Task) -> bool:
-        """A final state must have lasted: records arrive late on shared disks, a lost node's job is requeued."""
+        """Whether a final state has lasted: records arrive late on shared disks, and a lost node's job is requeued."""
         state, since = self._since.get(task.task, ("", 0.0))
         if state != task.state:
             since = time.monotonic()
@@ -109,12 +109,12 @@ class Follower:
         self.table.end(task, task.state, reason)
 
     def _had_begun(self, task: Task, unfinished: list[str]) -> bool:
-        """Whether the task came as far as its runs; if not, they are not to blame."""
+        """Whether the task began to train its runs; if not, they did not kill it."""
         leases = [read_lease(self._folder(name)) for name in unfinished]
         return any(lease and task.job_id in {lease["slurm_job"], str(lease["pid"])} for lease in leases)
 
     def _elsewhere(self, unfinished: list[str]) -> str:
-        """Who works on the runs that are left, if each is some living process's of another launch."""
+        """The processes of other launches that hold these runs, in words; empty unless each run has one."""
         folders = [self._folder(name) for name in unfinished]
         living = watch(folders, patience=0.0)[1]
         return ", ".join(sorted({holder(lease) for lease in living.values()})) if len(living) == len(folders) else ""
@@ -145,7 +145,7 @@ class Follower:
         self.table.add(pack, self.executor.name, after)
 
     def _blame(self, name: str, reason: str) -> None:
-        """The failure record of a run that died alone in its pack."""
+        """Write the failure record of a run that died alone in its pack."""
         folder = self._folder(name)
         saved = [step_of(path) for path in checkpoints(layout.checkpoints_folder(folder))]
         step = max([(whole_object(folder / layout.PROGRESS, OF_PROGRESS) or {"step": 0})["step"], *saved])

@@ -144,7 +144,7 @@ def _leased(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _unleased(folder: Path) -> Iterator[None]:
-    """A single run is declared whoever launches other runs of its sweep."""
+    """A single run is declared even while another process launches its sweep."""
     write_access.forget(folder)
     yield
 

@@ -1,4 +1,4 @@
-"""Runs to packs: those that share a stream, as many as fit into memory."""
+"""Groups runs into packs: runs of one stream, as many as fit into memory."""
 
 import math
 import os
@@ -11,8 +11,8 @@ from pipeline.errors import UserError
 from pipeline.estimates.compute import memory
 from pipeline.records.identity import pack_identity, run_name
 
-MOST = 16
-"""Runs in a pack unless runs_per_pack says otherwise: beyond it sharing gains little, and a kill would stop more."""
+MAX_RUNS = 16
+"""Runs per pack unless runs_per_pack sets another number. More would gain little, and a kill would stop more runs."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,11 @@ class Capacity:
 
 
 def pack_up(runs: Sequence[RunConfig], capacity: Capacity, at_once: int = 1) -> list[list[RunConfig]]:
-    """Packs in the order given. `at_once` of them run in parallel: there are no fewer, where runs suffice."""
+    """Packs, in the order of their runs.
+
+    Args:
+        at_once: number of packs that run in parallel; there are no fewer packs, where runs suffice.
+    """
     groups: dict[str, list[RunConfig]] = {}
     for run in runs:
         groups.setdefault(pack_identity(run), []).append(run)
@@ -34,7 +38,7 @@ def pack_up(runs: Sequence[RunConfig], capacity: Capacity, at_once: int = 1) -> 
 
 
 def _fill(group: Sequence[RunConfig], capacity: Capacity, slots: int) -> list[list[RunConfig]]:
-    most = capacity.runs or min(MOST, math.ceil(len(group) / slots))
+    most = capacity.runs or min(MAX_RUNS, math.ceil(len(group) / slots))
     packs: list[list[RunConfig]] = [[]]
     for run in group:
         fits = capacity.runs or capacity.memory is None or memory([*packs[-1], run], capacity.device) <= capacity.memory
@@ -60,7 +64,7 @@ def _memory(capacity: Capacity) -> str:
 
 
 def machine_memory() -> float:
-    """Bytes of memory that this machine, or this container or Slurm task on it, may use."""
+    """Bytes of memory that this machine has, or less where a container or a Slurm task limits it."""
     total = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     try:
         group = Path("/proc/self/cgroup").read_text().strip().rpartition(":")[2].lstrip("/")

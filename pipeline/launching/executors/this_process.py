@@ -1,4 +1,4 @@
-"""Tasks in this very process: what a single run needs."""
+"""Tasks in this process, for a single run."""
 
 import os
 import time
