@@ -304,7 +304,7 @@ def test_a_file_where_a_folder_is_due(unfinished, eight, tmp_path, place, capsys
         assert "\n" not in str(error)
         print(error)
     said = capsys.readouterr()
-    assert f"{path} is no folder" in said.out or f"{path} is not a folder" in said.out, said.out
+    assert f"{path} is not a folder" in said.out, said.out
     assert "Traceback" not in said.out + said.err
 
 
@@ -333,7 +333,7 @@ def test_files_of_another_run(finished, eight, tmp_path, capsys):
         shutil.copy(other / name, places[5])
     trained = {place: (place / "sae_weights.safetensors").stat().st_mtime_ns for place in places}
     found = {run.entry["run"]: (state, reason(run, state)) for run, state in read_sweep_on_disk(sweeps_dir, SWEEP).runs}
-    why = f"it is of another run ({other.name})"
+    why = f"it belongs to another run ({other.name})"
     assert found[places[0].name] == found[places[1].name] == ("missing", f"metrics.json: {why}")
     err = capsys.readouterr().err
     for place in places[:2]:
@@ -374,7 +374,7 @@ def test_a_checkpoint_of_another_run_is_not_resumed_from(unfinished, eight, tmp_
     shutil.rmtree(folder)
     shutil.copytree(of_run(sweeps_dir, eight[1], "checkpoints"), folder)
     assert read_checkpoint(folder) is None
-    assert f"it is of another run ({run_name(eight[1])})" in capsys.readouterr().err
+    assert f"it belongs to another run ({run_name(eight[1])})" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("put", ["a file", "a link"])
@@ -384,15 +384,15 @@ def test_what_lies_in_the_place_of_a_runs_folder_is_named_once(finished, eight, 
     path = sweeps_dir / "runs" / run_name(eight[0])
     shutil.rmtree(path)
     path.write_text("x") if put == "a file" else path.symlink_to("nowhere")
-    why = f"{path} is {'no folder' if put == 'a file' else 'a link to nothing, and no folder'}"
+    why = f"{path} is {'not a folder' if put == 'a file' else 'a link to nothing, not a folder'}"
     table = read_sweep(sweeps_dir, SWEEP).set_index("run")
     assert table.loc[path.name, "status"] == "missing" and table.loc[path.name, "reason"] == why
     assert status.main([f"sweeps_dir={sweeps_dir}", "verify=true"]) == 1
     captured = capsys.readouterr()
-    assert captured.err == f"{why}: taken as missing\n" and captured.out.count(f"damaged  {why}") == 1
+    assert captured.err == f"{why}: treated as missing\n" and captured.out.count(f"damaged  {why}") == 1
     with pytest.raises(UserError) as raised:
         launched(eight, sweeps_dir)
-    assert str(raised.value) == f"{why}, and one is due there: move it away and give the same command again"
+    assert str(raised.value) == f"{why}: move it away and give the same command again"
     assert capsys.readouterr().err == ""
 
 

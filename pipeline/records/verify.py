@@ -1,4 +1,4 @@
-"""Every checksum of a sweep's files, compared: what `status.py verify=true` prints."""
+"""Compares every checksum of a sweep's files: what `status.py verify=true` prints."""
 
 import json
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from pipeline.storage.reading import folder_fault, read_bytes
 
 
 def verify(sweeps_dir: Path, sweep: SweepOnDisk) -> list[str]:
-    """A line for every damaged file, and none where all are as they were written.
+    """One line per damaged file.
 
-    Files of JSON that cannot be read at all are named on stderr too, by whoever met them first.
+    JSON files that cannot be read at all are also reported on stderr, by the function that read them first.
     """
     read_all_again()
     found = [line for run, _ in sweep.runs for line in _of_run(run_folder(sweeps_dir, run.entry["run"]), run)]
@@ -41,4 +41,4 @@ def _of_packs(folder: Path) -> Iterator[str]:
         except (DamagedFile, ValueError, RecursionError):
             whole = False
         if not whole:
-            yield f"{PACKS}/{path.name} is damaged: the command that launches the sweep writes it anew"
+            yield f"{PACKS}/{path.name} is damaged: the command that launches the sweep writes it again"
