@@ -60,7 +60,7 @@ def holder(lease: dict[str, Any]) -> str:
 def is_alive(lease: dict[str, Any]) -> bool | None:
     """Whether the process that holds a lease is alive; None where only its heartbeat can tell."""
     if lease.get("ended") or (lease.get("slurm_job") and lease["slurm_job"] == own_job()):
-        return False  # the same Slurm task again: Slurm restarts a task only after its process ended
+        return False  # the same Slurm task again: Slurm gave the earlier process up before it started us
     if lease.get("host") != platform.node() or not lease.get("started"):
         return None
     start = process_start(lease.get("pid", 0))
