@@ -66,10 +66,10 @@ CASES = [
 
 @pytest.fixture
 def nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    def place(*_):
+    def choose(*_):
         raise AssertionError("the launch went on")
 
-    monkeypatch.setattr(launch, "LaunchTarget", place)
+    monkeypatch.setattr(launch, "choose_executor", choose)
     monkeypatch.setitem(sys.modules, "wandb", None)  # as where it is not installed
 
 

@@ -23,13 +23,14 @@ from pipeline.config.launcher import LocalOptions
 from pipeline.config.schema import Job, RunConfig, TrackerConfig
 from pipeline.errors import DamagedFile, Interrupted, UserError
 from pipeline.figures.figure_training import _history
-from pipeline.launching.launch import LaunchTarget, launch
-from pipeline.launching.this_process import ThisProcess
+from pipeline.launching import launch as launching
+from pipeline.launching.executors.this_process import ThisProcess
+from pipeline.launching.launch import launch
 from pipeline.pack import pack
 from pipeline.records import record
 from pipeline.records.finished import read_attempts
 from pipeline.records.identity import run_name
-from pipeline.records.status import read_states, reason
+from pipeline.records.status import read_sweep_on_disk, reason
 from pipeline.records.sweep import on_disk
 from pipeline.records.verify import verify
 from pipeline.sae.saved import load_sae
@@ -108,7 +109,7 @@ def no_hanging() -> Iterator[None]:
 def in_this_process() -> Iterator[None]:
     """Packs are trained here, and the tiny model is loaded once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LaunchTarget, "executor", lambda _, *given: ThisProcess(*given))
+        patch.setattr(launching, "choose_executor", lambda options, execution, _: ThisProcess(options, execution))
         patch.setattr(pack, "load_language_model", functools.lru_cache(pack.load_language_model))
         yield
 
@@ -146,7 +147,7 @@ def unfinished(eight: list[RunConfig], finished: Path, tmp_path_factory: pytest.
             return self.asked > 310
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ThisProcess, "__init__", _stopped_by(StopInBlockThree()))
+        patch.setattr(ThisProcess, "attach", _stopped_by(StopInBlockThree()))
         with pytest.raises(Interrupted):
             launched(eight, folder)
     for run in (folder / "runs").iterdir():
@@ -156,8 +157,8 @@ def unfinished(eight: list[RunConfig], finished: Path, tmp_path_factory: pytest.
 
 
 def _stopped_by(stop: threading.Event) -> Callable[..., None]:
-    begin = ThisProcess.__init__
-    return lambda self, table, progress, _: begin(self, table, progress, stop)
+    attach = ThisProcess.attach
+    return lambda self, table, progress, _: attach(self, table, progress, stop)
 
 
 def of_run(folder: Path, run: RunConfig, name: str) -> Path:
@@ -175,7 +176,7 @@ def looked_at(sweeps_dir: Path, capsys: pytest.CaptureFixture[str]) -> str:
         list(panels(table, sweeps_dir, 0))
         drawn = [_history(sweeps_dir, run) is not None for _, run in table[table["status"] == "done"].iterrows()]
         print(f"{len(drawn) - sum(drawn)} done runs without a training curve")
-        looked = [(run.entry["run"], state) for run, state in read_states(sweeps_dir, SWEEP)]
+        looked = [(run.entry["run"], state) for run, state in read_sweep_on_disk(sweeps_dir, SWEEP).runs]
         assert list(zip(table["run"], table["status"], strict=True)) == looked, "one definition of a status"
     except UserError as error:
         print(error)
@@ -303,7 +304,7 @@ def test_a_file_where_a_folder_is_due(unfinished, eight, tmp_path, place, capsys
         assert "\n" not in str(error)
         print(error)
     said = capsys.readouterr()
-    assert f"{path} is no folder" in said.out or f"{path} is not a folder" in said.out, said.out
+    assert f"{path} is not a folder" in said.out, said.out
     assert "Traceback" not in said.out + said.err
 
 
@@ -331,8 +332,8 @@ def test_files_of_another_run(finished, eight, tmp_path, capsys):
     for name in ("cfg.json", "sae_weights.safetensors"):
         shutil.copy(other / name, places[5])
     trained = {place: (place / "sae_weights.safetensors").stat().st_mtime_ns for place in places}
-    found = {run.entry["run"]: (state, reason(run, state)) for run, state in read_states(sweeps_dir, SWEEP)}
-    why = f"it is of another run ({other.name})"
+    found = {run.entry["run"]: (state, reason(run, state)) for run, state in read_sweep_on_disk(sweeps_dir, SWEEP).runs}
+    why = f"it belongs to another run ({other.name})"
     assert found[places[0].name] == found[places[1].name] == ("missing", f"metrics.json: {why}")
     err = capsys.readouterr().err
     for place in places[:2]:
@@ -363,7 +364,7 @@ def test_a_record_without_names_is_believed(finished, eight, tmp_path):
         path = of_run(sweeps_dir, run, "execution.json")
         write_checksummed(path, {"attempts": read_attempts(path.parent)})
     assert {on_disk(sweeps_dir, run).status for run in eight} == {"done"}
-    assert verify(sweeps_dir, SWEEP) == []
+    assert verify(sweeps_dir, read_sweep_on_disk(sweeps_dir, SWEEP)) == []
 
 
 def test_a_checkpoint_of_another_run_is_not_resumed_from(unfinished, eight, tmp_path, capsys):
@@ -373,7 +374,7 @@ def test_a_checkpoint_of_another_run_is_not_resumed_from(unfinished, eight, tmp_
     shutil.rmtree(folder)
     shutil.copytree(of_run(sweeps_dir, eight[1], "checkpoints"), folder)
     assert read_checkpoint(folder) is None
-    assert f"it is of another run ({run_name(eight[1])})" in capsys.readouterr().err
+    assert f"it belongs to another run ({run_name(eight[1])})" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("put", ["a file", "a link"])
@@ -383,15 +384,15 @@ def test_what_lies_in_the_place_of_a_runs_folder_is_named_once(finished, eight, 
     path = sweeps_dir / "runs" / run_name(eight[0])
     shutil.rmtree(path)
     path.write_text("x") if put == "a file" else path.symlink_to("nowhere")
-    why = f"{path} is {'no folder' if put == 'a file' else 'a link to nothing, and no folder'}"
+    why = f"{path} is {'not a folder' if put == 'a file' else 'a link to nothing, not a folder'}"
     table = read_sweep(sweeps_dir, SWEEP).set_index("run")
     assert table.loc[path.name, "status"] == "missing" and table.loc[path.name, "reason"] == why
     assert status.main([f"sweeps_dir={sweeps_dir}", "verify=true"]) == 1
     captured = capsys.readouterr()
-    assert captured.err == f"{why}: taken as missing\n" and captured.out.count(f"damaged  {why}") == 1
+    assert captured.err == f"{why}: treated as missing\n" and captured.out.count(f"damaged  {why}") == 1
     with pytest.raises(UserError) as raised:
         launched(eight, sweeps_dir)
-    assert str(raised.value) == f"{why}, and one is due there: move it away and give the same command again"
+    assert str(raised.value) == f"{why}: move it away and give the same command again"
     assert capsys.readouterr().err == ""
 
 

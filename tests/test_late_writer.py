@@ -20,7 +20,7 @@ from pipeline.monitoring import progress as progress_module
 from pipeline.monitoring.progress import Progress
 from pipeline.pack import Pack, pack
 from pipeline.records import record
-from pipeline.storage.files import GUARDS, append_line, remove, remove_folder, write_bytes
+from pipeline.storage.files import append_line, remove, remove_folder, write_bytes
 from pipeline.storage.layout import LEASE
 from pipeline.storage.lease import Leases, _fence, read_lease
 from pipeline.training.trainer import Trainer
@@ -198,7 +198,7 @@ def test_a_run_that_is_taken_over_at_one_of_its_writes(loaded, run, tmp_path, na
 
     def come(event: str, path: str) -> None:
         about = event == "os.rename" and without_names(path.removeprefix(f"{folder}/")) == name
-        if about and folder in GUARDS and come_once.acquire(blocking=False):
+        if about and (folder / LEASE).is_file() and come_once.acquire(blocking=False):
             succeed(folder)
             before.update(everything(folder))
 

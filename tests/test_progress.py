@@ -72,7 +72,7 @@ def in_training(runs: list[RunConfig], clock: Clock, folder: Path) -> Progress:
 def test_a_pack_is_trained_when_its_last_run_is(runs, clock, tmp_path):
     progress = in_training(runs, clock, tmp_path)
     assert progress.eta(run_name(runs[0])) == progress.eta(run_name(runs[1])) == 30  # 150 steps at 5 a second
-    told = progress.told(run_name(runs[0]))
+    told = progress.report(run_name(runs[0]))
     assert (told["phase"], told["step"], told["steps_per_second"]) == ("training", 50, 5.0)
     assert told["tokens_per_second"] == 5 * TRAIN.batch
 
@@ -124,7 +124,7 @@ def test_another_process_is_believed_for_what_it_says_now(runs, clock):
     progress.observe(name, told | {"time": time.time() - 3600})
     assert progress.runs[name].state == "waiting", "an earlier launch left it"
     progress.observe(name, told | {"time": time.time()})
-    assert progress.told(name) == told
+    assert progress.report(name) == told
     assert progress.eta_of_all() == 70  # 350 steps left of all three at 5 a second
     progress._opened -= 7200
     progress.observe(name, told | {"time": time.time() - 3600})

@@ -18,6 +18,7 @@ from pipeline.config.schema import RunConfig, TrainConfig
 from pipeline.language_model.model import LanguageModel
 from pipeline.language_model.sites import d_in, d_sae
 from pipeline.runtime.device import to_device
+from pipeline.storage.phases import phase
 from pipeline.tokens.contexts import Contexts
 from pipeline.tokens.sources import ContextSource, permutation, text_facts, training_contexts
 
@@ -64,6 +65,7 @@ class Block:
         return self.activations[hook_name][start : start + self.shape.batch]
 
 
+@phase("block")
 def read_block(
     language_model: LanguageModel,
     source: ContextSource,

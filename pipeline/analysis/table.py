@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.records.finished import read_attempts
-from pipeline.records.status import RunOnDisk, read_run, read_states, reason
+from pipeline.records.status import RunOnDisk, read_run, read_sweep_on_disk, reason
 from pipeline.storage.layout import run_folder, runs_folder
 
 FIRST = (
@@ -42,7 +42,9 @@ def read_sweep(sweeps_dir: Path, sweep: str, now: float | None = None) -> pd.Dat
     Args:
         now: seconds since the epoch, against which progress is old or young; the present by default.
     """
-    return table([_row(sweeps_dir, run, sweep, state) for run, state in read_states(sweeps_dir, sweep, now)])
+    return table(
+        [_row(sweeps_dir, run, sweep, state) for run, state in read_sweep_on_disk(sweeps_dir, sweep, now).runs]
+    )
 
 
 def read_pruned(sweeps_dir: Path, runs: pd.DataFrame) -> pd.DataFrame:

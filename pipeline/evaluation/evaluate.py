@@ -15,6 +15,7 @@ from pipeline.evaluation.references import References, batches, summed
 from pipeline.evaluation.sums import EvaluationSums
 from pipeline.language_model.model import LanguageModel
 from pipeline.sae.base import SAE
+from pipeline.storage.phases import phase
 from pipeline.tokens.contexts import Contexts
 
 
@@ -27,6 +28,7 @@ class Candidate:
     prune_below: Sequence[float] = ()  # thresholds on the SAE's activations
 
 
+@phase("evaluation")
 @torch.no_grad()
 def evaluate(
     language_model: LanguageModel, contexts: Contexts, batch: int, candidates: Mapping[str, Candidate],

@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.errors import DamagedFile
 from pipeline.language_model.model import LanguageModel
 from pipeline.storage.files import short_hash, write_safetensors
+from pipeline.storage.phases import phase
 from pipeline.storage.reading import read_safetensors, say
 from pipeline.tokens.contexts import Contexts
 
@@ -51,6 +52,7 @@ class References:
     stored: dict[str, str]  # hash of the file that holds clean losses (key "clean") and each hook's ablated losses
 
 
+@phase("evaluation")
 def references(
     language_model: LanguageModel, contexts: Contexts, batch: int, means: dict[str, Float[Tensor, " d_in"]],
     identity: str, folder: Path,

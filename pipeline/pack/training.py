@@ -21,7 +21,7 @@ from pipeline.records import record
 from pipeline.records.identity import git_state
 from pipeline.runtime.durations import Timer
 from pipeline.sae.base import SAE
-from pipeline.storage.files import ask_guard
+from pipeline.storage import write_access
 from pipeline.storage.layout import HISTORY, checkpoints_folder
 from pipeline.tokens.prefetch import PrefetchedContexts
 from pipeline.tokens.sources import ContextSource, training_contexts
@@ -162,7 +162,7 @@ class Training:
     @staticmethod
     def _track(state: RunState) -> None:
         if state.tracker and state.trainer:
-            ask_guard(state.folder / HISTORY)
+            write_access.check(state.folder / HISTORY)
             state.tracker.write(state.trainer.history[state.rows_tracked :])
             state.rows_tracked = len(state.trainer.history)
             if state.trainer.done:

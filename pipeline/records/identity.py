@@ -1,4 +1,4 @@
-"""What names a run: its scientific configuration, never where or how it executes."""
+"""What names a run: its scientific configuration, never where or how it runs."""
 
 import hashlib
 import json
@@ -15,9 +15,9 @@ from pipeline.storage.places import BASE, CHECKOUT
 from pipeline.tokens import text
 
 TRAINING_VERSION = 5
-"""Raised by hand whenever a change alters weights; a part of every run's identity. Until 4: `numerics_version`."""
+"""Raised by hand whenever a change alters weights; part of every run's identity. Called `numerics_version` until 4."""
 EVALUATION_VERSION = 3
-"""Raised by hand whenever a metric is added or corrected; finished runs are then evaluated again, and not trained."""
+"""Raised by hand whenever a metric is added or corrected; finished runs are then evaluated again, not trained."""
 
 
 @lru_cache(maxsize=64)
@@ -37,7 +37,7 @@ IRRELEVANT = {".md", ".py", ".ipynb", ".pdf", ".png", ".jpg", ".jpeg", ".gif", "
 
 
 def _folder_digest(folder: Path) -> str:
-    """Of every file that a model or tokenizer could be read from: all but words, pictures, code and hidden files."""
+    """Over every file that a model or tokenizer may be read from: all but text, images, code and hidden files."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         within = path.relative_to(folder)
@@ -82,12 +82,12 @@ def _run_name(run: RunConfig, _version: int) -> str:
 
 
 def evaluation_identity(run: RunConfig) -> str:
-    """Hash of what a finished run is judged on, and how."""
+    """Hash of the held-out tokens and the evaluation's settings and version."""
     return _evaluation_hash(run, run.eval, EVALUATION_VERSION)
 
 
 def reference_identity(run: RunConfig) -> str:
-    """Hash of what clean and ablated losses depend on: neither pruning nor what counts as alive touches them."""
+    """Hash of what clean and ablated losses depend on: not on pruning, nor on when a feature counts as alive."""
     evaluation = replace(run.eval, prune_below=(), alive_frequency=EvalConfig().alive_frequency)
     return _evaluation_hash(run, evaluation, EVALUATION_VERSION)
 

@@ -1,8 +1,8 @@
 """Where everything is, in a checkout and as an installed package. Imports nothing slow.
 
-A checkout (`python pipeline/run.py`, or an editable install) is known by the pyproject.toml and conf/ beside the
-package: conf/, sweeps/ and results/ are the checkout's, wherever the command is typed. An installed package brings a
-conf/ of its own; a user's conf/, sweeps/ and results/ are in the working directory.
+A checkout (`python pipeline/run.py`, or an editable install) has pyproject.toml and conf/ next to the package: its
+conf/, sweeps/ and results/ are used, wherever the command is typed. An installed package has a conf/ of its own; a
+user's conf/, sweeps/ and results/ are in the working directory.
 """
 
 import os

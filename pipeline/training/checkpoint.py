@@ -7,12 +7,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pipeline.errors import DamagedFile
-from pipeline.storage.files import SEAL, digest, remove, write_bytes, write_checksummed
+from pipeline.storage.files import CHECKSUM, digest, remove, write_bytes, write_checksummed
+from pipeline.storage.phases import phase
 from pipeline.storage.reading import other_run, read_bytes, read_object, say
 
 KEPT, TENSORS = 2, "tensors_sha256"
 
 
+@phase("checkpoint")
 def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write the tensors, then the JSON with the checksums of both: once it is there, the checkpoint is complete."""
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
@@ -48,7 +50,7 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    state = read_object(path, {TENSORS: str, SEAL: str}) or {}
+    state = read_object(path, {TENSORS: str, CHECKSUM: str}) or {}
     if why := other_run(state, path.parent.parent):
         raise DamagedFile(path, why)
     tensors = path.with_suffix(".safetensors")

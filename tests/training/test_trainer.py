@@ -24,7 +24,7 @@ from pipeline.sae.kernels import jit
 from pipeline.sae.registry import config_class
 from pipeline.sae.sparse_step.selection import SPARSE_BELOW
 from pipeline.sae.sparse_step.step import ElementwiseSAE
-from pipeline.storage.files import SEAL, write_checksummed
+from pipeline.storage.files import CHECKSUM, write_checksummed
 from pipeline.training import trainer as trainer_module
 from pipeline.training.resampling import resample
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
@@ -276,7 +276,7 @@ def test_what_an_older_checkpoint_did_not_count_stays_unknown(blocks, calibratio
     trainer.save(tmp_path, {})
     (path,) = tmp_path.glob("*.json")
     state = {
-        name: value for name, value in json.loads(path.read_text()).items() if name not in {SEAL, "training_flops"}
+        name: value for name, value in json.loads(path.read_text()).items() if name not in {CHECKSUM, "training_flops"}
     }
     write_checksummed(path, state)
     resumed = Trainer(config(), calibration, D_SAE, 7)

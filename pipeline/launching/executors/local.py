@@ -1,4 +1,4 @@
-"""Tasks on this machine: packs in processes of their own with a slot each."""
+"""Tasks on this machine: each pack in a process of its own, in one of several slots."""
 
 import json
 import os
@@ -6,12 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pipeline.activations.block_cache import SharingGroup
-from pipeline.config.schema import Execution, Job
+from pipeline.config.launcher import LocalOptions
+from pipeline.config.schema import Execution, Job, RunConfig
+from pipeline.launching import slots
 from pipeline.launching.block_sharing import forget_blocks, sharing_groups
+from pipeline.launching.executors.base import Executor
 from pipeline.launching.exit_reason import by_signal
 from pipeline.launching.tasks import (
     CANCELLED,
@@ -25,7 +28,7 @@ from pipeline.launching.tasks import (
     TaskTable,
     read_outcome,
 )
-from pipeline.launching.worker import STOPPED, USERS_TO_MEND
+from pipeline.launching.worker import STOPPED, USERS_TO_FIX
 from pipeline.monitoring.progress import Progress
 from pipeline.runtime.device import threads_each
 from pipeline.storage.files import append_line
@@ -34,27 +37,23 @@ from pipeline.storage.lease import process_start
 from pipeline.storage.places import python_path
 
 
-@dataclass
-class Processes:
+class LocalProcesses(Executor):
     """A pool: each slot runs one task at a time in a process that sees its own GPU and its share of the cores."""
 
-    table: TaskTable
-    progress: Progress
-    slots: Sequence[str | None]  # the GPU of each slot, or None
-    free: list[str | None] = field(init=False)
-    running: dict[int, tuple[subprocess.Popen[bytes], str | None]] = field(default_factory=dict)
-    name: str = "local"
-    settle_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.free = list(self.slots)
+    def __init__(self, options: LocalOptions, execution: Execution, runs: Sequence[RunConfig]) -> None:
+        count = options.slots or slots.slots_for(runs, execution)
+        super().__init__(options, slots.capacity(options, execution, count), at_once=count, most_at_once=count)
+        gpus: list[str | None] = [*slots.gpus(execution)] or [None]
+        self.free = [gpus[slot % len(gpus)] for slot in range(count)]
+        """The GPU of each free slot, or None."""
+        self.running: dict[int, tuple[subprocess.Popen[bytes], str | None]] = {}
 
     def execution(self, job: Job) -> Execution:
-        """The job's circumstances with this slot's threads, and with its GPU under the name it has there."""
-        return replace(job.execution, threads=threads_each(job.execution, len(self.slots)))
+        """The job's circumstances, with the number of threads of one slot."""
+        return replace(job.execution, threads=threads_each(job.execution, self.at_once))
 
     def poll(self) -> None:
-        for task in self.table.where(lambda t: t.task in self.running):  # also those whose runs are all recorded
+        for task in self.table.where(lambda t: t.task in self.running):  # including those whose runs all have records
             self._reap(task)
         if not self.running:
             forget_blocks(self.table.folder)
@@ -78,7 +77,7 @@ class Processes:
             task.state, task.reason = FAILED, by_signal(-code)
         elif code == STOPPED:
             task.state, task.reason = LOST, "its process was told to stop"
-        elif code == USERS_TO_MEND:  # its outcome says more, unless the disk is what is wrong
+        elif code == USERS_TO_FIX:  # its outcome says more, unless the disk is full or read-only
             task.state, task.reason = CANCELLED, "a setting, a file or the disk stopped it"
         else:
             task.state, task.reason = FAILED, f"exit code {code}"
@@ -112,7 +111,7 @@ class Processes:
         return read_outcome(self._outcome_file(task))
 
     def stop(self) -> None:
-        """Hand the stop on, and wait until all have saved; a further Ctrl-C ends the waiting and them."""
+        """Pass the stop on, and wait until all have saved. Another Ctrl-C kills them at once."""
         for process, _ in self.running.values():
             process.terminate()
         try:
@@ -127,20 +126,20 @@ class Processes:
         self.table.save()
 
     def finish(self) -> None:
-        """Wait for processes whose runs are all recorded."""
+        """Wait for the processes: they end soon, since their runs all have records."""
         for process, _ in self.running.values():
             process.wait()
         forget_blocks(self.table.folder)
 
 
 def end_orphans(table: TaskTable, progress: Progress, seconds: float = 60.0) -> None:
-    """Close the local tasks of a launcher that was killed; its processes were told so, and are waited for."""
+    """End the local tasks of a launcher that was killed, and wait for its processes, which were told to stop."""
     tasks = table.where(lambda t: t.ended is None and t.executor == "local")
     deadline = time.monotonic() + seconds
     for task in tasks:
         pid = int(task.job_id or 0)
         if pid and pid != os.getpid() and _is_worker(pid, table.folder / task.pack):
-            progress.say(f"waiting for process {pid} of the launch before this one: it saves and ends")
+            progress.say(f"waiting for process {pid} of the previous launch: it saves and ends")
             while process_start(pid) and time.monotonic() < deadline:
                 time.sleep(0.2)
         table.end(task, CANCELLED, "its launcher was killed")

@@ -1,26 +1,22 @@
-"""Tasks in this very process: what a single run needs."""
+"""Tasks in this process, for a single run."""
 
 import os
 import time
 
-from pipeline.config.schema import Execution, Job
+from pipeline.config.launcher import LocalOptions
+from pipeline.config.schema import Execution
 from pipeline.errors import Interrupted, UserError
-from pipeline.launching.tasks import CANCELLED, COMPLETED, FAILED, RUNNING, WAITING, Outcome, Task, TaskTable
-from pipeline.monitoring.progress import Progress
-from pipeline.runtime.signals import StopFlag
+from pipeline.launching import slots
+from pipeline.launching.executors.base import Executor
+from pipeline.launching.tasks import CANCELLED, COMPLETED, FAILED, RUNNING, WAITING, Outcome, Task
 
 
-class ThisProcess:
+class ThisProcess(Executor):
     """One task after the other."""
 
-    name, settle_seconds = "local", 0.0
-
-    def __init__(self, table: TaskTable, progress: Progress, stop: StopFlag) -> None:
-        self.table, self.progress, self.stopped = table, progress, stop
+    def __init__(self, options: LocalOptions, execution: Execution) -> None:
+        super().__init__(options, slots.capacity(options, execution, 1), at_once=1, most_at_once=1)
         self._outcomes: dict[int, Outcome] = {}
-
-    def execution(self, job: Job) -> Execution:
-        return job.execution
 
     def poll(self) -> None:
         """Train the next waiting task to its end."""
@@ -31,7 +27,7 @@ class ThisProcess:
         self.table.save()
         pack = self.table.pack(task.pack)
         try:
-            Pack(pack.runs, pack.execution, self.progress, self.stopped, tracker=pack.tracker).execute()
+            Pack(pack.runs, pack.execution, self.progress, self.stop_flag, tracker=pack.tracker).execute()
         except Interrupted:
             self.table.end(task, CANCELLED, "stopped")
             raise
@@ -43,9 +39,3 @@ class ThisProcess:
 
     def outcome(self, task: Task) -> Outcome | None:
         return self._outcomes.get(task.task)
-
-    def stop(self) -> None:
-        """Nothing runs beside this process."""
-
-    def finish(self) -> None:
-        """Nothing runs beside this process."""

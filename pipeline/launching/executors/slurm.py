@@ -13,49 +13,59 @@ from pipeline.config.launcher import SlurmOptions
 from pipeline.config.schema import Execution, Job
 from pipeline.errors import UserError
 from pipeline.launching import exit_reason
+from pipeline.launching.executors.base import Executor
 from pipeline.launching.packing import Capacity
 from pipeline.launching.tasks import KILLED, LOST, SUBMITTING, WAITING, Outcome, Task, TaskTable, read_outcome
 from pipeline.launching.worker import SlurmTask
 from pipeline.monitoring.progress import Progress
+from pipeline.runtime.signals import StopFlag
 from pipeline.slurm import squeue
 from pipeline.storage.layout import OUTCOMES, SLURM_LOGS
 from pipeline.storage.places import python_path
 
 LOST_SECONDS = 60.0
-"""A task that squeue does not know so long after its submission is lost."""
+"""A task counts as lost if squeue does not know it so long after its submission."""
 SPARE = 0.95
 TOO_MANY = ("MaxSubmit", "SubmitLimit", "SubmitJob", "Invalid job array", "job submit limit", "MaxJobCount")
-"""What sbatch says when fewer tasks at once, or later, would be accepted."""
+"""What sbatch says when it would accept fewer tasks, or the same tasks later."""
 AWAY = ("Unable to contact", "onnection", "imed out", "temporarily unable")
 
 
-def room(options: SlurmOptions) -> Capacity:
-    """What one pack may take in a task. The GPU's memory is unknown here, unless memory_gb says it."""
+def capacity(options: SlurmOptions) -> Capacity:
+    """What one pack may take in a task. A GPU's memory is unknown unless memory_gb gives it."""
     gpu = bool(options.gpus_per_node) or (options.gres or "").startswith("gpu")
     stated = options.memory_gb if gpu or options.memory_gb is not None else options.mem_gb
     return Capacity(SPARE * stated * 1e9 if stated else None, "cuda" if gpu else "cpu", options.runs_per_pack)
 
 
-class Cluster:
-    """Submits what waits, and asks squeue for the rest. tasks.json is written before and after each sbatch: a launcher
-    that is killed in between finds the jobs by their name.
+class SlurmArrays(Executor):
+    """Submits waiting tasks, and asks squeue about the others.
+
+    tasks.json is written before and after each sbatch. A launcher that was killed in between finds its jobs by name.
     """
 
     name = "slurm"
+    on_this_machine = False
 
-    def __init__(self, table: TaskTable, options: SlurmOptions, progress: Progress) -> None:
-        if shutil.which("sbatch") is None:
-            raise UserError("hydra/launcher=slurm needs sbatch, which this machine has not: use a login node, or local")
-        self.table, self.options, self.progress = table, options, progress
-        self.settle_seconds = options.settle_seconds
+    def __init__(self, options: SlurmOptions) -> None:
+        super().__init__(options, capacity(options), at_once=1, most_at_once=options.array_parallelism)
+        self.options, self.settle_seconds, self.waits = options, options.settle_seconds, options.wait
         self._seen: set[str] = set()
         self._told: set[str] = set()
         self._away = False
         self._most: int | None = None
         self._refusal = ""
-        if options.timeout_min <= 10:
+
+    def attach(self, table: TaskTable, progress: Progress, stop_flag: StopFlag) -> None:
+        if shutil.which("sbatch") is None:
+            raise UserError(
+                "hydra/launcher=slurm needs sbatch, which this machine does not have: use a login node, or "
+                "hydra/launcher=local"
+            )
+        super().attach(table, progress, stop_flag)
+        if self.options.timeout_min <= 10:
             progress.say(
-                "warning: with hydra.launcher.timeout_min <= 10 submitit takes each pre-emption for a time-out"
+                "warning: with hydra.launcher.timeout_min <= 10 submitit mistakes every pre-emption for a time-out"
             )
 
     def execution(self, job: Job) -> Execution:
@@ -65,14 +75,11 @@ class Cluster:
         return read_outcome(self._outcomes / f"{task.job_id}.json")
 
     def stop(self) -> None:
-        """The tasks go on: a launcher that only watches is no reason to stop them."""
+        """The tasks go on: they do not depend on the process that follows them."""
         ids = sorted({task.job_id.split("_")[0] for task in self.table.open if task.state != WAITING})
         self.progress.say(f"{self.table.submitted()}: they go on; the same command follows them again")
         if ids:
             self.progress.say(f"to stop them: scancel {' '.join(ids)}")
-
-    def finish(self) -> None:
-        """Jobs end by themselves."""
 
     def poll(self) -> None:
         try:
@@ -82,9 +89,7 @@ class Cluster:
             self._submit_waiting()
         except squeue.NoAnswer as error:
             if not self._away:
-                self.progress.say(
-                    f"Slurm does not answer ({error}): waiting until it does; the tasks are not disturbed"
-                )
+                self.progress.say(f"Slurm does not answer ({error}): waiting until it does; the tasks go on")
             self._away = True
             return
         if self._away:
@@ -124,7 +129,7 @@ class Cluster:
                 self._most = len(chunk) // 2
 
     def _submit(self, tasks: Sequence[Task]) -> bool:
-        """One array; false when it is too large for some limit."""
+        """Submit one array; false where it exceeds some limit of the cluster."""
         import submitit.core.utils as submitit_utils
 
         name = f"sae-{self.table.folder.name}-{uuid.uuid4().hex[:8]}"
@@ -143,7 +148,7 @@ class Cluster:
             if any(text in str(error) for text in TOO_MANY):
                 self._refusal = line
                 return False
-            raise UserError(f"{line} (hydra.launcher.* says what is asked for)") from error
+            raise UserError(f"{line} (hydra.launcher.* sets what is requested)") from error
         for task, job in zip(tasks, submitted, strict=True):
             task.state, task.job_id, task.log = "PENDING", job.job_id, str(job.paths.stdout)
         self.table.save()
@@ -163,7 +168,7 @@ class Cluster:
                 return [executor.submit(task) for task in work]
 
     def _find(self, name: str) -> None:
-        """Tasks of a launcher that was killed while it submitted them: Slurm has them, or they wait again."""
+        """Find the tasks of a launcher that was killed while it submitted them; those that Slurm lacks wait again."""
         tasks = [t for t in self._in_state(SUBMITTING) if t.job_id.rpartition("_")[0] == name]
         found = {number.partition("_")[2] or "0": number for number in squeue.jobs(name=name)}
         for task in tasks:
@@ -184,20 +189,20 @@ class Cluster:
                 self._seen.add(task.job_id)
                 self._set(task, row)
             elif task.job_id in self._seen or time.time() - (task.submitted or 0.0) > LOST_SECONDS:
-                task.state, task.reason = LOST, "squeue does not know it any more"
+                task.state, task.reason = LOST, "squeue no longer knows it"
 
     def _set(self, task: Task, row: squeue.Row) -> None:
         task.state, task.reason = row.state, "" if row.reason == "None" else row.reason
         if row.state in KILLED:
             task.reason = exit_reason.in_log(Path(task.log), row.state)
-        array = task.job_id.split("_")[0]  # what holds one task of an array often holds all: one line
+        array = task.job_id.split("_")[0]  # one line per array: its tasks often wait for the same reason
         advice = squeue.advice(row, array)
         if advice:
             self._tell_once(f"Slurm job {array}: {row.reason}: {advice}")
 
 
 def parameters(options: SlurmOptions) -> dict[str, Any]:
-    """What `hydra.launcher.*` asks, under sbatch's and submitit's names."""
+    """The settings of `hydra.launcher.*`, under the names that sbatch and submitit use."""
     threads = options.cpus_per_task
     environment = python_path() | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     setup = [*options.setup, *(f"export {name}={shlex.quote(value)}" for name, value in environment.items())]
