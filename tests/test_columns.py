@@ -13,6 +13,7 @@ from benchmarks.composed import compose
 from pipeline.analysis.compute_efficiency import compute_hits
 from pipeline.analysis.table import EXPECTED, FIRST
 from pipeline.cli.settings_help import settings, settings_of
+from pipeline.comparison import robustness, tables, vertical
 from pipeline.config.checked import parts
 from pipeline.config.launcher import LAUNCHERS
 from pipeline.config.meanings import SETTINGS
@@ -53,6 +54,18 @@ def test_every_column_of_every_other_table_is_described(name: str) -> None:
     with (PUBLISHED / name).open() as file:
         names = next(csv.reader(file))
     assert [column for column in names if len(meaning_in(name, column).split()) < 2] == []
+
+
+DECLARED = {
+    "l0_ratio.csv": tables.RATIOS, "l0_ratio_curve.csv": tables.CURVE, "saved.csv": tables.SAVINGS,
+    "verdicts.csv": tables.VERDICTS, "documents.csv": tables.DOCUMENTS, "ce_at_l0.csv": vertical.COLUMNS,
+    "robustness.csv": robustness.COLUMNS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_every_column_that_the_code_declares_is_described(name: str) -> None:
+    assert [column for column in DECLARED[name] if not meaning_in(name, column)] == []
 
 
 def test_columns_of_tables_that_are_not_published_are_described() -> None:

@@ -124,6 +124,8 @@ def columns_page() -> str:
         pieces.append(f"## {name}\n\n{shown}\n\n" + listed(name, names))
     pieces.append("## compute_hit.csv\n\nThe compute-efficiency hit of each finished run, with `family=TABLE`.\n\n"
                   + listed("compute_hit.csv", HIT))  # fmt: skip
+    pieces.append("## documents.csv\n\nThe held-out documents that intervals resample.\n\n"
+                  + listed("documents.csv", TABLES["documents.csv"]))  # fmt: skip
     pieces.append("## history.csv\n\nA run's losses during training, in its folder.\n\n"
                   + listed("history.csv", HISTORY_COLUMNS))  # fmt: skip
     columns = dict.fromkeys(column for name in FIGURES for column in pd.read_csv(PUBLISHED / f"{name}.csv", nrows=0))

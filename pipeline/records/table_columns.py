@@ -58,7 +58,7 @@ VERDICTS = {
     "verdict": "answer at the 5 % level over all questions: above, below or crossing for direction, supported or "
     "contradicted otherwise, undecided, or not judged",
     "leaning": "answer that the evidence leans to, whatever its p-value",
-    "p": "smallest level at which the evidence gives that answer",
+    "p": "smallest level at which the evidence gives that answer; levels below 0.001 are written as 0.001",
     "p_adjusted": "the same, adjusted by Holm's method for all questions of the sweep",
     "questions": "number of questions that the adjustment covers",
     "trainings_measured": "whether the p-value includes the noise of training (several seeds)",
@@ -150,6 +150,10 @@ TABLES = {
     },
     "pruning.csv": PAIR | NOISE | ARMS | RATIO,
     "compute_hit.csv": HIT,
+    "documents.csv": {
+        "document": "number of the held-out document",
+        "tokens": "held-out tokens of the document that are evaluated",
+    },
     "history.csv": HISTORY,
     "figure_1.csv": FIGURE,
     "figure_6.csv": FIGURE,
