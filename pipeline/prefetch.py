@@ -1,4 +1,4 @@
-"""Entry point: fetch what runs read from the hub to its cache. `python pipeline/prefetch.py --help` says how."""
+"""Entry point: download what runs read from the hub. `python pipeline/prefetch.py --help` says how."""
 
 import os
 import sys
@@ -15,8 +15,8 @@ from pipeline.storage.places import door
 USAGE = f"""\
 usage: {door("prefetch")} OVERRIDES
 
-Fetches what a run or a sweep reads from the Hugging Face hub to its cache: on a login node, for nodes without the hub.
-The overrides are those of {door("run")}. HF_HOME says where the cache is: on a disk that the nodes share.
+Downloads what a run or a sweep reads from the Hugging Face hub to the hub's cache. Use it on a login node, for nodes
+that cannot reach the hub. The overrides are those of {door("run")}. Set HF_HOME to a disk that the nodes share.
 
   {door("prefetch")} model=gpt2 data=pile
   {door("prefetch")} sweep=figure_12"""

@@ -60,7 +60,7 @@ LINES = [
     ("a..b=1", "a..b=1"), ("~train.lr", "train.lr"), ("~train", "~train"), ("model@x=gpt2", "model@x"),
     ("seed='a", "quote"),
     ("-m sweep=smoke,", "sweep=smoke,"), ("--cfg", "job"), ("--cfg foo", "job"), ("--resolve", "--cfg"),
-    ("-m --cfg job", "--cfg"), ("--package train", "--cfg"), ("seed=1 ++seed=2", "seed", "2 times"),
+    ("-m --cfg job", "--cfg"), ("--package train", "--cfg"), ("seed=1 ++seed=2", "seed", "twice"),
     # groups
     ("train=5", "train=5", "paper"), ("train=[1]", "train=[1]"), ("train=null", "train=null"), ("train=", "train="),
     ("+model=gpt2", "leave out"), ("site/foo=3", "site/foo"), ("local=foo", "local=foo"),
@@ -118,7 +118,7 @@ BROKEN = [  # what any file may suffer, after the line # @package, and the line 
     ("seed: !!python/object/apply:os.getpid []\n", "line 2", "python"), ("seed: !mine 1\n", "line 2", "!mine"),
     ("train: &a {lr: *a}\n", "line 2", "itself"), ("a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + ANCHORS, "20,000"),
     ("[" * 3000, "deeply"), ("---\nseed: 1\n---\nseed: 2\n", "another document"), ("seed: *x\n", "line 2", "'x'"),
-    ("1: 2\n", "line 2"), ("foo: 1\n", "line 2", "foo is no setting"), ("train: 5\n", "line 2", "train"),
+    ("1: 2\n", "line 2"), ("foo: 1\n", "line 2", "foo is not a setting"), ("train: 5\n", "line 2", "train"),
     ("model: gpt2\n", "line 2", "override /model: gpt2"), ("train: {stepz: 1}\n", "line 2", "train.steps?"),
     ("seed: many\n", "line 2", "seed=many"), ("plan: true\n", "line 2", "command line"),
     ("lambda: 3\n", "line 2", "sparsity_coefficient?"),
@@ -152,7 +152,7 @@ def test_own_defaults(own_conf, refused):
     path.unlink()
     for put in (path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to("/nowhere")):
         put()
-        refused([], "conf/local/default.yaml is no file")
+        refused([], "conf/local/default.yaml is not a file")
         path.rmdir() if path.is_dir() else path.unlink()
 
 
@@ -161,9 +161,9 @@ SWEEPS = [
     (HEAD + "sweep_name:\n" + GRIDS, "line 2", "no name"),
     (HEAD + "sweep_name: ../x\n" + GRIDS, "line 2", "sweep_name"),
     (HEAD + NAME + "grids: [{seed: 0}]\n", "line 3", "hydra.sweeper.grids?"), ("", "@package"),
-    (HEAD + NAME + "hydra: {sweeper: }\n", "line 3", "sweeper"), (grids("grids: "), "line 3", "no list"),
-    (grids("grids: []"), "line 3", "empty"), (grids("grids: [1, 2]"), "line 3", "1 is no grid"),
-    (grids("grids: {seed: [0]}"), "line 3", "no list"), (grids("grids: [{seed: []}]"), "line 3", "seed has no values"),
+    (HEAD + NAME + "hydra: {sweeper: }\n", "line 3", "sweeper"), (grids("grids: "), "line 3", "not a list"),
+    (grids("grids: []"), "line 3", "empty"), (grids("grids: [1, 2]"), "line 3", "1 is not a grid"),
+    (grids("grids: {seed: [0]}"), "line 3", "not a list"), (grids("grids: [{seed: []}]"), "line 3", "no values"),
     (grids("grids: [{stie: [a]}]"), "line 3", "site?"), (grids("grids: [{train: {lr: 1}}]"), "line 3", "train.lr: "),
     (grids("params: [1], grids: [{seed: 0}]"), "line 3", "params"), (grids("grids: [{seed: 0}], size: 1"), "size"),
     (grids("grids: [{architecture: gatd}]"), "line 3", "gated?"), (grids("grids: [{seed: '1,,('}]"), "seed=1,,("),

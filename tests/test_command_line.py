@@ -80,8 +80,8 @@ def tiny(tiny_model: Path, tiny_text: Path, tmp_path: Path) -> list[str]:
         (["train.steps=many"], ["train.steps", "many"]),
         (["site.hook='blocks.{layer}.hook_mlp'"], ["hook_mlp", "hook_mlp_out"]),
         (["site.hook=blocks.{layer}.hook_mlp"], ["site.hook=blocks", "quote"]),
-        (["seed=1", "seed=2"], ["seed", "2 times"]),
-        (["seed=1", "++seed=2"], ["seed", "2 times"]),
+        (["seed=1", "seed=2"], ["seed", "twice"]),
+        (["seed=1", "++seed=2"], ["seed", "twice"]),
         (["sweep=smoke"], ["sweep=smoke", "-m"]),
         (["-m", "sweep=smoke,gated_vs_baseline"], ["sweep=smoke,gated_vs_baseline"]),
         (["-m", "sweep=smok"], ["smok", "smoke"]),
@@ -217,7 +217,7 @@ def test_a_single_run_stopped_or_killed_and_started_again_equals_never_stopped(t
     long = [*long, "train.steps=2500", "architecture=gated", "execution.checkpoint_seconds=0.2"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     code, output = interrupted([*long, f"execution.sweeps_dir={cut}"], signal.SIGINT, cut)
-    assert code == 130 and "the same command goes on" in output, output
+    assert code == 130 and "the same command continues" in output, output
     saved = max(path.stem for path in cut.glob("runs/*/checkpoints/*.json"))
     code, output = interrupted([*long, f"execution.sweeps_dir={cut}"], signal.SIGKILL, cut, but=saved)
     assert code == -9 and "1 to resume" in output and "resumed at step" in output, output

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,9 @@ def test_the_reference_is_of_this_code(name: str) -> None:
     assert (reference.FOLDER / name).read_text() == reference.pages()[name], "run python -m docs.generate.reference"
 
 
-def test_the_reference_leaves_no_meaning_out() -> None:
-    rows = [line for line in reference.settings_page().splitlines() if line.startswith("| `")]
+@pytest.mark.parametrize("page", [reference.settings_page, reference.columns_page])
+def test_the_reference_leaves_no_meaning_out(page: Callable[[], str]) -> None:
+    rows = [line for line in page().splitlines() if line.startswith("| `")]
     assert len(rows) > 80
     vague = re.compile(r"\| (setting of [^|]*)? ?\|$")
     assert [row for row in rows if vague.search(row)] == []

@@ -210,7 +210,7 @@ def test_limits_are_where_they_should_be(tree, key, accepted, refused):
 )
 def test_validation_text_is_set_aside_before_it_is_judged_on(tree, data):
     asked = with_value(tree | {"data": data}, "eval.split", "validation")
-    with pytest.raises(UserError, match=r"^eval\.split=validation, but data\.validation_fraction=0 sets no .*=0\.5$"):
+    with pytest.raises(UserError, match=r"^eval\.split=validation, but data\.validation_fraction=0 leaves no .*=0\.5$"):
         checked_job(asked)
     for share in (1e-6, 0.5, 0.999):
         assert checked_job(with_value(asked, "data.validation_fraction", share)).run.data.validation_fraction == share
@@ -236,7 +236,7 @@ def test_a_missing_value_and_a_near_miss_say_what_is_right(tree):
     del (without := copy.deepcopy(tree))["train"]["lr"]
     with pytest.raises(UserError, match=r"^train\.lr has no value"):
         checked_job(without)
-    with pytest.raises(UserError, match=r"^train\.resample\.windw is no setting; did you mean window\?"):
+    with pytest.raises(UserError, match=r"^train\.resample\.windw is not a setting; did you mean window\?"):
         checked_job(with_value(tree, "train.resample.windw", 3))
     with pytest.raises(UserError, match="did you mean float32"):
         checked_job(with_value(tree, "train.precision", "floar32"))
@@ -271,5 +271,5 @@ def test_every_file_of_conf_is_accepted():
 
 def test_a_folder_is_no_model_of_the_hub(tree):
     for key, value in (("hub_id", "somebody/something"), ("revision", "main"), ("legacy", True)):
-        with pytest.raises(UserError, match=rf"^model\.{key}={value} is for a model of the hub, and model\.path names"):
+        with pytest.raises(UserError, match=rf"^model\.{key}={value} is for a hub model, but model\.path is local"):
             checked_job(with_value(tree, f"model.{key}", value))

@@ -70,7 +70,7 @@ def test_a_sweep_of_ones_own_in_an_empty_folder(
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = command(installed, tmp_path, "sae-run", "-m", "sweep=mine", *training, output=full)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "standard output cannot be written (No space left on device): the work goes on without it\n"
+    assert done.stderr == "standard output cannot be written (No space left on device): work continues without it\n"
     assert {path.name for path in tmp_path.iterdir()} == {"pipeline", "conf", "sweeps"}
     status = command(installed, tmp_path, "sae-status", "sweep=mine")
     assert status.stdout == "mine: 1 runs: 1 done\n", status.stderr

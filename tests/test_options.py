@@ -33,8 +33,8 @@ def test_values_are_typed_and_defaults_stand() -> None:
     [
         (["nmae=a"], "nmae is unknown; did you mean name?"), (["name"], "name has no value: expected name=..."),
         (["name=a", "name=b"], "name is given twice"), (["kind=gren"], "kind=gren is unknown; did you mean green?"),
-        (["wait=0"], "wait=0 is no number of seconds above 0"), (["count=-1"], "count=-1 is no whole number"),
-        (["loud=yes"], "loud=yes is neither true nor false"), (["place=/none"], "place=/none is no folder"),
+        (["wait=0"], "wait=0 is not a number of seconds above 0"), (["count=-1"], "count=-1 is not a whole number"),
+        (["loud=yes"], "loud=yes is neither true nor false"), (["place=/none"], "place=/none is not a folder"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named(arguments: list[str], said: str) -> None:

@@ -245,8 +245,8 @@ def test_folders_and_family_are_checked_before_anything_is_said_or_written(
         f"results_dir={tmp_path}/file/x": f"results_dir: {tmp_path}/file is no folder",
         f"results_dir={tmp_path}/{'x' * 300}": "too long", f"results_dir={tmp_path}/blocked": "is no folder",
         f"family={tmp_path}/none.csv": "family=", f"family={tmp_path}": "family=",
-        f"family={tmp_path}/file": "no column loss", f"sweeps_dir={tmp_path}/file": "file is no folder",
-        f"sweeps_dir={tmp_path}/none": "none is no folder",
+        f"family={tmp_path}/file": "no column loss", f"sweeps_dir={tmp_path}/file": "file is not a folder",
+        f"sweeps_dir={tmp_path}/none": "none is not a folder",
     }  # fmt: skip
     for argument, said in wrong.items():
         for chosen in ("sweep=s", f"source={tmp_path}/table.csv"):

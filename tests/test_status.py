@@ -177,7 +177,11 @@ def test_the_command(tmp_path, capsys):
     assert done.stdout.startswith("s: 1500 runs: 1001 done, 499 missing")
     assert seconds < 3, f"{seconds:.2f} s; 0.3 on a quiet machine"
     (tmp_path / "empty").mkdir()
-    for folder, said in (("none", "is no folder"), ("s/manifest.json", "is no folder"), ("empty", "sweep=t is not on")):
+    for folder, said in (
+        ("none", "is not a folder"),
+        ("s/manifest.json", "not a folder"),
+        ("empty", "sweep=t is not on"),
+    ):
         assert status.main([f"sweeps_dir={tmp_path / folder}", "sweep=t"]) == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and said in error

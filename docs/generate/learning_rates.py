@@ -28,7 +28,7 @@ Rates were compared at the lambdas of conf/sweep/learning_rates.yaml, which are 
 """
 TAIL = """
 {seeds}: how far another training would move a cell was not measured, so a difference in the
-fourth digit chooses by chance. Made by
+fourth digit chooses by chance. Produced by
 `python pipeline/run.py -m sweep=learning_rates`, `python pipeline/plot_pareto.py sweep=learning_rates` and
 `python -m docs.generate.learning_rates > docs/learning_rates.md`."""
 

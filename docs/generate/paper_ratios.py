@@ -41,7 +41,7 @@ below {healthy:.0%}. *Narrow*: L0 of gated rises by less than a factor of {narro
 
 {words}
 
-Made by `python -m docs.generate.paper_ratios > docs/paper_l0_ratios.md`; `python pipeline/plot_pareto.py
+Produced by `python -m docs.generate.paper_ratios > docs/paper_l0_ratios.md`; `python pipeline/plot_pareto.py
 source=docs/gated_paper_tables.csv` writes the same numbers, their curves and the figures to
 `results/gated_paper_tables/`."""
 

@@ -35,10 +35,10 @@ def plain_errors() -> Iterator[None]:
         check_working_directory()
         yield
     except Interrupted:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; the same command continues from here", file=sys.stderr)
         raise SystemExit(130) from None
     except KeyboardInterrupt:
-        print("stopped at once: work since the last checkpoints is lost", file=sys.stderr)
+        print("stopped at once; work since the last checkpoints is lost", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
         from pipeline.cli.explain import explain  # imports Hydra

@@ -1,7 +1,7 @@
 """Does pruning close the gap? The comparison again, with small activations set to zero at inference: the paper's check.
 
 An arm that is pruned may use each of its runs as it is or at any of its thresholds: its front is taken over all of
-them. That choice is made on the text that judges it, in every resample anew.
+them. That choice is made on the text that judges it, again in every resample.
 """
 
 from collections.abc import Iterable, Iterator

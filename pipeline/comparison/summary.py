@@ -32,7 +32,7 @@ CHOICES = """\
 Each lambda was left out in turn; shown are the two that move the ratio most, for each arm. The ratios that claims are
 judged by have their intervals above; the others have none of their own."""
 ADDED = """\
-Nats a prediction with the widest 95 % interval that was measured, and as a share of the clean cross-entropy. A range of
+Nats per prediction with the widest 95 % interval measured, and as a share of the clean cross-entropy. A range of
 L0: the mean along it, even in log L0. A dash: the front does not reach that far. ce_at_l0.csv has every interval."""
 SPENT_NOTE = """\
 Fronts are compared at equal cost as spent (equal_flops, equal_seconds) only where training both took as much, within

@@ -48,7 +48,7 @@ SMALLEST_P = 0.001
 
 
 def l0_ratios(compared: Iterable[Compared]) -> pd.DataFrame:
-    """One row a pair of fronts, name, ablation and kind of noise; above 1: the candidate needs fewer features."""
+    """One row per pair of fronts, name, ablation and kind of noise; above 1: the candidate needs fewer features."""
     rows = []
     for panel, measured in _each(compared, RATIO):
         found = measured.estimate
@@ -63,7 +63,7 @@ def l0_ratios(compared: Iterable[Compared]) -> pd.DataFrame:
 
 
 def savings(compared: Iterable[Compared]) -> pd.DataFrame:
-    """As `l0_ratios`, for the fidelity that the candidate saves at equal L0: nats a prediction (above 0: it is better).
+    """As `l0_ratios`, for the fidelity that the candidate saves at equal L0, nats per prediction (above 0: better).
 
     Where no cross-entropies are known, loss recovered.
     """
@@ -149,7 +149,7 @@ def curves(compared: Iterable[Compared]) -> pd.DataFrame:
 
 
 def verdicts(answers: Iterable[Answer]) -> pd.DataFrame:
-    """One row a question about a pair of fronts, and name: what it leans to, its level, and the verdict."""
+    """One row per question about a pair of fronts, and name: what it leans to, its level, and the verdict."""
     rows = [named | _verdict(answer) for answer in answers for named in of_pair(answer.panel, answer.pair)]
     return _sorted(rows, VERDICTS).astype(dict.fromkeys(("d_sae_reference", "d_sae_candidate"), "Int64"))
 

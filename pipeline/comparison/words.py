@@ -1,4 +1,4 @@
-"""The code words of the headline, explained: for the page and summary.md, beside the lines that use them."""
+"""The code words of the headline, explained: for the page and summary.md, next to the lines that use them."""
 
 import re
 from collections.abc import Iterable

@@ -16,7 +16,7 @@ def examine(partition: str | None, sweeps_dir: Path, probing: bool, patience: fl
     if cluster.has_slurm():
         yield from _of_the_cluster(partition, sweeps_dir, probing, patience)
     else:
-        yield CheckResult("ok", "no Slurm on this machine (there is no scontrol): only the machine itself is looked at")
+        yield CheckResult("ok", "no Slurm on this machine (there is no scontrol): only the machine itself was checked")
     yield from machine_checks.results(machine.gather(sweeps_dir, ask_torch=False))
 
 

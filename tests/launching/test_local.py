@@ -56,7 +56,7 @@ def test_ctrl_c_saves_in_both_slots_and_the_same_command_goes_on(undisturbed, ti
     wait_for(lambda: len({path.parent for path in checkpoints(tmp_path)}) == 4)
     os.kill(process.pid, signal.SIGINT)
     code, output = finish(process)
-    assert code == 130 and "the same command goes on" in output, output
+    assert code == 130 and "the same command continues" in output, output
     stopped = tasks(tmp_path)
     assert [len(task["runs"]) for task in stopped] == [2, 2] and len({task["job_id"] for task in stopped}) == 2
     assert all(task["ended"] and not process_start(int(task["job_id"])) for task in stopped)
