@@ -203,6 +203,7 @@ def assert_whole(sweeps_dir: Path, finished: Path, but: Sequence[Path] = ()) -> 
                 assert content(path) == content(run / name), path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_finished_runs(finished, eight, tmp_path, damage, capsys):
     sweeps_dir = tmp_path / "sweeps"
@@ -246,6 +247,7 @@ def test_references(finished, eight, tmp_path, damage, capsys):
         assert path.read_bytes() == (finished / "shared" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_sweeps_own_files(finished, eight, tmp_path, damage, capsys):
     """Each alone, since a manifest that cannot be read hides the others; then all at once, and launched again."""
@@ -262,6 +264,7 @@ def test_a_sweeps_own_files(finished, eight, tmp_path, damage, capsys):
     assert "8 done" in looked_at(sweeps_dir, capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_unfinished_runs(unfinished, finished, eight, tmp_path, damage, capsys):
     sweeps_dir = tmp_path / "sweeps"

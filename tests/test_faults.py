@@ -23,6 +23,8 @@ from pipeline.storage.reading import read_arrays, read_safetensors
 from tests.kills.victim import execution, runs, train
 from tests.launching.sweeps import ROOT, arguments, assert_same_runs, finish, launch, start
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def two(tiny_model, tiny_text):

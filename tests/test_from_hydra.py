@@ -253,6 +253,7 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
+@pytest.mark.slow
 def test_every_file_of_conf_is_accepted():
     groups = ("model", "site", "architecture", "data", "train", "eval", "tracker", "hydra/launcher")
     columns = [[f"{group}={name}" for name in choices(group)] for group in groups]

@@ -11,6 +11,8 @@ import pytest
 
 from pipeline.storage.places import BASE
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("installed")]  # one worker installs for all of them
+
 TRAINING = [
     "layer=1", "model=local", "model.context=32", "data=files", "train.steps=20", "train.batch=32", "train.block=600",
     "train.lm_batch=4", "train.calibration=300", "train.lr_warmup=5", "eval.sequences=8", "eval.batch=4",

@@ -436,6 +436,7 @@ def test_a_configuration_without_a_part_of_the_shape_says_which():
         shape_of_config(incomplete)
 
 
+@pytest.mark.slow
 def test_no_attention_pattern_is_kept(family: Family) -> None:
     """One of each layer would be gigabytes in a large model."""
     tokens = torch.randint(1, VOCABULARY, (3, CONTEXT))

@@ -138,6 +138,7 @@ def test_a_hub_that_is_away_is_one_line_and_leaves_nothing(hub, monkeypatch):
     assert hub_cache.about(DATA) is None and not list(hub_cache.folder(DATA).parent.glob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["-m", "sweep=smoke"], ["sweep=smoke", "hydra/launcher=slurm"], ["-m", "seed=0,1"]]
 )
@@ -148,6 +149,7 @@ def test_the_command_takes_what_run_takes(arguments):
     assert done.stdout == "model bundled: local, nothing to bring\ndata sotu: local, nothing to bring\n"
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line_each(tmp_path):
     cases = {
         ("sweep=smok",): "did you mean smoke?",

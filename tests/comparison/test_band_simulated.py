@@ -18,6 +18,7 @@ from tests.comparison.records import Sweep, Text
 REPLICATES = 1500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "scatter"), [(1, 0.2), (3, 0.02), (5, 0.1)])
 def test_band_and_levels(tmp_path: Path, seeds: int, scatter: float) -> None:
     sweep = Sweep(tmp_path / "sweeps")

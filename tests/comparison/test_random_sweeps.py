@@ -33,6 +33,7 @@ EVERYWHERE = (-math.inf, math.inf)
 Arms = dict[ArmKey, noise.Arm]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(240))
 def test_equals_the_brute_force(number: int, tmp_path: Path) -> None:
     sweep = write_random_sweep(number, tmp_path / "sweeps")

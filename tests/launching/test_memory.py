@@ -71,6 +71,7 @@ def halved(four: list[RunConfig], folder: Path, capsys: pytest.CaptureFixture[st
     return complete, capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "where"), [(Training, "_read_block"), (Evaluation, "_evaluate_together"), (Training, "_begin")]
 )
@@ -92,6 +93,7 @@ def test_a_pack_too_large_for_the_memory_is_halved_and_nobody_fails(
     assert_same_runs(undisturbed, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_whose_forward_finds_no_memory_alone_is_named(four, undisturbed, tmp_path, monkeypatch, capsys):
     real, culprit = Training._read_block, four[2]
 

