@@ -68,7 +68,6 @@ def tiny(tiny_model: Path, tiny_text: Path, tmp_path: Path) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -20,7 +20,7 @@ from pipeline import clean, status
 from pipeline.analysis.table import read_sweep
 from pipeline.comparison.compare import panels
 from pipeline.config.launcher import LocalOptions
-from pipeline.config.schema import Job, RunConfig, TrackerConfig
+from pipeline.config.schema import RunConfig
 from pipeline.errors import DamagedFile, Interrupted, UserError
 from pipeline.figures.figure_training import _history
 from pipeline.launching.launch import LaunchTarget, launch
@@ -35,7 +35,8 @@ from pipeline.records.verify import verify
 from pipeline.sae.saved import load_sae
 from pipeline.storage.files import digest, write_checksummed
 from pipeline.training.checkpoint import read_checkpoint, step_of
-from tests.kills.victim import execution, runs
+from tests.factories import jobs
+from tests.kills.victim import runs
 from tests.launching.sweeps import SAME, content
 
 SWEEP = "damaged"
@@ -121,9 +122,7 @@ def eight(tiny_model: Path, tiny_text: Path) -> list[RunConfig]:
 
 
 def launched(chosen: Sequence[RunConfig], sweeps_dir: Path) -> bool:
-    circumstances = replace(execution(sweeps_dir), retry_failed=True)
-    jobs = [Job(run, circumstances, TrackerConfig(), SWEEP) for run in chosen]
-    return launch(jobs, LocalOptions(poll_seconds=0.01))
+    return launch(jobs(chosen, sweeps_dir, SWEEP, retry_failed=True), LocalOptions(poll_seconds=0.01))
 
 
 @pytest.fixture(scope="module")

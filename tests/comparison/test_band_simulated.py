@@ -13,7 +13,7 @@ from tests.comparison import brute_noise as noise
 from tests.comparison.brute_band import largest_deviations, p_value
 from tests.comparison.brute_force import FIDELITY
 from tests.comparison.brute_records import by_panel, read_runs
-from tests.comparison.records import Sweep, Text
+from tests.factories import Sweep, Text
 
 REPLICATES = 1500
 

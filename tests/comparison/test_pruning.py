@@ -12,7 +12,7 @@ from pipeline.analysis.table import read_pruned, read_sweep
 from pipeline.comparison import pruning, shown_claims, tables
 from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.summary import summary
-from tests.comparison.records import Sweep
+from tests.factories import Sweep
 
 REPLICATES = 60
 SCENARIOS = ("as trained", "reference pruned", "both pruned")

@@ -26,7 +26,7 @@ from tests.comparison.brute_force import FIDELITY, LOG_L0, front, points, read
 from tests.comparison.brute_records import ArmKey, by_panel, read_runs, with_pruned
 from tests.comparison.brute_records import Panel as PanelKey
 from tests.comparison.random_sweeps import write_random_sweep
-from tests.comparison.records import Sweep
+from tests.factories import Sweep
 from tests.seeds import named
 
 REPLICATES = 8

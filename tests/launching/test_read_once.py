@@ -8,17 +8,17 @@ import pytest
 
 from benchmarks.composed import compose
 from pipeline.config.launcher import LocalOptions
-from pipeline.config.schema import Execution, Job, RunConfig, TrackerConfig
+from pipeline.config.schema import Job, RunConfig
 from pipeline.launching import launch as launching
 from pipeline.monitoring.results_table import MEASURED
 from pipeline.records.sweep import OnDisk
+from tests import factories
 
 
 @pytest.fixture
 def jobs(tmp_path: Path) -> list[Job]:
     run = compose(["architecture=baseline", "site=mlp_out"])
-    runs = [replace(run, seed=seed) for seed in range(4)]
-    return [Job(run, Execution(device="cpu", sweeps_dir=str(tmp_path)), TrackerConfig(), "mine") for run in runs]
+    return factories.jobs([replace(run, seed=seed) for seed in range(4)], tmp_path, "mine")
 
 
 def looks(monkeypatch: pytest.MonkeyPatch, found: OnDisk) -> Counter[RunConfig]:

@@ -15,10 +15,8 @@ from pipeline.config.schema import (
     DataConfig,
     EvalConfig,
     Execution,
-    ModelConfig,
     ResampleConfig,
     RunConfig,
-    SiteConfig,
     TrainConfig,
     evaluation_settings,
 )
@@ -34,10 +32,10 @@ from pipeline.sae.architectures.gated import GatedConfig
 from pipeline.storage.reading import whole_object
 from pipeline.tokens.prefetch import ReadAhead
 from pipeline.training.trainer import Trainer
+from tests.factories import HOOKS, tiny_run
 
 pytestmark = pytest.mark.xdist_group("packed")  # one worker trains the sixteen for all of them
 
-SITES = {"attn_z": "attn.hook_z", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}
 TRAIN = TrainConfig(
     steps=60, batch=32, lr=3e-2, lr_warmup=5, block=600, lm_batch=4, calibration=300,
     resample=ResampleConfig(steps=(25, 45), window=5, inputs=200, lr_warmup=10),
@@ -46,21 +44,15 @@ EVAL = EvalConfig(sequences=12, batch=4)
 
 
 def make_run(model: Path, text: Path, site: str = "mlp_out", architecture=None, **changes) -> RunConfig:
-    run = RunConfig(
-        model=ModelConfig(name="tiny", path=str(model), context=32, layer=1),
-        site=SiteConfig(site, f"blocks.{{layer}}.{SITES[site]}"),
-        architecture=architecture or GatedConfig(expansion=4),
-        data=DataConfig("files", "files", path=str(text), evaluation_fraction=0.3),
-        train=TRAIN, eval=EVAL, layer=1, sparsity_coefficient=2.0, seed=0,
-    )  # fmt: skip
-    return replace(run, **changes)
+    given = {"train": TRAIN, "eval": EVAL, "architecture": architecture or GatedConfig(expansion=4)}
+    return tiny_run(model, text, site=site, **(given | changes))
 
 
 def sixteen(model: Path, text: Path) -> list[RunConfig]:
     """Both arms, three sites, two widths, two layers; resampling in all; the last one diverges."""
     runs = [
         make_run(model, text, site, architecture, layer=layer, sparsity_coefficient=10.0 * (1 + layer))
-        for site in SITES
+        for site in HOOKS
         for layer, architecture in [
             (0, GatedConfig(expansion=2)), (1, GatedConfig(expansion=4)), (1, BaselineConfig(expansion=3)),
             (0, BaselineConfig(expansion=6)), (1, GatedConfig(expansion=2)),

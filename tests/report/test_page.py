@@ -19,7 +19,7 @@ from pipeline.figures.style import look
 from pipeline.report import table
 from pipeline.report.figures import shown
 from pipeline.report.inline_svg import StyleClasses
-from tests.comparison.records import Sweep, Text, put
+from tests.factories import Sweep, Text, put
 from tests.report.conftest import HOSTILE, SITE, without_figures, write
 
 
