@@ -17,6 +17,7 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # what a GPU would run is run by Python; read when Triton is imported
 
 from pipeline.runtime.device import hardware
+from tests.installed import install
 from tests.launching.sweeps import arguments, launch
 from tests.shared import shared_folder
 from tests.tiny import save_tiny_model, save_tiny_text
@@ -111,3 +112,9 @@ def undisturbed(tiny_model: Path, tiny_text: Path, tmp_path_factory: pytest.Temp
         assert code == 0, output
 
     return shared_folder(tmp_path_factory, "undisturbed", fill)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the installed package, with its commands in bin/."""
+    return shared_folder(tmp_path_factory, "installed", install)

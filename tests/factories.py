@@ -18,6 +18,7 @@ from pipeline.config.schema import (
     Execution,
     Job,
     ModelConfig,
+    ModelShape,
     RunConfig,
     SiteConfig,
     TrackerConfig,
@@ -26,6 +27,7 @@ from pipeline.config.schema import (
 from pipeline.sae.registry import config_class
 
 HOOKS = {"attn_z": "attn.hook_z", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}
+TOY = ModelShape(n_layers=2, d_model=8, n_heads=2, d_head=4, d_mlp=16)
 PREDICTIONS = 15.0
 
 
@@ -42,7 +44,7 @@ def run_config(**changes: Any) -> RunConfig:
     named = {"site": site, "architecture": lambda name: config_class(name)()}
     changes = {key: named[key](value) if isinstance(value, str) else value for key, value in changes.items()}
     run = RunConfig(
-        model=ModelConfig(name="toy", context=9, layer=0), site=site("resid_post"),
+        model=ModelConfig(name="toy", context=9, layer=0, shape=TOY), site=site("resid_post"),
         architecture=config_class("gated")(), data=DataConfig(name="toy", source="bundled"),
         train=TrainConfig(steps=1, batch=1, lr=1.0), eval=EvalConfig(), layer=0, sparsity_coefficient=1.0, seed=0,
     )  # fmt: skip

@@ -96,7 +96,7 @@ MEANINGS = {
     "architecture.expansion": "d_sae / d_in as configured",
     "architecture.stop_pre_bias": "whether b_dec learns from the reconstruction alone",
     "data.name": "name of the text",
-    "data.source": "where the text comes from: bundled, files or hub",
+    "data.source": "where the text comes from: bundled, files, hub or python",
     "data.dataset": "hub: the dataset",
     "data.subset": "hub: its configuration",
     "data.split": "hub: its split",

@@ -153,7 +153,7 @@ def evaluation_contexts(model: ModelConfig, data: DataConfig, count: int, split:
 
 def text_facts(model: ModelConfig, data: DataConfig) -> dict[str, int]:
     """What a record says of local text: documents read, copies among them, and what was skipped; else nothing."""
-    return asdict(_packed(model, data).counts) if data.source == "files" else {}
+    return asdict(_packed(model, data).counts) if data.path else {}
 
 
 def packer(model: ModelConfig, data: DataConfig) -> Packer:
