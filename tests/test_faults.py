@@ -22,6 +22,7 @@ from pipeline.storage.reading import read_arrays, read_safetensors
 from tests.factories import jobs
 from tests.kills.victim import runs, train
 from tests.launching.sweeps import ROOT, arguments, assert_same_runs, finish, launch, start
+from tests.shared import shared_folder
 
 pytestmark = pytest.mark.slow
 
@@ -236,11 +237,13 @@ def sweep_of(model: Path, text: Path, folder: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def swept(tiny_model, tiny_text, tmp_path_factory) -> Path:
-    """A sweep of four runs as the command line leaves it."""
-    folder = tmp_path_factory.mktemp("swept")
-    code, output = launch(sweep_of(tiny_model, tiny_text, folder))
-    assert code == 0, output
-    return folder
+    """A sweep of four runs as the command line leaves it. Read it, and leave it as it is."""
+
+    def fill(folder: Path) -> None:
+        code, output = launch(sweep_of(tiny_model, tiny_text, folder))
+        assert code == 0, output
+
+    return shared_folder(tmp_path_factory, "swept", fill)
 
 
 def small_command(name: str, *words: str) -> subprocess.CompletedProcess[str]:
