@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.comparison.along import GRID, RATIO, SAVED, Sampler, gaps, reading
+from tests.analysis.test_curves import at_by_definition, front_by_definition
 from tests.seeds import over_seeds
-from tests.test_curves import at_by_definition, front_by_definition
 
 Points = list[tuple[float, float]]
 

@@ -22,7 +22,7 @@ from tests.families import CONTEXT, FAMILIES, VOCABULARY, save, save_tokenizer
 
 Alter = Callable[[Path], Any]
 WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="module")
