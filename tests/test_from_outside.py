@@ -5,10 +5,12 @@ The package is installed, and a worker process trains.
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from pipeline.storage.places import BASE
 from pipeline.storage.reading import whole_object
 from tests.installed import TRAINING, command
 
@@ -53,13 +55,7 @@ def documents(data):
     for path in sorted(Path("texts").glob("*.txt")):
         yield path.read_text().replace("the", "The")
 """
-METRIC = '''
-"""Share of the tokens on which the most frequent feature fires."""
-
-
-def metric(sums, metrics):
-    return float(sums["feature_counts"].max() / sums["tokens"].sum())
-'''
+METRIC, FIGURE = re.findall(r'```python\n(""".*?)```', (BASE / "docs/how_to/extend.md").read_text(), re.DOTALL)
 
 
 @pytest.fixture
@@ -91,9 +87,13 @@ def run(installed: Path, here: Path, *more: str) -> dict[str, dict]:
     return {row["run"]: row for row in rows}
 
 
-def test_a_language_model(installed: Path, here: Path) -> None:
+def test_a_language_model_and_a_figure(installed: Path, here: Path) -> None:
+    write(here / "figures/figure_fvu.py", FIGURE)
     (row,) = run(installed, here, "architecture=gated").values()
     assert row["model"].startswith("mine@") and row["d_in"] == "32"
+    assert (here / "results/own/figure_fvu.png").is_file()
+    (point,) = csv.DictReader((here / "results/own/figure_fvu.csv").open())
+    assert point["fvu"] == row["fvu"]
 
 
 def test_an_architecture(installed: Path, here: Path) -> None:

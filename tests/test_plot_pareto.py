@@ -146,7 +146,7 @@ def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_pat
 
 def test_a_users_own_figure_is_one_file(tmp_path: Path, disk: Disk) -> None:
     """That of docs/how_to/extend.md, by the command, from the folder in which it is."""
-    (example,) = re.findall(r'```python\n(""".*?)```', (BASE / "docs/how_to/extend.md").read_text(), re.DOTALL)
+    _metric, example = re.findall(r'```python\n(""".*?)```', (BASE / "docs/how_to/extend.md").read_text(), re.DOTALL)
     grid(disk, "s")
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "figure_fvu.py").write_text(example)

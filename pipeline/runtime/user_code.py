@@ -1,4 +1,4 @@
-"""A user's own Python files: architectures and metrics, in folders of the working directory, and sources of text."""
+"""A user's own Python files: architectures, metrics and figures in folders of the working directory, and texts."""
 
 import sys
 import traceback
@@ -40,21 +40,20 @@ def load(path: Path) -> ModuleType:
 
 @contextmanager
 def running(path: Path) -> Iterator[None]:
-    """An error of a user's file is one line that names the file and the line; of any other it stays what it is.
+    """What goes wrong in the block is of a user's file: one line that names it, and where it is known the line.
 
     Raises:
-        UserError: in place of the file's own error.
+        UserError: in place of any other error.
     """
     try:
         yield
+    except UserError:
+        raise
     except SyntaxError as error:
         raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
-    except OSError as error:
-        if error.filename != str(path):
-            raise
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except Exception as error:
+        if isinstance(error, OSError) and error.filename == str(path):
+            raise UserError(f"{path} cannot be read: {error.strerror}") from error
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        if not lines or isinstance(error, UserError):
-            raise
-        raise UserError(f"{path}, line {lines[-1]}: {type(error).__name__}: {error}") from error
+        place = f"{path}, line {lines[-1]}" if lines else str(path)
+        raise UserError(f"{place}: {type(error).__name__}: {error}") from error
