@@ -109,7 +109,8 @@ def panel_of(runs: pd.DataFrame, sums: Documents, replicates: int, site: str = "
     whole = np.ones((1, len(sums.predictions)))
     same = {"model": "m", "site": site, "layer": 0, "data.name": "d", "evaluation.id": "e"}
     pooled = {"ce_clean": sums.clean.sum(), "ce_zero": sums.ablated["zero"].sum(), "ce_sae": sums.sae.sum(1)}
-    recovered = bootstrap.loss_recovered(sums, whole, slice(None), "zero")[0]
+    spliced = bootstrap.ce_sae(sums, whole, slice(None))
+    recovered = bootstrap.loss_recovered(sums, whole, spliced, "zero")[0]
     table = runs.assign(
         **same, **{name: value / sums.predictions.sum() for name, value in pooled.items()}, d_sae=1024,
         ce_mean=pooled["ce_zero"] / sums.predictions.sum(), run=[f"r{n}" for n in range(len(runs))], gamma=1.0,

@@ -115,6 +115,7 @@ def folders(tmp_path: Path) -> list[str]:
 # ------------------------------------------------------------------------------------------------------------- command
 
 
+@pytest.mark.slow
 def test_the_command_does_every_sweep_and_names_its_pictures(tmp_path: Path, disk: Disk) -> None:
     grid(disk, "first")
     grid(disk, "second")
@@ -132,6 +133,7 @@ def test_the_command_does_every_sweep_and_names_its_pictures(tmp_path: Path, dis
     assert len(finished.stdout.splitlines()) == 12 + 2 * (1 + 1 + 16 + 1 + 2 + 2)
 
 
+@pytest.mark.slow
 def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_path: Path, disk: Disk) -> None:
     disk.declare("a")
     disk.manifest("one")
@@ -144,7 +146,7 @@ def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_pat
 
 def test_a_users_own_figure_is_one_file(tmp_path: Path, disk: Disk) -> None:
     """That of docs/how_to/extend.md, by the command, from the folder in which it is."""
-    (example,) = re.findall(r'```python\n(""".*?)```', (BASE / "docs/how_to/extend.md").read_text(), re.DOTALL)
+    _metric, example = re.findall(r'```python\n(""".*?)```', (BASE / "docs/how_to/extend.md").read_text(), re.DOTALL)
     grid(disk, "s")
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "figure_fvu.py").write_text(example)
@@ -310,6 +312,7 @@ def test_help_names_every_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"{key}=" in usage for key in ("sweep", "sweeps_dir", "results_dir"))
 
 
+@pytest.mark.slow
 def test_a_sweep_without_a_finished_run_is_one_line_and_no_picture(
     tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -330,6 +333,7 @@ def test_a_sweep_without_a_finished_run_is_one_line_and_no_picture(
     assert (tmp_path / "results" / "other" / "figure_1.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_damaged_sweep_stops_no_other(tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]) -> None:
     grid(disk, "whole")
     (disk.folder / "broken").mkdir()
@@ -340,6 +344,7 @@ def test_a_damaged_sweep_stops_no_other(tmp_path: Path, disk: Disk, capsys: pyte
     assert (tmp_path / "results" / "whole" / "figure_1.png").is_file()
 
 
+@pytest.mark.slow
 def test_results_are_the_same_bytes_again(tmp_path: Path, disk: Disk) -> None:
     grid(disk, "s")
 
@@ -372,6 +377,7 @@ def test_columns_and_values_of_a_finished_run(disk: Disk) -> None:
     assert "density_counts" not in table and table.columns.is_unique
 
 
+@pytest.mark.slow
 def test_what_was_not_measured_is_a_gap_in_a_column_of_numbers(tmp_path: Path, disk: Disk) -> None:
     """Null in the record: NaN in the table, empty in runs.csv, and a whole number beside the gap stays whole."""
     unknown = dict.fromkeys(("alive_fraction", "dead_fraction", "gamma", "gamma_rms"))
@@ -420,6 +426,7 @@ def test_every_status_and_its_reason(disk: Disk, capsys: pytest.CaptureFixture[s
     assert later.loc["declared", "architecture"] == "gated" and later.loc["declared", "train.lr"] == 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "[]", "null", "{}", '{"run": "a", "metrics"', "\x00\xff"])
 def test_a_record_that_is_none_stops_nothing(
     content: str, tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]
@@ -443,6 +450,7 @@ def test_a_later_evaluation_has_its_own_record(disk: Disk) -> None:
     assert read_sweep(disk.folder, "s").loc[0, "l0"] == 11.0
 
 
+@pytest.mark.slow
 def test_frontier_csv_holds_the_non_dominated_runs(tmp_path: Path, disk: Disk) -> None:
     grid(disk, "s")
     assert plot_pareto.main(folders(tmp_path)) == 0

@@ -10,12 +10,12 @@ import huggingface_hub
 import pytest
 import torch
 
-from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from pipeline.config.schema import DataConfig, ModelConfig
 from pipeline.errors import UserError
 from pipeline.launching import fetch
-from pipeline.sae.registry import config_class
 from pipeline.tokens import hub_cache
 from pipeline.tokens.sources import evaluation_contexts, training_contexts
+from tests.factories import run_config
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = [{"body": f"document {i} of many, {'word ' * (i % 37)}", "url": str(i)} for i in range(300)]
@@ -138,6 +138,7 @@ def test_a_hub_that_is_away_is_one_line_and_leaves_nothing(hub, monkeypatch):
     assert hub_cache.about(DATA) is None and not list(hub_cache.folder(DATA).parent.glob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["-m", "sweep=smoke"], ["sweep=smoke", "hydra/launcher=slurm"], ["-m", "seed=0,1"]]
 )
@@ -148,6 +149,7 @@ def test_the_command_takes_what_run_takes(arguments):
     assert done.stdout == "model bundled: local, nothing to fetch\ndata sotu: local, nothing to bring\n"
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line_each(tmp_path):
     cases = {
         ("sweep=smok",): "did you mean smoke?",
@@ -163,9 +165,8 @@ def test_mistakes_are_one_line_each(tmp_path):
 
 def test_local_models_and_texts_are_held_to_what_runs_need(hub, model, tmp_path):
     (tmp_path / "one.txt").write_text("one document")
-    site, train = SiteConfig("mlp_out", "blocks.{layer}.hook_mlp_out"), TrainConfig(steps=1, batch=1, lr=1.0)
     text = DataConfig(name="files", source="files", path=str(tmp_path / "one.txt"))
-    run = RunConfig(model, site, config_class("baseline")(), text, train, EvalConfig(), 0, 1.0, 0)
+    run = run_config(model=model, site="mlp_out", architecture="baseline", data=text)
     for wrong, said in (
         (replace(run, model=replace(model, path=str(tmp_path / "no"))), "no"),
         (replace(run, layer=99), "99"),

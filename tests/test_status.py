@@ -16,6 +16,7 @@ from pipeline.monitoring.sweep_status import lines
 from pipeline.records.status import read_sweep_on_disk
 from pipeline.storage import reading
 from pipeline.storage.lease import process_start
+from tests.factories import record
 
 ROOT = Path(__file__).resolve().parent.parent
 NOW = 1_000_000.0
@@ -36,8 +37,7 @@ class Disk:
         return path
 
     def done(self, run: str) -> None:
-        content = {"settings": {}, "identity": {}, "evaluation": {"id": "e"}, "metrics": {}}
-        self.write(f"runs/{run}/metrics.json", content)
+        self.write(f"runs/{run}/metrics.json", record())
 
     def task(self, runs: list[str], **more: object) -> None:
         content = {"task": 1, "pack": "p", "runs": runs, "attempt": 1, "executor": "slurm", "job_id": "7_0", "log": "l"}

@@ -125,7 +125,7 @@ def _check_model(model: ModelConfig) -> None:
 
 
 def _check_data(data: DataConfig) -> None:
-    needed = {"bundled": (), "files": ("path",), "hub": ("dataset", "revision")}[data.source]
+    needed = {"bundled": (), "files": ("path",), "hub": ("dataset", "revision"), "python": ("path",)}[data.source]
     for name in needed:
         if getattr(data, name) is None:
             why = ": a streamed dataset must be pinned to a commit of its repository" if name == "revision" else ""

@@ -17,8 +17,10 @@ def check_text_settings(data: DataConfig) -> None:
         for key in OF_FILES:
             if getattr(data, key) != getattr(DataConfig(), key):
                 raise UserError(f"data.{key} is a setting of data.source=files, not of data.source={data.source}")
-    if data.source == "bundled" and data.token_column:
-        raise UserError("data.token_column is a setting of data.source=files and hub, not of data.source=bundled")
+    if data.source in {"bundled", "python"} and data.token_column:
+        raise UserError(
+            f"data.token_column is a setting of data.source=files and hub, not of data.source={data.source}"
+        )
     if data.source == "bundled" and data.validation_fraction:
         raise UserError(
             "data.validation_fraction is a setting of data.source=files and hub: the bundled text has its own "

@@ -72,11 +72,12 @@ class SiteConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Text. source: bundled (with the package), files (local text and tables), hub (a streamed dataset)."""
+    """Text. source: bundled (with the package), files (local text and tables), hub (a streamed dataset), python (what a
+    file of a user's yields)."""
 
     name: Name = MISSING
-    source: Literal["bundled", "files", "hub"] = MISSING
-    path: FilePath | None = None  # files: a file, a folder or a glob
+    source: Literal["bundled", "files", "hub", "python"] = MISSING
+    path: FilePath | None = None  # files: a file, a folder or a glob; python: a .py file
     dataset: Text | None = None  # hub: the dataset's id
     subset: Text | None = None
     split: Text = "train"

@@ -13,6 +13,7 @@ from pipeline.errors import Interrupted
 from pipeline.evaluation.metrics import metrics
 from pipeline.evaluation.references import References, batches, summed
 from pipeline.evaluation.sums import EvaluationSums
+from pipeline.evaluation.user_metrics import user_metrics
 from pipeline.language_model.model import LanguageModel
 from pipeline.sae.base import SAE
 from pipeline.storage.phases import phase
@@ -67,8 +68,9 @@ def evaluate(
 
 
 def metrics_of(sums: dict[str, Tensor], reference: References, hook: str, alive_frequency: float) -> dict[str, Any]:
-    """Metrics of one run against the references of its hook."""
+    """Metrics of one run against the references of its hook, and a user's own."""
     clean, zero, mean = reference.ce_clean, reference.ce_zero[hook], reference.ce_mean[hook]
     predictions = int(reference.predictions.sum())
     pooled = [math.fsum(losses.tolist()) for losses in (clean, zero, mean)]
-    return metrics(sums, predictions, *pooled, alive_frequency=alive_frequency)
+    found = metrics(sums, predictions, *pooled, alive_frequency=alive_frequency)
+    return found | user_metrics(sums, found)

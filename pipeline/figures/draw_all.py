@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.figures import style
-from pipeline.figures.find import FigureModule, figures, user_code
+from pipeline.figures.find import FigureModule, blamed, figures
 from pipeline.figures.inputs import FigureInputs
 from pipeline.storage.files import write_text
 
@@ -42,7 +42,7 @@ def draw_figures(source: FigureInputs, folder: Path) -> list[DrawnFigure]:
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # of a name in another script: it is a box there
         drawn = []
         for name, module in figures().items():
-            with user_code(Path(module.__file__)):
+            with blamed(module):
                 drawn.append(_draw(name, module, source, folder))
     return [figure for figure in drawn if figure is not None]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.schema import EvalConfig, ModelConfig, RunConfig, evaluation_settings, plain
+from pipeline.evaluation.user_metrics import user_metrics_identity
 from pipeline.language_model.sites import d_sae
 from pipeline.storage.files import short_hash
 from pipeline.storage.places import BASE, CHECKOUT
@@ -82,8 +83,8 @@ def _run_name(run: RunConfig, _version: int) -> str:
 
 
 def evaluation_identity(run: RunConfig) -> str:
-    """Hash of the held-out tokens and the evaluation's settings and version."""
-    return _evaluation_hash(run, run.eval, EVALUATION_VERSION)
+    """Hash of the held-out tokens, the evaluation's settings and version, and the user's own metrics."""
+    return _evaluation_hash(run, run.eval, EVALUATION_VERSION, tuple(user_metrics_identity().items()))
 
 
 def reference_identity(run: RunConfig) -> str:
@@ -93,9 +94,12 @@ def reference_identity(run: RunConfig) -> str:
 
 
 @cache
-def _evaluation_hash(run: RunConfig, evaluation: EvalConfig, version: int) -> str:
-    held_out = text.held_out_identity(run.data)
-    return short_hash([token_identity(run), held_out, evaluation_settings(evaluation), version])
+def _evaluation_hash(
+    run: RunConfig, evaluation: EvalConfig, version: int, metrics: tuple[tuple[str, str], ...] = ()
+) -> str:
+    """Args: metrics: a user's own, which count where there are some."""
+    content = [token_identity(run), text.held_out_identity(run.data), evaluation_settings(evaluation), version]
+    return short_hash([*content, metrics] if metrics else content)
 
 
 @cache

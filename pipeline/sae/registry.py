@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.errors import UserError
+from pipeline.runtime.user_code import load, user_files
 from pipeline.sae.base import SAE
 
 S = TypeVar("S", bound=type[SAE])
@@ -39,6 +40,8 @@ def registered() -> list[str]:
     """Names of all architectures, in alphabetical order."""
     for module in pkgutil.iter_modules([str(Path(__file__).parent / "architectures")]):  # each file registers itself
         importlib.import_module(f"pipeline.sae.architectures.{module.name}")
+    for path in user_files("architectures"):
+        load(path)
     return sorted(_ARCHITECTURES)
 
 

@@ -67,7 +67,7 @@ class Lengths:
         pack = packer(model, data)
         placed: Iterator[tuple[float | text.Split, Content]] = (
             ((document.place, document.content) for document in local_documents(data))
-            if data.source == "files"
+            if data.source != "bundled"
             else text.sides(data)
         )
         return cls([(place, len(pack.encode(document))) for place, document in placed], data, pack)
@@ -89,8 +89,8 @@ class Lengths:
 
 def _what_would_work(run: RunConfig, lengths: Lengths, counts: Counts) -> str:
     count = lengths.contexts(run.data.evaluation_fraction)
-    named = f"data.path={run.data.path}" if run.data.source == "files" else f"data={run.data.name}"
-    if run.data.source == "files" and counts.documents - counts.copies < 2:
+    named = f"data.path={run.data.path}" if run.data.path else f"data={run.data.name}"
+    if run.data.path and counts.documents - counts.copies < 2:
         what = f"{named} holds {_number_of(counts)}, and training and held-out text are split by document"
     elif count["train"]:
         side = run.eval.split
@@ -116,12 +116,12 @@ def _ways(run: RunConfig, lengths: Lengths) -> Iterator[str]:
     held = _held_out(run, lengths)
     if held:
         yield _fewer_sequences(run, held)
-    if run.data.source != "files":
+    if run.data.source == "bundled":
         return
     fraction = _larger_fraction(run, lengths)
     if fraction:
         yield f"data.evaluation_fraction={fraction:g}"
-    if run.data.split_documents == "none":
+    if run.data.source == "files" and run.data.split_documents == "none":
         cut = Lengths.of(run.model, replace(run.data, split_documents="blank_line"))
         held_if_cut = _held_out(run, cut)
         if held_if_cut >= run.eval.sequences:

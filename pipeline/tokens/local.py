@@ -1,4 +1,4 @@
-"""Documents of `data=files`, in a fixed order, each with its place: training or held-out text."""
+"""Documents of `data.source=files` and `python`, in a fixed order, each with its place: training or held-out text."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,7 @@ from pipeline.config.schema import DataConfig
 from pipeline.errors import UserError
 from pipeline.tokens.files import TABLES, TextFile, local_files
 from pipeline.tokens.plain import plain_documents
+from pipeline.tokens.python_source import python_documents
 from pipeline.tokens.tables import Content, content, table_rows
 
 
@@ -67,7 +68,7 @@ def place(document: Content) -> float:
 
 
 def _single(data: DataConfig, counts: Counts) -> Iterator[LocalDocument]:
-    for _, document in _pieces(data, counts):
+    for _, document in _of_python(data, counts) if data.source == "python" else _pieces(data, counts):
         yield LocalDocument(document, place(document))
 
 
@@ -112,6 +113,14 @@ def _pieces(data: DataConfig, counts: Counts) -> Iterator[tuple[Any, Content]]:
             else:
                 yield group, document
     counts.unsplit = data.split_documents != "none" and pieces == sum(file.is_plain for file in files)
+
+
+def _of_python(data: DataConfig, counts: Counts) -> Iterator[tuple[None, Content]]:
+    for document in python_documents(data):
+        if is_blank(document):
+            counts.blank_documents += 1
+        else:
+            yield None, document
 
 
 def _check_columns_are_of_use(data: DataConfig, files: Sequence[TextFile]) -> None:

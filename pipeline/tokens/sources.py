@@ -166,7 +166,7 @@ def evaluation_contexts(model: ModelConfig, data: DataConfig, count: int, split:
 
 def text_facts(model: ModelConfig, data: DataConfig) -> dict[str, int]:
     """For the record of a run on local text: documents read, copies among them, rows skipped; otherwise empty."""
-    return asdict(_packed(model, data).counts) if data.source == "files" else {}
+    return asdict(_packed(model, data).counts) if data.path else {}
 
 
 def packer(model: ModelConfig, data: DataConfig) -> Packer:

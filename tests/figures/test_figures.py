@@ -41,6 +41,7 @@ def test_figures_are_found_by_their_files_those_of_the_paper_first() -> None:
     assert [*figures()][:4] == ["figure_1", "figure_6", "figure_8", "figure_9"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", figures())
 def test_the_data_beside_a_figure_draws_it(name: str, tmp_path: Path) -> None:
     rows = [*GRID, *(row(arm, lam) for arm in ("gated_untied", "baseline_rescale_shift") for lam in (1, 2))]
@@ -56,6 +57,7 @@ def test_the_data_beside_a_figure_draws_it(name: str, tmp_path: Path) -> None:
         assert len(one.lines) == len(other.lines)
 
 
+@pytest.mark.slow
 def test_a_sweep_has_the_figures_that_it_feeds_and_no_stale_ones(tmp_path: Path) -> None:
     results = tmp_path / "results"
     results.mkdir()
@@ -260,6 +262,7 @@ def test_panels_share_their_y_range_or_the_heading_says_that_they_do_not() -> No
     assert "the y range differs between panels: loss recovered" in figure._suptitle.get_text()
 
 
+@pytest.mark.slow
 def test_names_are_drawn_as_they_are(tmp_path: Path) -> None:
     names = ("$\\frac{", "_hidden", "<b>a|b&c</b>", "[/x]", "a--\x01\ufffe>")
     source = of([row(name, lam, model="$m$@1") for name in names for lam in (1, 2)])

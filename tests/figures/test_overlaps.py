@@ -45,6 +45,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> FigureInputs:
     return of(busy(folder), folder, thresholds=(0.1, 0.4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", figures())
 def test_busy(name: str, crowded: FigureInputs) -> None:
     figure = figures()[name]
@@ -53,6 +54,7 @@ def test_busy(name: str, crowded: FigureInputs) -> None:
     assert overlapping(figure.draw(points, crowded.looks)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sites", [1, 2, 4])
 @pytest.mark.parametrize("name", figures())
 def test_few_panels(name: str, sites: int, tmp_path: Path) -> None:

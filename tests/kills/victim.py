@@ -11,15 +11,8 @@ from pathlib import Path
 
 from pipeline.config.launcher import LocalOptions
 from pipeline.config.schema import (
-    DataConfig,
-    EvalConfig,
-    Execution,
-    Job,
-    ModelConfig,
     ResampleConfig,
     RunConfig,
-    SiteConfig,
-    TrackerConfig,
     TrainConfig,
 )
 from pipeline.launching import launch as launching
@@ -33,6 +26,7 @@ from pipeline.sae.architectures.gated import GatedConfig
 from pipeline.storage import lease, phases
 from pipeline.storage.files import digest
 from pipeline.training.trainer import Trainer
+from tests.factories import execution, jobs, tiny_run
 from tests.launching.sweeps import SAME
 
 PHASES = (
@@ -51,19 +45,9 @@ TRAIN = TrainConfig(
 
 def runs(model: Path, text: Path) -> list[RunConfig]:
     """Both architectures at two lambdas; five blocks, two resamplings."""
-    first = RunConfig(
-        model=ModelConfig(name="tiny", path=str(model), context=32, layer=1),
-        site=SiteConfig("mlp_out", "blocks.{layer}.hook_mlp_out"), architecture=GatedConfig(expansion=4.0),
-        data=DataConfig("files", "files", path=str(text), evaluation_fraction=0.3),
-        train=TRAIN, eval=EvalConfig(sequences=12, batch=4), layer=1, sparsity_coefficient=2.0, seed=0,
-    )  # fmt: skip
+    first = tiny_run(model, text, train=TRAIN)
     arms = (GatedConfig(expansion=4.0), BaselineConfig(expansion=6.0))
     return [replace(first, architecture=arm, sparsity_coefficient=value) for arm in arms for value in (2.0, 10.0)]
-
-
-def execution(sweeps_dir: Path) -> Execution:
-    """One thread, and a checkpoint after every block."""
-    return Execution(device="cpu", threads=1, history_every=5, checkpoint_seconds=0.0, sweeps_dir=str(sweeps_dir))
 
 
 def train(chosen: Sequence[RunConfig], sweeps_dir: Path, stop: threading.Event | None = None) -> None:
@@ -77,8 +61,8 @@ def launched(chosen: Sequence[RunConfig], sweeps_dir: Path) -> None:
 
     A sweep's packs too are trained in this very process, since it is the one that dies.
     """
-    jobs = [Job(run, execution(sweeps_dir), TrackerConfig(), "kills") for run in chosen]
-    assert launch(jobs, LocalOptions(poll_seconds=0.05) if len(jobs) > 1 else None, extend=True)
+    options = LocalOptions(poll_seconds=0.05) if len(chosen) > 1 else None
+    assert launch(jobs(chosen, sweeps_dir, "kills"), options, extend=True)
 
 
 def _note_what_is_there(folder: Path) -> None:

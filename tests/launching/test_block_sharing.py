@@ -10,10 +10,11 @@ import torch
 
 from benchmarks.composed import compose
 from pipeline.activations.block_cache import SharingGroup
-from pipeline.config.schema import Execution, Job, RunConfig, TrackerConfig
+from pipeline.config.schema import RunConfig
 from pipeline.launching import block_sharing
 from pipeline.launching.tasks import TaskTable
 from pipeline.storage.layout import BLOCKS
+from tests.factories import jobs
 
 GIB = 2.0**30
 Usage = namedtuple("Usage", "total used free")
@@ -33,8 +34,8 @@ def room(monkeypatch: pytest.MonkeyPatch) -> None:
 def groups(folder: Path, *packs: list[RunConfig]) -> dict[int, SharingGroup]:
     table = TaskTable(folder)
     for runs in packs:
-        execution = Execution(sweeps_dir=str(folder))
-        table.add(table.add_pack(runs, Job(runs[0], execution, TrackerConfig(), "s"), execution), "local")
+        (job,) = jobs(runs[:1], folder)
+        table.add(table.add_pack(runs, job, job.execution), "local")
     return block_sharing.sharing_groups(table, table.tasks)
 
 

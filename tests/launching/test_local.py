@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from pipeline.storage.lease import process_start
 from pipeline.storage.reading import whole_object
 from tests.launching.sweeps import (
@@ -20,6 +22,8 @@ from tests.launching.sweeps import (
     tasks,
     wait_for,
 )
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_killed_pack_is_halved_until_the_culprit_is_alone(undisturbed, tiny_model, tiny_text, tmp_path):

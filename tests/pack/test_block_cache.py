@@ -61,6 +61,7 @@ def together(*calls: Callable[[], None]) -> None:
         assert not thread.is_alive()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_each_block_is_computed_once_and_read_by_all(
     world_size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
 from pipeline import plot_pareto
 from pipeline.figures import find
-from tests.comparison.records import Sweep, Text
+from tests.factories import Sweep, Text
 from tests.report.browser import Browser, why_not
 
 HOSTILE = (

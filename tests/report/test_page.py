@@ -19,7 +19,7 @@ from pipeline.figures.style import look
 from pipeline.report import table
 from pipeline.report.figures import shown
 from pipeline.report.inline_svg import StyleClasses
-from tests.comparison.records import Sweep, Text, put
+from tests.factories import Sweep, Text, put
 from tests.report.conftest import HOSTILE, SITE, without_figures, write
 
 
@@ -234,6 +234,7 @@ def test_a_sweep_that_has_hardly_begun_has_a_page(tmp_path: Path) -> None:
     assert "There is nothing to compare yet." in text and "nothing to draw yet" in text and "not begun" in text
 
 
+@pytest.mark.slow
 def test_points_of_a_table_have_no_folder(tmp_path: Path) -> None:
     source = Path(__file__).parents[2] / "docs" / "gated_paper_tables.csv"
     with without_figures():

@@ -11,6 +11,7 @@ DRAWS = 40
 SHORT = [case for case in CASES if case.judged and not case.law.ragged and case.law.seeds <= 5]
 
 
+@pytest.mark.slow
 def test_intervals_cover_about_as_often_as_they_say() -> None:
     results = {case.name: [drawn(case, 200, (7, draw)) for draw in range(DRAWS)] for case in SHORT}
     ratios = {name: sum(one.covered for one in found) for name, found in results.items()}
@@ -27,6 +28,7 @@ def test_an_interval_that_ignores_training_is_seen_to_fail() -> None:
     assert sum(drawn(case, 200, (7, draw)).covered for draw in range(DRAWS)) < 0.93 * DRAWS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_no_more_false_verdicts_than_stated(name: str) -> None:
     questions = [asked(FAMILIES[name], 200, (9, draw)) for draw in range(12)]

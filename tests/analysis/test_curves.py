@@ -8,6 +8,7 @@ import pytest
 from optuna._hypervolume import compute_hypervolume
 
 from pipeline.analysis.curves import REFERENCE_FIDELITY, REFERENCE_L0, fronts, hypervolume, interpolate, overlap
+from tests.seeds import over_seeds
 
 Point = tuple[float, float]
 
@@ -36,7 +37,7 @@ def random_points(seed: int) -> np.ndarray:
     return values
 
 
-@pytest.mark.parametrize("seed", range(100))
+@over_seeds(100)
 def test_fronts_and_their_interpolation_equal_the_definition(seed: int) -> None:
     x, y = random_points(seed)
     nodes = fronts(x, y)
@@ -93,7 +94,7 @@ def test_overlap(first: list[float], second: list[float], expected: tuple[float,
     assert overlap(np.array([first]), np.array([second])) == expected
 
 
-@pytest.mark.parametrize("seed", range(60))
+@over_seeds(60)
 def test_hypervolume_equals_optunas(seed: int) -> None:
     rng = np.random.default_rng(seed)
     count = int(rng.integers(1, 15))

@@ -73,6 +73,7 @@ def nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)  # as where it is not installed
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_is_loaded")
 def test_one_line_before_anything_is_written_or_loaded(tiny_model, tiny_text, tmp_path, capfd, monkeypatch):
     """All in this process: a command of its own takes seconds to start."""

@@ -19,6 +19,7 @@ from pipeline.analysis.frontier import (
 )
 from pipeline.analysis.table import table as read
 from pipeline.storage.places import BASE
+from tests.seeds import over_seeds
 
 
 def by_definition(l0: list[float], loss_recovered: list[float]) -> list[bool]:
@@ -30,7 +31,7 @@ def by_definition(l0: list[float], loss_recovered: list[float]) -> list[bool]:
     return [not any(math.isnan(v) for v in p) and not any(beats(other, p) for other in points) for p in points]
 
 
-@pytest.mark.parametrize("seed", range(200))
+@over_seeds(200)
 def test_equals_the_definition_with_ties_and_nan(seed: int) -> None:
     rng = np.random.default_rng(seed)
     count = int(rng.integers(0, 30))
@@ -207,7 +208,7 @@ def test_a_front_is_ordered_by_cross_entropy_where_it_is_known_for_all_of_it() -
     assert points(table)["run"].tolist() == ["run-0", "run-1", "run-2", "run-5", "run-6"]
 
 
-@pytest.mark.parametrize("seed", range(30))
+@over_seeds(30)
 def test_where_ablation_costs_both_orders_are_the_same(seed: int) -> None:
     rng = np.random.default_rng(seed)
     table = of_an_arm(rng.uniform(1, 100, 20).tolist(), rng.uniform(2.9, 5, 20).tolist())

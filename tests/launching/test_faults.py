@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.schema import Job, TrackerConfig
 from pipeline.errors import DamagedFile, Interrupted, NotWritable, UserError
 from pipeline.launching.tasks import TaskTable, read_pack
 from pipeline.records import record
@@ -20,8 +19,12 @@ from pipeline.records.status import read_run
 from pipeline.records.sweep import on_disk
 from pipeline.sae.saved import load_sae
 from pipeline.storage.reading import read_arrays, read_safetensors
-from tests.kills.victim import execution, runs, train
+from tests.factories import jobs
+from tests.kills.victim import runs, train
 from tests.launching.sweeps import ROOT, arguments, assert_same_runs, finish, launch, start
+from tests.shared import shared_folder
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +177,8 @@ def test_damaged_sequences_are_seen_by_who_reads_them(two, tmp_path, damage):
 @pytest.mark.parametrize("damage", [*DAMAGES, change_a_digit])
 def test_a_damaged_task_table_is_an_empty_one_and_said_to_be(two, tmp_path, damage, capsys):
     table = TaskTable(tmp_path)
-    pack = table.add_pack(two, Job(two[0], execution(tmp_path), TrackerConfig(), "s"), execution(tmp_path))
+    (job,) = jobs(two[:1], tmp_path)
+    pack = table.add_pack(two, job, job.execution)
     table.add(pack, "local").submitted = 1234.5
     table.save()
     assert len(TaskTable.read(tmp_path).tasks) == 1 and not capsys.readouterr().err
@@ -184,7 +188,7 @@ def test_a_damaged_task_table_is_an_empty_one_and_said_to_be(two, tmp_path, dama
 
 @pytest.mark.parametrize("damage", [*DAMAGES, change_a_digit])
 def test_a_damaged_pack_file_is_refused_and_written_anew(two, tmp_path, damage):
-    job = Job(two[0], execution(tmp_path), TrackerConfig(), "s")
+    (job,) = jobs(two[:1], tmp_path)
     name = TaskTable(tmp_path).add_pack(two, job, job.execution)
     assert [run_name(run) for run in read_pack(tmp_path / name).runs] == [run_name(run) for run in two]
     damage(tmp_path / name)
@@ -233,11 +237,13 @@ def sweep_of(model: Path, text: Path, folder: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def swept(tiny_model, tiny_text, tmp_path_factory) -> Path:
-    """A sweep of four runs as the command line leaves it."""
-    folder = tmp_path_factory.mktemp("swept")
-    code, output = launch(sweep_of(tiny_model, tiny_text, folder))
-    assert code == 0, output
-    return folder
+    """A sweep of four runs as the command line leaves it. Read it, and leave it as it is."""
+
+    def fill(folder: Path) -> None:
+        code, output = launch(sweep_of(tiny_model, tiny_text, folder))
+        assert code == 0, output
+
+    return shared_folder(tmp_path_factory, "swept", fill)
 
 
 def small_command(name: str, *words: str) -> subprocess.CompletedProcess[str]:

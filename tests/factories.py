@@ -1,14 +1,84 @@
-"""Synthetic sweeps on disk, sequences and all: what `pipeline.records.record` would have left, made by arithmetic."""
+"""What tests are about: configurations of runs, jobs, records, and finished sweeps on disk, sequences and all.
+
+Records are what `pipeline.records.record` would have left; their numbers are made by arithmetic.
+"""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from pipeline.config.schema import (
+    DataConfig,
+    EvalConfig,
+    Execution,
+    Job,
+    ModelConfig,
+    ModelShape,
+    RunConfig,
+    SiteConfig,
+    TrackerConfig,
+    TrainConfig,
+)
+from pipeline.sae.registry import config_class
+
+HOOKS = {"attn_z": "attn.hook_z", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}
+TOY = ModelShape(n_layers=2, d_model=8, n_heads=2, d_head=4, d_mlp=16)
 PREDICTIONS = 15.0
+
+
+def site(name: str) -> SiteConfig:
+    return SiteConfig(name, f"blocks.{{layer}}.{HOOKS[name]}")
+
+
+def run_config(**changes: Any) -> RunConfig:
+    """A run of a toy model that no test loads.
+
+    Args:
+        changes: fields of the run, whose site and architecture may be given by name.
+    """
+    named = {"site": site, "architecture": lambda name: config_class(name)()}
+    changes = {key: named[key](value) if isinstance(value, str) else value for key, value in changes.items()}
+    run = RunConfig(
+        model=ModelConfig(name="toy", context=9, layer=0, shape=TOY), site=site("resid_post"),
+        architecture=config_class("gated")(), data=DataConfig(name="toy", source="bundled"),
+        train=TrainConfig(steps=1, batch=1, lr=1.0), eval=EvalConfig(), layer=0, sparsity_coefficient=1.0, seed=0,
+    )  # fmt: skip
+    return replace(run, **changes)
+
+
+def tiny_run(model: Path, text: Path, **changes: Any) -> RunConfig:
+    """A run on the model and text of `tests.tiny`, at layer 1; `changes` as `run_config` takes them."""
+    tiny = {
+        "model": ModelConfig(name="tiny", path=str(model), context=32, layer=1), "site": "mlp_out", "layer": 1,
+        "architecture": config_class("gated")(expansion=4.0), "eval": EvalConfig(sequences=12, batch=4),
+        "data": DataConfig("files", "files", path=str(text), evaluation_fraction=0.3), "sparsity_coefficient": 2.0,
+    }  # fmt: skip
+    return run_config(**(tiny | changes))
+
+
+def execution(sweeps_dir: Path, **changes: Any) -> Execution:
+    """On a CPU's one thread, with a checkpoint after every block."""
+    given = {"device": "cpu", "threads": 1, "history_every": 5, "checkpoint_seconds": 0.0} | changes
+    return Execution(sweeps_dir=str(sweeps_dir), **given)
+
+
+def jobs(runs: Sequence[RunConfig], sweeps_dir: Path, sweep_name: str = "s", **changes: Any) -> list[Job]:
+    """Args: changes: of the execution."""
+    return [Job(run, execution(sweeps_dir, **changes), TrackerConfig(), sweep_name) for run in runs]
+
+
+def record(**parts: Any) -> dict[str, Any]:
+    """The content of a metrics.json; `run=NAME` makes it one run's only."""
+    content = {
+        "training_version": 1, "evaluation_version": 1, "identity": {}, "settings": {}, "training": {},
+        "evaluation": {"id": "e"}, "metrics": {}, "provenance": {},
+    }  # fmt: skip
+    return content | parts
 
 
 @dataclass
@@ -146,11 +216,10 @@ class Sweep:
         }  # fmt: skip
         evaluation = {"id": text.id, "clean": f"clean{text.seed}", "ablated": f"ablated{text.seed}"}
         facts = {"d_in": 8, "d_sae": 8 * settings["architecture"]["expansion"], "tokens": 800}
-        return {
-            "run": name, "training_version": 1, "evaluation_version": 1, "identity": {"model": model},
-            "settings": settings, "training": facts, "evaluation": evaluation,
-            "metrics": metrics | extra, "provenance": {},
-        }  # fmt: skip
+        return record(
+            run=name, identity={"model": model}, settings=settings, training=facts, evaluation=evaluation,
+            metrics=metrics | extra,
+        )  # fmt: skip
 
 
 def energies(sequences: int, gamma: float, noise: float, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -19,6 +19,7 @@ def test_the_split_is_by_year_and_every_document_has_a_side():
     assert not years["validation"] & years["test"]
 
 
+@pytest.mark.slow
 def test_the_committed_model_is_small_and_as_good_as_its_card_says():
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -57,6 +57,7 @@ def runs(tiny_model: Path, tiny_text: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
+@pytest.mark.slow
 def test_whole_packs_have_the_same_bits_under_one_two_and_three_threads(runs, tmp_path):
     for threads in (1, 2, 3):
         execute(runs, tmp_path / str(threads), threads=threads)
@@ -73,6 +74,7 @@ def test_whole_packs_have_the_same_bits_under_one_two_and_three_threads(runs, tm
     assert shared[0] == shared[1] == shared[2], "references"
 
 
+@pytest.mark.slow
 def test_every_operation_of_a_pack_is_one_that_no_thread_changes(runs, tmp_path, monkeypatch):
     """Under three threads; the language model's products are checked for vectors alone: its shapes are not ours."""
     with Watched() as watched:

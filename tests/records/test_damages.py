@@ -20,7 +20,7 @@ from pipeline import clean, status
 from pipeline.analysis.table import read_sweep
 from pipeline.comparison.compare import panels
 from pipeline.config.launcher import LocalOptions
-from pipeline.config.schema import Job, RunConfig, TrackerConfig
+from pipeline.config.schema import RunConfig
 from pipeline.errors import DamagedFile, Interrupted, UserError
 from pipeline.figures.figure_training import _history
 from pipeline.launching import launch as launching
@@ -36,7 +36,8 @@ from pipeline.records.verify import verify
 from pipeline.sae.saved import load_sae
 from pipeline.storage.files import digest, write_checksummed
 from pipeline.training.checkpoint import read_checkpoint, step_of
-from tests.kills.victim import execution, runs
+from tests.factories import jobs
+from tests.kills.victim import runs
 from tests.launching.sweeps import SAME, content
 
 SWEEP = "damaged"
@@ -122,9 +123,7 @@ def eight(tiny_model: Path, tiny_text: Path) -> list[RunConfig]:
 
 
 def launched(chosen: Sequence[RunConfig], sweeps_dir: Path) -> bool:
-    circumstances = replace(execution(sweeps_dir), retry_failed=True)
-    jobs = [Job(run, circumstances, TrackerConfig(), SWEEP) for run in chosen]
-    return launch(jobs, LocalOptions(poll_seconds=0.01))
+    return launch(jobs(chosen, sweeps_dir, SWEEP, retry_failed=True), LocalOptions(poll_seconds=0.01))
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +203,7 @@ def assert_whole(sweeps_dir: Path, finished: Path, but: Sequence[Path] = ()) -> 
                 assert content(path) == content(run / name), path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_finished_runs(finished, eight, tmp_path, damage, capsys):
     sweeps_dir = tmp_path / "sweeps"
@@ -247,6 +247,7 @@ def test_references(finished, eight, tmp_path, damage, capsys):
         assert path.read_bytes() == (finished / "shared" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_sweeps_own_files(finished, eight, tmp_path, damage, capsys):
     """Each alone, since a manifest that cannot be read hides the others; then all at once, and launched again."""
@@ -263,6 +264,7 @@ def test_a_sweeps_own_files(finished, eight, tmp_path, damage, capsys):
     assert "8 done" in looked_at(sweeps_dir, capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_unfinished_runs(unfinished, finished, eight, tmp_path, damage, capsys):
     sweeps_dir = tmp_path / "sweeps"

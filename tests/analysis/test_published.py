@@ -69,6 +69,7 @@ def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "is not there" in first and "exclude each other" in second
 
 
+@pytest.mark.slow
 def test_the_command_writes_results_named_by_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, HEADER, *ROWS)
     family = written(tmp_path, "compute,loss", "1e18,4", "1e20,2", name="family.csv")

@@ -22,7 +22,7 @@ from tests.families import CONTEXT, FAMILIES, VOCABULARY, save, save_tokenizer
 
 Alter = Callable[[Path], Any]
 WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +210,7 @@ def test_what_only_loading_shows_is_one_line(right: Path, tmp_path: Path, capfd:
     assert "Loading weights" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_is_refused_before_a_sweep_is_declared(right: Path, tmp_path: Path):
     model = altered(right, tmp_path / "altered", without("embed_out"))
     told = subprocess.run(

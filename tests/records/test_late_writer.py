@@ -24,7 +24,8 @@ from pipeline.storage.files import append_line, remove, remove_folder, write_byt
 from pipeline.storage.layout import LEASE
 from pipeline.storage.lease import Leases, _fence, read_lease
 from pipeline.training.trainer import Trainer
-from tests.kills.victim import execution, runs
+from tests.factories import execution
+from tests.kills.victim import runs
 
 LIFE = {
     "lease.json", ".lease-1.claim", "config.yaml", "failure.json", "log.txt", "checkpoints", "checkpoints/step.json",

@@ -4,13 +4,12 @@ import itertools
 
 import pytest
 
-from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from pipeline.config.schema import ModelConfig, RunConfig, TrainConfig
 from pipeline.estimates.compute import START, model_seconds, pack_cost, sweep_seconds
 from pipeline.launching import plan
 from pipeline.sae.registry import config_class
 from pipeline.storage.places import PACKAGE
-
-SITES = {"attn_z": "attn.hook_z", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}
+from tests.factories import HOOKS, run_config
 
 
 def default_sweep() -> list[list[RunConfig]]:
@@ -18,12 +17,11 @@ def default_sweep() -> list[list[RunConfig]]:
     model = ModelConfig(name="bundled", path=str(PACKAGE / "bundled" / "model"), context=256, layer=2)
     return [
         [
-            RunConfig(
-                model, SiteConfig(site, "blocks.{layer}." + SITES[site]), config_class(name)(expansion=expansion),
-                DataConfig(name="sotu", source="bundled"), TrainConfig(steps=5000, batch=256, lr=1e-3),
-                EvalConfig(), 2, float(coefficient), 0,
+            run_config(
+                model=model, site=site, architecture=config_class(name)(expansion=expansion),
+                train=TrainConfig(steps=5000, batch=256, lr=1e-3), layer=2, sparsity_coefficient=float(coefficient),
             )
-            for site, coefficient in itertools.product(SITES, range(1, 6))
+            for site, coefficient in itertools.product(HOOKS, range(1, 6))
         ]
         for name, expansion in (("gated", 4), ("baseline", 6))
     ]  # fmt: skip

@@ -24,6 +24,7 @@ from pipeline.language_model.loading import load_language_model
 from pipeline.language_model.model import LanguageModel, Prefix, cross_entropy
 from pipeline.language_model.sites import d_in
 from pipeline.storage.places import CONF
+from tests.factories import run_config
 
 VOCABULARY, CONTEXT, LAYERS = 64, 16, 2
 SITES = ("attn_z", "mlp_out", "mlp_post", "resid_post")
@@ -218,9 +219,9 @@ def runs(family: Family) -> list[RunConfig]:
     """One run for every site of conf/site/ that is used here, and layer of the model."""
     conf = CONF / "site"
     sites = [schema.SiteConfig(**OmegaConf.load(conf / f"{name}.yaml")) for name in SITES]
-    data, train = schema.DataConfig(name="none", source="files"), schema.TrainConfig(steps=1, batch=1, lr=1.0)
+    data = schema.DataConfig(name="none", source="files")
     return [
-        RunConfig(family.model, site, None, data, train, schema.EvalConfig(), layer, 1.0, 0)
+        run_config(model=family.model, site=site, data=data, layer=layer)
         for layer in range(model_shape(family.model).n_layers)
         for site in sites
     ]
@@ -436,6 +437,7 @@ def test_a_configuration_without_a_part_of_the_shape_says_which():
         shape_of_config(incomplete)
 
 
+@pytest.mark.slow
 def test_no_attention_pattern_is_kept(family: Family) -> None:
     """One of each layer would be gigabytes in a large model."""
     tokens = torch.randint(1, VOCABULARY, (3, CONTEXT))

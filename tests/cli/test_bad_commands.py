@@ -14,7 +14,7 @@ from pipeline.launching import launch, plan
 from pipeline.run import start
 from tests.test_command_line import forked
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 HEAD, NAME = "# @package _global_\n", "sweep_name: mine\n"
 GRIDS = "hydra: {sweeper: {grids: [{architecture: [gated, baseline]}]}}\n"
 
