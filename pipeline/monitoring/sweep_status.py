@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import UserError
 from pipeline.monitoring.naming import LEAST, short_names
 from pipeline.records.status import RunOnDisk, SweepOnDisk, one_sweep, read_sweep_on_disk, reason, sweeps_on_disk
 from pipeline.records.verify import verify
@@ -145,7 +146,8 @@ def report(sweeps_dir: Path, sweep: str | None, verifying: bool) -> int:
     """Print the status of one sweep, or of every sweep on disk.
 
     Returns:
-        The exit code: 1 where there is no sweep, or where `verifying` finds a damaged file.
+        The exit code: 1 where there is no sweep, or where `verifying` finds a damaged file; 2 where a sweep cannot be
+        read.
     """
     return _print_status(sweeps_dir, sweep, verifying, "")
 
@@ -166,9 +168,14 @@ def _print_status(sweeps_dir: Path, sweep: str | None, verifying: bool, heading:
         print(f"no sweep on disk: {sweeps_dir} has no manifest; {door('run')} writes one", file=sys.stderr)
         return 1
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
-    whole, found = True, list[str]()
+    whole, found, code = True, list[str](), 0
     for name in on_disk if sweep is None else [one_sweep(sweep, on_disk)]:
-        read = read_sweep_on_disk(sweeps_dir, name)
+        try:
+            read = read_sweep_on_disk(sweeps_dir, name)
+        except UserError as error:  # of this sweep: the others are shown
+            print(f"error: {error}", file=sys.stderr)
+            code = 2
+            continue
         found += lines(read, width)
         damaged = verify(sweeps_dir, read) if verifying else []
         found += [f"  damaged  {line}" for line in damaged]
@@ -176,4 +183,4 @@ def _print_status(sweeps_dir: Path, sweep: str | None, verifying: bool, heading:
             found.append("  verified: every file is as it was written")
         whole &= not damaged
     print(heading + "\n".join(found), flush=True)
-    return 0 if whole else 1
+    return code if whole else 1

@@ -1,6 +1,7 @@
 """Files on disk that are no longer needed: found, listed, deleted."""
 
 import math
+import os
 import re
 import shutil
 import time
@@ -8,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import DamagedFile, UserError
+from pipeline.errors import DamagedFile, UserError, disk_error
 from pipeline.records.finished import PARTS, damages
 from pipeline.records.identity import TRAINING_VERSION
 from pipeline.records.status import RUNNING_SECONDS, declared_runs, lease_of, read_without_record, sweeps_on_disk
@@ -25,7 +26,7 @@ from pipeline.storage.layout import (
     runs_folder,
     sweep_folder,
 )
-from pipeline.storage.reading import read_bytes, say, whole_object
+from pipeline.storage.reading import folder_fault, read_bytes, say, whole_object
 
 KINDS = ("unwanted", "old", "checkpoints", "temporary")
 YOUNG_SECONDS = 3600.0
@@ -57,15 +58,28 @@ def find(sweeps_dir: Path, now: float) -> Iterator[Garbage]:
     sweeps = sweeps_on_disk(sweeps_dir)
     if not sweeps:
         raise UserError(f"sweeps_dir={sweeps_dir} holds no sweep: expected the folder that sweeps were written to")
-    names = declared(sweeps_dir)
-    for folder in sorted(path for path in runs_folder(sweeps_dir).glob("*") if path.is_dir()):
-        if folder.name.startswith(DELETING):
-            yield Garbage("temporary", folder, size(folder), "its deletion was begun")
-        elif not is_in_use(folder, now):
-            yield from _of_run(folder, names, TRAINING_VERSION, now)
+    names, runs = declared(sweeps_dir), runs_folder(sweeps_dir)
+    if why := folder_fault(runs):
+        raise UserError(f"{why}: make it accessible")
+    for folder in sorted(path for path in runs.glob("*") if path.is_dir()):
+        try:
+            found = list(_of_run_folder(folder, names, now))
+        except PermissionError as error:  # nobody knows what is in it: the others are listed
+            say(f"{disk_error(error)}: left alone")
+            continue
+        yield from found
     for folder in (sweep_folder(sweeps_dir, sweep) for sweep in sweeps):
         if now - (lease_of(folder) or {"beat": 0.0})["beat"] > RUNNING_SECONDS:  # else it is being launched
             yield from _temporaries(folder, now)
+
+
+def _of_run_folder(folder: Path, names: set[str], now: float) -> Iterator[Garbage]:
+    with os.scandir(folder):  # raises where it may not be read, which pathlib's searches pass over
+        pass
+    if folder.name.startswith(DELETING):
+        yield Garbage("temporary", folder, size(folder), "its deletion was begun")
+    elif not is_in_use(folder, now):
+        yield from _of_run(folder, names, TRAINING_VERSION, now)
 
 
 def declared(sweeps_dir: Path) -> set[str]:

@@ -3,7 +3,6 @@
 Needs neither torch nor pandas: `status.py` reads a thousand runs in a fraction of a second.
 """
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,12 +10,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.accepted import NAME
 from pipeline.config.hints import did_you_mean
 from pipeline.errors import DamagedFile, UserError
 from pipeline.records.finished import Damage, damages, read_failure, read_record, say_damages
-from pipeline.storage.layout import CONFIG, LEASE, MANIFEST, PROGRESS, TASKS, runs_folder, sweep_folder
+from pipeline.storage.layout import (
+    CONFIG,
+    LEASE,
+    MANIFEST,
+    PROGRESS,
+    RUNS,
+    SHARED,
+    TASKS,
+    runs_folder,
+    sweep_folder,
+)
 from pipeline.storage.lease import is_alive
-from pipeline.storage.reading import Parts, folder_fault, problem, read_object, say, whole_object
+from pipeline.storage.reading import DENIED, Parts, folder_fault, problem, read_object, say, whole_object
 
 RUNNING_SECONDS = 120.0
 """A run of another machine whose progress.json and lease.json are older than this is no longer running."""
@@ -56,10 +66,20 @@ class RunOnDisk:
 
 
 def sweeps_on_disk(sweeps_dir: Path) -> list[str]:
-    """Names of the sweeps that have a manifest."""
+    """Names of the sweeps that have a manifest, or a folder in which nobody can look for one."""
     if not sweeps_dir.is_dir():
         return []
-    return sorted(folder.name for folder in sweeps_dir.iterdir() if os.path.lexists(folder / MANIFEST))
+    return sorted(folder.name for folder in sweeps_dir.iterdir() if _may_be_a_sweep(folder))
+
+
+def _may_be_a_sweep(folder: Path) -> bool:
+    try:
+        (folder / MANIFEST).lstat()
+    except PermissionError:
+        return folder.name not in {RUNS, SHARED} and NAME.holds(folder.name)
+    except OSError:
+        return False
+    return True
 
 
 def one_sweep(sweep: str, on_disk: Sequence[str]) -> str:
@@ -109,7 +129,9 @@ def declared_runs(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
     try:
         content = read_object(path, {"runs": list}) or {"runs": []}
     except DamagedFile as error:
-        raise UserError(f"{error}: the command that launched {sweep} writes it again") from error
+        again = f"the command that launched {sweep} writes it again"
+        advice = "make it accessible" if error.why == DENIED else again
+        raise UserError(f"{error}: {advice}") from error
     runs: list[dict[str, Any]] = content["runs"]
     if not all(holds(entry, OF_ENTRY) for entry in runs):
         raise UserError(

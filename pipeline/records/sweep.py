@@ -37,7 +37,7 @@ def on_disk(sweeps_dir: Path, run: RunConfig) -> OnDisk:
     """
     folder = record.run_folder(sweeps_dir, run)
     if why := folder_fault(folder):
-        raise UserError(f"{why}: move it away and give the same command again")
+        raise UserError(f"{why}: move it away, or make it accessible, and give the same command again")
     if found := finished(folder, evaluation_identity(run)):
         return OnDisk("done", metrics=found["metrics"])
     if failure := read_failure(folder):

@@ -4,6 +4,7 @@ Anything else in a file's place (a folder, a pipe, a dangling link, foreign byte
 reader nor makes it wait. Needs no torch.
 """
 
+import errno
 import json
 import os
 import stat
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 Parts = Mapping[str, type | tuple[type, ...]]
 """Types that a JSON object must have, by key."""
 
+DENIED = os.strerror(errno.EACCES)
 GONE, DIFFERS = "it is gone", "its checksum differs"
 _said: set[str] = set()
 
@@ -54,10 +56,12 @@ def problem(path: Path, size: int | None = None) -> str:
 
 
 def folder_fault(folder: Path) -> str:
-    """What is in the place of a run's folder, or of the folder of all runs; empty for a folder or nothing."""
+    """What is wrong with a run's folder, or the folder of all runs; empty where it can be read or is absent."""
     for path in (folder.parent, folder):
         if os.path.lexists(path) and not path.is_dir():
             return f"{path} is {'not a folder' if path.exists() else 'a link to nothing, not a folder'}"
+        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+            return f"{path} cannot be read ({DENIED})"
     return ""
 
 
@@ -81,7 +85,8 @@ def open_file(path: Path) -> BufferedReader:
             raise DamagedFile(path, "it is a link to nothing") from None
         raise
     except OSError as error:
-        raise DamagedFile(path, _kind(path.stat().st_mode) if path.is_dir() else _in_words(error)) from None
+        # os.path answers also where the folder cannot be entered
+        raise DamagedFile(path, "it is a folder" if os.path.isdir(path) else _in_words(error)) from None  # noqa: PTH112
     if not stat.S_ISREG(mode := os.fstat(file.fileno()).st_mode):
         file.close()
         raise DamagedFile(path, _kind(mode))
