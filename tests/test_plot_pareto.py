@@ -263,7 +263,7 @@ def test_folders_and_family_are_checked_before_anything_is_said_or_written(
     ("argument", "said"),
     [
         ("reference=gatd", "reference=gatd: s has no such arm; did you mean gated? (arms: baseline, gated)"),
-        ("candidates=gated,nope", "candidates=nope: s has no such arm; (arms: baseline, gated)"),
+        ("candidates=gated,nope", "candidates=nope: s has no such arm (arms: baseline, gated)"),
         ("replicates=99999999999", "replicates=99999999999: expected at most 100000"),
         ("replicates=100001", "replicates=100001: expected at most 100000"),
     ],

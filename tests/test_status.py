@@ -186,7 +186,7 @@ def test_the_command(tmp_path, capsys):
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and said in error
     wrong = command("sweep=t")
-    assert wrong.returncode == 2 and wrong.stderr == "error: sweep=t is not on disk; (on disk: s)\n"
+    assert wrong.returncode == 2 and wrong.stderr == "error: sweep=t is not on disk (on disk: s)\n"
 
 
 def test_each_file_is_read_once(tmp_path, monkeypatch):

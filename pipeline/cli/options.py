@@ -157,6 +157,7 @@ def command(work: Callable[[Sequence[str]], int], usage: str, arguments: Sequenc
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        print("stopped: the same command starts again", file=sys.stderr)
         return 130
     except OSError as error:
         if (line := disk_error(error)) is None:

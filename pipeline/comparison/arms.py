@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.analysis.curves import Floats
 from pipeline.analysis.frontier import ARM, as_floats, point_ids
-from pipeline.config.hints import did_you_mean
+from pipeline.config.hints import hint
 from pipeline.errors import UserError
 
 BASELINE, GATED = "baseline", "gated"
@@ -38,8 +38,7 @@ class Arms:
         asked = [] if self.reference == BASELINE else [("reference", self.reference)]
         for key, name in [*asked, *(("candidates", name) for name in self.candidates or ())]:
             if name not in declared:
-                known = ", ".join(declared) or "none"
-                raise UserError(f"{key}={name}: {where} has no such arm; {did_you_mean(name, declared)}(arms: {known})")
+                raise UserError(f"{key}={name}: {where} has no such arm{hint(name, declared, said='arms')}")
 
 
 @dataclass(frozen=True, eq=False)

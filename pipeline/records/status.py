@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.accepted import NAME
-from pipeline.config.hints import did_you_mean
+from pipeline.config.hints import hint
 from pipeline.errors import DamagedFile, UserError
 from pipeline.records.finished import Damage, damages, read_failure, read_record, say_damages
 from pipeline.storage.layout import (
@@ -85,8 +85,7 @@ def _may_be_a_sweep(folder: Path) -> bool:
 def one_sweep(sweep: str, on_disk: Sequence[str]) -> str:
     """Returns the sweep's name. Raises: UserError, where it is not on disk."""
     if sweep not in on_disk:
-        hint = did_you_mean(sweep, on_disk)
-        raise UserError(f"sweep={sweep} is not on disk; {hint}(on disk: {', '.join(on_disk) or 'none'})")
+        raise UserError(f"sweep={sweep} is not on disk{hint(sweep, on_disk, said='on disk')}")
     return sweep
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pipeline.comparison.arms import Arms
 
 ABOUT = """
-Reads the records of a sweep, of every sweep on disk by default, and writes results/<sweep>/:
+Reads the records of a sweep, of every sweep on disk by default, and writes results/<sweep>/. It replaces files of these
+names there, and leaves others alone:
   runs.csv                   every declared run, with its status
   columns.csv                what each column of runs.csv means
   frontier.csv               the non-dominated points in (L0, loss recovered), means over seeds

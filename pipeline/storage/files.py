@@ -143,8 +143,7 @@ def plain_disk_errors(folder: Path) -> Iterator[None]:
             raise
         hint = "make room" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "make it writable"
         raise NotWritable(
-            f"{folder} cannot be written ({os.strerror(error.errno)}): {hint} and give the same command again; "
-            "every run continues from its last checkpoint"
+            f"{folder} cannot be written ({os.strerror(error.errno)}): {hint} and give the same command again"
         ) from error
 
 
