@@ -24,7 +24,8 @@ runs of a rate, joined linearly in (log L0, loss recovered). Compared is loss re
 {high}, evenly in log L0, on the validation text: {sequences} contexts, on which no run is trained and no result
 reported. Where fronts reach less, the L0 that all of them reach are compared, as stated; but a front that another is
 above at every L0 that both reach does not narrow the range for the others. A dash: that front does not reach all of it.
-Rates were compared at the lambdas of conf/sweep/learning_rates.yaml, which are near those of the sweep, not the same.
+Rates were compared at the lambdas of conf/sweep/learning_rates.yaml: the baseline's are those of the sweep, gated's
+are near them.
 """
 TAIL = """
 {seeds}: how far another training would move a cell was not measured, so a difference in the

@@ -109,7 +109,7 @@ def _left_out(compared: Sequence[Compared]) -> Iterator[str]:
         f"- {len(without)} pairs have no ratio, since the fronts share no loss recovered; the medians below leave them "
         f"out. In {gated} of them all of gated's points recover more than any of the baseline's. At equal L0 gated "
         f"saves cross-entropy in {counts[ABOVE]} of them and costs it in {counts[BELOW]}; {counts[NOT_COMPARED]} share "
-        "no L0 either, gated having both more features and more of the loss recovered."
+        "no L0 either, gated having both more active features and more of the loss recovered."
     )
 
 

@@ -159,9 +159,10 @@ TABLES = {
     "figure_6.csv": FIGURE,
     "figure_8.csv": FIGURE,
     "figure_9.csv": FIGURE,
-    "figure_density.csv": FIGURE,
+    "figure_density.csv": FIGURE
+    | {"alive_frequency": "fraction of the held-out tokens on which a feature must fire to be alive"},
     "figure_diagnostics.csv": FIGURE,
-    "figure_l0_ratio.csv": FIGURE | PAIR | CURVE,
+    "figure_l0_ratio.csv": FIGURE | PAIR | CURVE | {"seeds": "number of seeds of the finished runs"},
     "figure_pruning.csv": FIGURE,
     "figure_training.csv": FIGURE | {"l0": HISTORY["l0"]},
 }
