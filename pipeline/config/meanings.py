@@ -26,7 +26,8 @@ OF_RUNS = {
     "architecture.expansion": "d_sae / d_in as configured",
     "architecture.stop_pre_bias": "whether only the reconstruction term trains b_dec",
     "data.name": "name of the text",
-    "data.source": "where the text comes from: bundled (with the package), files (local) or hub (a streamed dataset)",
+    "data.source": "where the text comes from: bundled (with the package), files (local), hub (a streamed dataset) or "
+    "python (a file of code)",
     "data.path": "files: a file, a folder or a glob",
     "data.dataset": "hub: repository of the dataset",
     "data.subset": "hub: configuration of the dataset",
