@@ -242,10 +242,11 @@ def test_a_missing_value_and_a_near_miss_say_what_is_right(tree):
         checked_job(with_value(tree, "train.precision", "floar32"))
 
 
-def test_the_help_lists_every_setting_with_what_it_accepts():
+def test_the_help_lists_every_setting_with_its_meaning_and_what_it_accepts():
     lines = dict(line.split(maxsplit=1) for line in described().splitlines())
-    assert lines["train.lr"] == "above 0, at most 1e38" and lines["train.precision"] == "float32, bfloat16"
-    assert lines["execution.threads"] == "at least 1, at most 4096, or null"
+    assert lines["train.lr"] == "learning rate of Adam; accepts: above 0, at most 1e38"
+    assert lines["train.precision"].endswith("; accepts: float32, bfloat16")
+    assert lines["execution.threads"].endswith("; accepts: at least 1, at most 4096, or null")
     assert {"architecture.expansion", "hydra.launcher.slots", "hydra.launcher.partition", "plan", "seed"} <= set(lines)
 
 
