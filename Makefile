@@ -7,7 +7,7 @@ SEEDS ?= 0,1,2
 PEERS := .venv-peers
 BENCH ?=
 
-.PHONY: setup demo test lint docs results storm kill100 bench saelens-check interval-coverage bundled-model
+.PHONY: setup demo test test-quick lint docs results storm kill100 bench saelens-check interval-coverage bundled-model
 
 setup: $(VENV)/.installed
 	@echo "environment ready: $(VENV)"
@@ -25,6 +25,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "" -n 3 --dist loadgroup
+
+# without those marked slow, and without a Slurm, a Chromium or a pretended device: some 75 seconds on two cores
+test-quick: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check pipeline tests benchmarks

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.curves import fronts, read_off
+from pipeline.analysis.curves import fronts, interpolate
 from pipeline.comparison import bootstrap
 from pipeline.comparison.arms import Pair
 from pipeline.comparison.documents import Documents
@@ -109,7 +109,8 @@ def panel_of(runs: pd.DataFrame, sums: Documents, replicates: int, site: str = "
     whole = np.ones((1, len(sums.predictions)))
     same = {"model": "m", "site": site, "layer": 0, "data.name": "d", "evaluation.id": "e"}
     pooled = {"ce_clean": sums.clean.sum(), "ce_zero": sums.ablated["zero"].sum(), "ce_sae": sums.sae.sum(1)}
-    recovered = bootstrap.loss_recovered(sums, whole, slice(None), "zero")[0]
+    spliced = bootstrap.ce_sae(sums, whole, slice(None))
+    recovered = bootstrap.loss_recovered(sums, whole, spliced, "zero")[0]
     table = runs.assign(
         **same, **{name: value / sums.predictions.sum() for name, value in pooled.items()}, d_sae=1024,
         ce_mean=pooled["ce_zero"] / sums.predictions.sum(), run=[f"r{n}" for n in range(len(runs))], gamma=1.0,
@@ -126,7 +127,7 @@ def true_differences(law: Law, panel: Panel, pair: Pair, found: Estimate) -> np.
         return start - other + (slope - other_slope) * found.at
     x, y = panel.runs["x"].to_numpy()[None], panel.runs["y"].to_numpy()[None]
     nodes = [fronts(arm.averaged(x), arm.averaged(y)) for arm in pair.fronts]
-    first, second = (read_off(along, wanted, found.at)[0] for wanted, along in nodes)
+    first, second = (interpolate(along, wanted, found.at)[0] for wanted, along in nodes)
     return first - second
 
 

@@ -1,4 +1,4 @@
-"""Entry point: what on disk nobody needs any more. `python pipeline/clean.py --help` says how."""
+"""Entry point: what on disk is no longer needed. `python pipeline/clean.py --help` says how."""
 
 import os
 import sys
@@ -16,13 +16,13 @@ from pipeline.records.garbage import KINDS, YOUNG_SECONDS, clean
 from pipeline.storage.places import SWEEPS
 
 ABOUT = """
-Lists, with sizes, what could go; deletes nothing unless it is told to. Runs that are being trained are left alone. So
-are folders that no sweep declares and half-written files until an hour after their last change: a command that has just
-begun may be about to declare or to rename them.
+Lists what could be deleted, with sizes. Deletes nothing without delete=true. Runs in training are left alone. So are
+folders that no sweep declares and half-written files until an hour after their last change: a command that has just
+started may be about to declare or rename them.
 
   unwanted      folders of runs that no sweep on disk declares (single runs are declared by the sweep adhoc); folders
-                that hold no run of ours are left alone
-  old           folders of runs of another training_version (once numerics_version), which no command goes on with
+                that hold no run are left alone
+  old           folders of runs of another training_version (once numerics_version), which no command continues
   checkpoints   of runs that have their record
   temporary     what killed processes left half-written"""
 
@@ -31,7 +31,9 @@ begun may be about to declare or to rename them.
 class Options:
     only: str | None = option("KIND", "one of these only", one_of(KINDS))
     delete: bool = option("true", "delete what is listed", true_or_false, default=False)
-    older_than: float = option("SECONDS", "instead of that hour (3600)", seconds, default=YOUNG_SECONDS)
+    older_than: float = option(
+        "SECONDS", "how long to wait instead of that hour (default 3600)", seconds, default=YOUNG_SECONDS
+    )
     sweeps_dir: Path = option("FOLDER", f"where runs leave their records (default {SWEEPS})", folder, default=SWEEPS)
 
 

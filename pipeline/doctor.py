@@ -16,8 +16,8 @@ from pipeline.diagnosis.examine import diagnose
 from pipeline.storage.places import SWEEPS
 
 ABOUT = """
-Reads the settings of the Slurm cluster and of this machine, runs a job of some seconds on a node, and says in one line
-each what is, why it matters and what to do. Exit code 0: no problem was found; 1: there is one; 2: it could not look.
+Reads the settings of the Slurm cluster and of this machine, and runs a job of a few seconds on a node. Each check
+prints one line: what it found, why it matters, what to do. Exit code 0: no problem; 1: a problem; 2: it could not look.
 """
 PARTITION = "the partition that sweeps will use (default: the cluster's default)"
 
@@ -25,7 +25,7 @@ PARTITION = "the partition that sweeps will use (default: the cluster's default)
 @dataclass(frozen=True)
 class Options:
     partition: str | None = option("NAME", PARTITION)
-    probe: bool = option("false", "submit no job: only settings are read", true_or_false, default=True)
+    probe: bool = option("false", "submit no job; only read settings", true_or_false, default=True)
     probe_seconds: float = option("SECONDS", "how long to wait for that job (default 120)", seconds, default=120.0)
     sweeps_dir: Path = option("FOLDER", f"where runs leave their records (default {SWEEPS})", path, default=SWEEPS)
 

@@ -1,4 +1,4 @@
-"""Entry point: bring what runs read from the hub to its cache. `python pipeline/prefetch.py --help` says how."""
+"""Entry point: download what runs read from the hub. `python pipeline/prefetch.py --help` says how."""
 
 import os
 import sys
@@ -8,15 +8,15 @@ if __package__ in {None, ""}:  # run as a script: this folder is first on the pa
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
 from pipeline import run
-from pipeline.cli.hydra_main import prefetch_overrides
+from pipeline.cli.hydra_main import fetch_overrides
 from pipeline.runtime import streams
 from pipeline.storage.places import door
 
 USAGE = f"""\
 usage: {door("prefetch")} OVERRIDES
 
-Brings what a run or a sweep reads from the Hugging Face hub to its cache: on a login node, for nodes without the hub.
-The overrides are those of {door("run")}. HF_HOME says where the cache is: on a disk that the nodes share.
+Downloads what a run or a sweep reads from the Hugging Face hub to the hub's cache. Use it on a login node, for nodes
+that cannot reach the hub. The overrides are those of {door("run")}. Set HF_HOME to a disk that the nodes share.
 
   {door("prefetch")} model=gpt2 data=pile
   {door("prefetch")} sweep=figure_12"""
@@ -29,7 +29,7 @@ def main() -> None:
         streams.prepare()
         print(USAGE)
         return
-    run.start(["-m", *prefetch_overrides(given)], more=("hydra/launcher=prefetch",))
+    run.start(["-m", *fetch_overrides(given)], more=("hydra/launcher=fetch",))
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _goes_on(error: OSError) -> None:
-    print(f"standard output cannot be written ({error.strerror}): the work goes on without it", file=sys.stderr)
+    print(f"standard output cannot be written ({error.strerror}): work continues without it", file=sys.stderr)
 
 
 if __name__ == "__main__":

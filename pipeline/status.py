@@ -1,4 +1,4 @@
-"""Entry point: what has become of a sweep, from disk and one look at Slurm. `--help` says how."""
+"""Entry point: the state of a sweep, from disk and one call to Slurm. `--help` says how."""
 
 import os
 import sys
@@ -16,16 +16,16 @@ from pipeline.monitoring.sweep_status import report, watch
 from pipeline.storage.places import SWEEPS
 
 ABOUT = """
-Says how many runs of a sweep, of every sweep on disk by default, are done, running, waiting, failed and missing; which
-run now, how far they are and where; why others failed or wait. Reads the records on disk and asks Slurm once, if there
-is one; changes nothing."""
-VERIFY = "read all files whole and compare their checksums too; the exit code is 1 where one differs"
+Counts the runs of each sweep on disk, or of one sweep, that are done, running, waiting, failed and missing. Lists each
+running run's progress and host, and why others failed or are waiting. Reads the records on disk and asks Slurm once, if
+there is one. Changes nothing."""
+VERIFY = "read every file and compare its checksum; the exit code is 1 if one differs"
 
 
 @dataclass(frozen=True)
 class Options:
     sweep: str | None = option("NAME", "one sweep only")
-    watch: float | None = option("SECONDS", "look again after so many seconds, until Ctrl-C", seconds)
+    watch: float | None = option("SECONDS", "repeat every so many seconds, until Ctrl-C", seconds)
     verify: bool = option("true", VERIFY, true_or_false, default=False)
     sweeps_dir: Path = option("FOLDER", f"where runs leave their records (default {SWEEPS})", folder, default=SWEEPS)
 

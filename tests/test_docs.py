@@ -6,6 +6,8 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from docs.generate import reference
 from pipeline.storage.places import BASE
 from tests.launching.sweeps import arguments
+from tests.shared import shared_folder
 
 PAGES = sorted(path for path in (BASE / "docs").rglob("*.md")) + [BASE / "README.md"]
 WITH_PYTHON = ("how_to/pandas.md", "how_to/load_sae.md", "reference/python.md")
@@ -34,8 +37,9 @@ def test_the_reference_is_of_this_code(name: str) -> None:
     assert (reference.FOLDER / name).read_text() == reference.pages()[name], "run python -m docs.generate.reference"
 
 
-def test_the_reference_leaves_no_meaning_out() -> None:
-    rows = [line for line in reference.settings_page().splitlines() if line.startswith("| `")]
+@pytest.mark.parametrize("page", [reference.settings_page, reference.columns_page])
+def test_the_reference_leaves_no_meaning_out(page: Callable[[], str]) -> None:
+    rows = [line for line in page().splitlines() if line.startswith("| `")]
     assert len(rows) > 80
     vague = re.compile(r"\| (setting of [^|]*)? ?\|$")
     assert [row for row in rows if vague.search(row)] == []
@@ -54,8 +58,11 @@ def test_the_readme_is_short() -> None:
 @pytest.fixture(scope="module")
 def place(tiny_model: Path, tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory with a trained and drawn sweep, as the pages have it."""
-    folder = tmp_path_factory.mktemp("docs")
-    words = arguments(tiny_model, tiny_text, folder / "sweeps", "hydra.launcher.slots=1", steps=50)
+    return shared_folder(tmp_path_factory, "docs", partial(trained_and_drawn, tiny_model, tiny_text))
+
+
+def trained_and_drawn(model: Path, text: Path, folder: Path) -> None:
+    words = arguments(model, text, folder / "sweeps", "hydra.launcher.slots=1", steps=50)
     one_run = {
         "architecture=baseline,gated": "architecture=gated",
         "sparsity_coefficient=2,4": "sparsity_coefficient=2",
@@ -66,9 +73,9 @@ def place(tiny_model: Path, tiny_text: Path, tmp_path_factory: pytest.TempPathFa
     words = [sys.executable, "pipeline/plot_pareto.py", f"sweeps_dir={folder}/sweeps", f"results_dir={folder}/results"]
     done = subprocess.run([*words, "replicates=0"], cwd=BASE, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
-    return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_PYTHON)
 def test_python_examples_run(page: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)

@@ -29,7 +29,7 @@ def test_where_slurm_does_not_answer_the_machine_is_told_all_the_same(tmp_path):
     scontrol.chmod(0o755)
     done = doctor(f"sweeps_dir={tmp_path}", programs=scontrol.parent)
     first, *machine, last = done.stdout.splitlines()
-    assert done.returncode == 1 and done.stderr == "" and last.startswith("1 problems, ")
+    assert done.returncode == 1 and done.stderr == "" and last.startswith("1 problem, ")
     assert first.startswith("problem  Slurm does not answer (slurm_load_partitions: Unable to contact")
     assert len(machine) == 5 and "the bundled model can be read" in machine[-1]
 

@@ -1,51 +1,15 @@
 """`pip install .`, and its commands from a folder that has nothing in it but a user's own."""
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pipeline.storage.places import BASE
+from tests.installed import TRAINING, command
 
-TRAINING = [
-    "layer=1", "model=local", "model.context=32", "data=files", "train.steps=20", "train.batch=32", "train.block=600",
-    "train.lm_batch=4", "train.calibration=300", "train.lr_warmup=5", "eval.sequences=8", "eval.batch=4",
-]  # fmt: skip
+pytestmark = pytest.mark.slow
+
 SWEEP = "# @package _global_\nsweep_name: mine\nhydra: {sweeper: {grids: [{site: mlp_out, architecture: gated}]}}\n"
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the installed package and of its commands, in bin/; its sources are gone."""
-    folder = tmp_path_factory.mktemp("installed")
-    sources = folder / "sources"
-    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("pipeline", "conf"):
-        shutil.copytree(BASE / name, sources / name, symlinks=True, ignore=ignore)
-    for name in ("pyproject.toml", "README.md", "LICENSE", "docs/gated_paper_tables.csv"):
-        (sources / name).parent.mkdir(exist_ok=True)
-        shutil.copy(BASE / name, sources / name)
-    (sources / "conf" / "local").mkdir(exist_ok=True)
-    (sources / "conf" / "local" / "default.yaml").write_text("# @package _global_\nseed: 3\n")
-    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *offline, "-t", folder, sources], check=True)
-    shutil.rmtree(sources)
-    return folder
-
-
-def command(
-    installed: Path, working: Path, *line: str, output: Any = subprocess.PIPE
-) -> subprocess.CompletedProcess[str]:
-    """The command as it ended. To compile loops, as every new installation does, would take most of the time."""
-    environment = os.environ | {"PYTHONPATH": str(installed), "NUMBA_DISABLE_JIT": "1"}
-    typed = [installed / "bin" / line[0], *line[1:]]
-    return subprocess.run(
-        typed, cwd=working, env=environment, text=True, timeout=300, stdout=output, stderr=subprocess.PIPE
-    )
 
 
 def test_the_package_has_what_a_checkout_has(installed: Path) -> None:
@@ -70,7 +34,7 @@ def test_a_sweep_of_ones_own_in_an_empty_folder(
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = command(installed, tmp_path, "sae-run", "-m", "sweep=mine", *training, output=full)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "standard output cannot be written (No space left on device): the work goes on without it\n"
+    assert done.stderr == "standard output cannot be written (No space left on device): work continues without it\n"
     assert {path.name for path in tmp_path.iterdir()} == {"pipeline", "conf", "sweeps"}
     status = command(installed, tmp_path, "sae-status", "sweep=mine")
     assert status.stdout == "mine: 1 runs: 1 done\n", status.stderr

@@ -9,7 +9,7 @@ import pytest
 PIPELINE = Path(__file__).resolve().parent.parent / "pipeline"
 UNPICKLING = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib", "pickletools"}
 EXECUTING = {"eval", "exec", "compile", "__import__", "read_pickle", "unsafe_load", "full_load"}
-SUBMITIT = {"launching/slurm.py", "launching/worker.py"}
+SUBMITIT = {"launching/executors/slurm.py", "launching/worker.py"}
 """The only modules that may import submitit, whose own job files are pickles."""
 
 
@@ -81,7 +81,7 @@ def test_the_rule_lets_pass(source: str) -> None:
 
 
 def test_submitit_is_where_its_job_files_are() -> None:
-    assert not list(faults("import submitit", "launching/slurm.py"))
+    assert not list(faults("import submitit", "launching/executors/slurm.py"))
 
 
 def test_the_legacy_checkpoints_of_the_hub_are_read_without_unpickling() -> None:

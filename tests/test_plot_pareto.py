@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pipeline.storage.places import BASE
 EVALUATION = "0123456789ab"
 TABLES = [
     "runs", "frontier", "frontiers", "verdicts", "l0_ratio", "l0_ratio_curve", "saved", "ce_at_l0", "robustness",
+    "documents",
 ]  # fmt: skip
 OUTPUTS = (
     [f"{name}.csv" for name in TABLES]
@@ -101,9 +103,9 @@ def grid(disk: Disk, sweep: str) -> None:
     disk.manifest(sweep)
 
 
-def command(*arguments: str, code: Path = BASE) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, code: Path = BASE, working: Path = BASE) -> subprocess.CompletedProcess[str]:
     script = [sys.executable, str(code / "pipeline" / "plot_pareto.py"), *arguments]
-    return subprocess.run(script, capture_output=True, text=True, timeout=120)
+    return subprocess.run(script, cwd=working, capture_output=True, text=True, timeout=120)
 
 
 def folders(tmp_path: Path) -> list[str]:
@@ -113,6 +115,7 @@ def folders(tmp_path: Path) -> list[str]:
 # ------------------------------------------------------------------------------------------------------------- command
 
 
+@pytest.mark.slow
 def test_the_command_does_every_sweep_and_names_its_pictures(tmp_path: Path, disk: Disk) -> None:
     grid(disk, "first")
     grid(disk, "second")
@@ -130,6 +133,7 @@ def test_the_command_does_every_sweep_and_names_its_pictures(tmp_path: Path, dis
     assert len(finished.stdout.splitlines()) == 12 + 2 * (1 + 1 + 16 + 1 + 2 + 2)
 
 
+@pytest.mark.slow
 def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_path: Path, disk: Disk) -> None:
     disk.declare("a")
     disk.manifest("one")
@@ -138,6 +142,51 @@ def test_a_module_beside_the_script_does_not_shadow_the_standard_library(tmp_pat
         (tmp_path / "pipeline" / f"{name}.py").write_text("raise ImportError('shadowed')\n")
     finished = command(*folders(tmp_path), code=tmp_path)
     assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_a_users_own_figure_is_one_file(tmp_path: Path, disk: Disk) -> None:
+    """That of docs/how_to/extend.md, by the command, from the folder in which it is."""
+    _metric, example = re.findall(r'```python\n(""".*?)```', (BASE / "docs/how_to/extend.md").read_text(), re.DOTALL)
+    grid(disk, "s")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "figure_fvu.py").write_text(example)
+    finished = command(*folders(tmp_path), "replicates=0", working=tmp_path)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    results = tmp_path / "results" / "s"
+    assert {f"figure_fvu.{kind}" for kind in ("png", "svg", "pdf", "csv")} <= {path.name for path in results.iterdir()}
+    assert str(results / "figure_fvu.png") in finished.stdout.splitlines()
+    assert pd.read_csv(results / "figure_fvu.csv")["fvu"].tolist() == [0.1] * 16
+    (shown,) = re.findall('<figure id="figure_fvu">.*?</figure>', (results / "report.html").read_text(), re.DOTALL)
+    assert "Fraction of variance unexplained against L0" in shown and shown.count("data-row=") == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("figure_my", "def data(source):\n    return source.runs\n", "{path} has no function draw: expected data(so"),
+        ("figure_my", "import nothing_of_this_name", "{path}, line 1: ModuleNotFoundError: No module named 'nothing"),
+        ("figure_my", "def data(source:\n", "{path}, line 1: '(' was never closed"),
+        ("figure_1", "", "{path}: there is a figure of that name: expected another, as figure_my_1.py"),
+        ("figure_my", "data = lambda source: source.runs\ndef draw(points, looks):\n    return points['lo']",
+         "{path}, line 3: KeyError: 'lo'"),
+        ("figure_my", "data = lambda source: source.runs\ndef draw(points, looks):\n    pass",
+         "{path}: TypeError: draw returned NoneType: expected a Figure"),
+        ("figure_my", "data = draw = lambda *_: [1]", "{path}: TypeError: data returned list: expected a DataFrame"),
+    ],
+)  # fmt: skip
+def test_a_fault_in_a_users_figure_is_one_line(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    name: str, content: str, said: str,
+) -> None:  # fmt: skip
+    disk.done("a")
+    disk.manifest("s")
+    path = tmp_path / "figures" / f"{name}.py"
+    path.parent.mkdir()
+    path.write_text(content)
+    monkeypatch.setattr("pipeline.figures.find.USER_FIGURES", path.parent)
+    assert plot_pareto.main([*folders(tmp_path), "replicates=0"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {said.format(path=path)}") and error.count("\n") == 1
 
 
 def test_one_sweep_of_several(tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,8 +247,8 @@ def test_folders_and_family_are_checked_before_anything_is_said_or_written(
         f"results_dir={tmp_path}/file/x": f"results_dir: {tmp_path}/file is no folder",
         f"results_dir={tmp_path}/{'x' * 300}": "too long", f"results_dir={tmp_path}/blocked": "is no folder",
         f"family={tmp_path}/none.csv": "family=", f"family={tmp_path}": "family=",
-        f"family={tmp_path}/file": "no column loss", f"sweeps_dir={tmp_path}/file": "file is no folder",
-        f"sweeps_dir={tmp_path}/none": "none is no folder",
+        f"family={tmp_path}/file": "no column loss", f"sweeps_dir={tmp_path}/file": "file is not a folder",
+        f"sweeps_dir={tmp_path}/none": "none is not a folder",
     }  # fmt: skip
     for argument, said in wrong.items():
         for chosen in ("sweep=s", f"source={tmp_path}/table.csv"):
@@ -214,7 +263,7 @@ def test_folders_and_family_are_checked_before_anything_is_said_or_written(
     ("argument", "said"),
     [
         ("reference=gatd", "reference=gatd: s has no such arm; did you mean gated? (arms: baseline, gated)"),
-        ("candidates=gated,nope", "candidates=nope: s has no such arm; (arms: baseline, gated)"),
+        ("candidates=gated,nope", "candidates=nope: s has no such arm (arms: baseline, gated)"),
         ("replicates=99999999999", "replicates=99999999999: expected at most 100000"),
         ("replicates=100001", "replicates=100001: expected at most 100000"),
     ],
@@ -263,6 +312,7 @@ def test_help_names_every_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"{key}=" in usage for key in ("sweep", "sweeps_dir", "results_dir"))
 
 
+@pytest.mark.slow
 def test_a_sweep_without_a_finished_run_is_one_line_and_no_picture(
     tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -283,6 +333,7 @@ def test_a_sweep_without_a_finished_run_is_one_line_and_no_picture(
     assert (tmp_path / "results" / "other" / "figure_1.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_damaged_sweep_stops_no_other(tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]) -> None:
     grid(disk, "whole")
     (disk.folder / "broken").mkdir()
@@ -293,6 +344,7 @@ def test_a_damaged_sweep_stops_no_other(tmp_path: Path, disk: Disk, capsys: pyte
     assert (tmp_path / "results" / "whole" / "figure_1.png").is_file()
 
 
+@pytest.mark.slow
 def test_results_are_the_same_bytes_again(tmp_path: Path, disk: Disk) -> None:
     grid(disk, "s")
 
@@ -325,6 +377,7 @@ def test_columns_and_values_of_a_finished_run(disk: Disk) -> None:
     assert "density_counts" not in table and table.columns.is_unique
 
 
+@pytest.mark.slow
 def test_what_was_not_measured_is_a_gap_in_a_column_of_numbers(tmp_path: Path, disk: Disk) -> None:
     """Null in the record: NaN in the table, empty in runs.csv, and a whole number beside the gap stays whole."""
     unknown = dict.fromkeys(("alive_fraction", "dead_fraction", "gamma", "gamma_rms"))
@@ -373,6 +426,7 @@ def test_every_status_and_its_reason(disk: Disk, capsys: pytest.CaptureFixture[s
     assert later.loc["declared", "architecture"] == "gated" and later.loc["declared", "train.lr"] == 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "[]", "null", "{}", '{"run": "a", "metrics"', "\x00\xff"])
 def test_a_record_that_is_none_stops_nothing(
     content: str, tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]
@@ -396,6 +450,7 @@ def test_a_later_evaluation_has_its_own_record(disk: Disk) -> None:
     assert read_sweep(disk.folder, "s").loc[0, "l0"] == 11.0
 
 
+@pytest.mark.slow
 def test_frontier_csv_holds_the_non_dominated_runs(tmp_path: Path, disk: Disk) -> None:
     grid(disk, "s")
     assert plot_pareto.main(folders(tmp_path)) == 0

@@ -1,4 +1,4 @@
-"""What is brought from the hub, with a hub that a test plays; and that runs read from it what they would have read."""
+"""What is fetched from the hub, with a hub that a test plays; and that runs read from it what they would have read."""
 
 import subprocess
 import sys
@@ -10,12 +10,12 @@ import huggingface_hub
 import pytest
 import torch
 
-from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from pipeline.config.schema import DataConfig, ModelConfig
 from pipeline.errors import UserError
 from pipeline.launching import fetch
-from pipeline.sae.registry import config_class
 from pipeline.tokens import hub_cache
 from pipeline.tokens.sources import evaluation_contexts, training_contexts
+from tests.factories import run_config
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = [{"body": f"document {i} of many, {'word ' * (i % 37)}", "url": str(i)} for i in range(300)]
@@ -75,18 +75,18 @@ def test_a_run_that_was_begun_on_the_hub_goes_on_with_the_same_contexts(hub, mod
     assert torch.equal(resumed.read(30, 20).tokens, rest.tokens)
 
 
-def test_validation_text_is_read_from_what_was_brought(hub, model):
+def test_validation_text_is_read_from_what_was_fetched(hub, model):
     data = replace(DATA, validation_fraction=0.4)
     from_hub = [evaluation_contexts(model, data, 4, split).tokens for split in ("validation", "test")]
     assert not torch.equal(*from_hub)
     fetch.fetch_text(data, 1e9)
     hub.clear()
-    brought = [evaluation_contexts(model, data, 4, split).tokens for split in ("validation", "test")]
-    assert all(torch.equal(one, other) for one, other in zip(brought, from_hub, strict=True)) and hub == []
+    fetched = [evaluation_contexts(model, data, 4, split).tokens for split in ("validation", "test")]
+    assert all(torch.equal(one, other) for one, other in zip(fetched, from_hub, strict=True)) and hub == []
 
 
 def test_rows_without_text_stay_rows(hub, model, monkeypatch):
-    monkeypatch.setattr(hub_cache, "DOCUMENTS_A_FILE", 10)
+    monkeypatch.setattr(hub_cache, "DOCUMENTS_PER_FILE", 10)
     empty = [*range(10, 20), 25]  # all of a file, and one
     monkeypatch.setitem(globals(), "ROWS", [row | {"body": None} if i in empty else row for i, row in enumerate(ROWS)])
     from_hub, held_out = training_contexts(model, DATA, 0).read(0, 60), evaluation_contexts(model, DATA, 8)
@@ -97,7 +97,7 @@ def test_rows_without_text_stay_rows(hub, model, monkeypatch):
 
 
 def test_only_as_much_as_is_wanted_and_more_when_more_is(hub, monkeypatch):
-    monkeypatch.setattr(hub_cache, "DOCUMENTS_A_FILE", 10)
+    monkeypatch.setattr(hub_cache, "DOCUMENTS_PER_FILE", 10)
     fetch.fetch_text(DATA, 4000)
     about = hub_cache.about(DATA)
     assert about is not None and 4000 <= about["characters"] < 4300 and not about["whole"]
@@ -111,7 +111,7 @@ def test_only_as_much_as_is_wanted_and_more_when_more_is(hub, monkeypatch):
     assert [path.name for path in hub_cache.folder(DATA).parent.iterdir()] == [hub_cache.folder(DATA).name]
 
 
-def test_models_are_brought_with_the_weights_they_have(hub, tmp_path):
+def test_models_are_fetched_with_the_weights_they_have(hub, tmp_path):
     gpt2 = ModelConfig(name="gpt2", hub_id="some/gpt2", revision="r", context=16, layer=0)
     list(fetch.fetch_model(gpt2))
     assert ["*.safetensors" in patterns for _, patterns in hub] == [True, False] and "*.bin" in hub[1][1]
@@ -133,11 +133,12 @@ def test_a_hub_that_is_away_is_one_line_and_leaves_nothing(hub, monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", away)
     gpt2 = ModelConfig(name="gpt2", hub_id="some/gpt2", revision="r", context=16, layer=0)
     for call in (lambda: list(fetch.fetch_model(gpt2)), lambda: fetch.fetch_text(DATA, 100)):
-        with pytest.raises(UserError, match=r"cannot be had from the hub: Name or service not known$"):
+        with pytest.raises(UserError, match=r"cannot be fetched from the hub: Name or service not known$"):
             call()
     assert hub_cache.about(DATA) is None and not list(hub_cache.folder(DATA).parent.glob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["-m", "sweep=smoke"], ["sweep=smoke", "hydra/launcher=slurm"], ["-m", "seed=0,1"]]
 )
@@ -145,9 +146,10 @@ def test_the_command_takes_what_run_takes(arguments):
     command = [sys.executable, "pipeline/prefetch.py", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == "model bundled: local, nothing to bring\ndata sotu: local, nothing to bring\n"
+    assert done.stdout == "model bundled: local, nothing to fetch\ndata sotu: local, nothing to bring\n"
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line_each(tmp_path):
     cases = {
         ("sweep=smok",): "did you mean smoke?",
@@ -163,9 +165,8 @@ def test_mistakes_are_one_line_each(tmp_path):
 
 def test_local_models_and_texts_are_held_to_what_runs_need(hub, model, tmp_path):
     (tmp_path / "one.txt").write_text("one document")
-    site, train = SiteConfig("mlp_out", "blocks.{layer}.hook_mlp_out"), TrainConfig(steps=1, batch=1, lr=1.0)
     text = DataConfig(name="files", source="files", path=str(tmp_path / "one.txt"))
-    run = RunConfig(model, site, config_class("baseline")(), text, train, EvalConfig(), 0, 1.0, 0)
+    run = run_config(model=model, site="mlp_out", architecture="baseline", data=text)
     for wrong, said in (
         (replace(run, model=replace(model, path=str(tmp_path / "no"))), "no"),
         (replace(run, layer=99), "99"),

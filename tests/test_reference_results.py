@@ -51,6 +51,7 @@ def declared() -> list[str]:
         return names
 
 
+@pytest.mark.slow
 def test_the_committed_results_are_of_this_configuration(rows):
     assert {row["run"] for row in rows} == set(declared()), f"run make results: {SWEEP} or training_version changed"
     versions = {(row["training_version"], row["evaluation_version"]) for row in rows}
@@ -92,6 +93,7 @@ def test_the_readme_says_what_the_verdicts_are() -> None:
     assert table.startswith("| claim | as trained |") and table in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_one_committed_run_comes_out_again(rows, tmp_path):
     """Trained anew from its settings, alone: within 2 % of L0 and 0.005 of loss recovered."""
     row = next(r for r in rows if r["site"] == "mlp_out" and r["architecture"] == "gated" and 10 < float(r["l0"]) < 60)

@@ -6,13 +6,17 @@ import platform
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from pipeline import status
 from pipeline.monitoring.sweep_status import lines
+from pipeline.records.status import read_sweep_on_disk
+from pipeline.storage import reading
 from pipeline.storage.lease import process_start
+from tests.factories import record
 
 ROOT = Path(__file__).resolve().parent.parent
 NOW = 1_000_000.0
@@ -33,8 +37,7 @@ class Disk:
         return path
 
     def done(self, run: str) -> None:
-        content = {"settings": {}, "identity": {}, "evaluation": {"id": "e"}, "metrics": {}}
-        self.write(f"runs/{run}/metrics.json", content)
+        self.write(f"runs/{run}/metrics.json", record())
 
     def task(self, runs: list[str], **more: object) -> None:
         content = {"task": 1, "pack": "p", "runs": runs, "attempt": 1, "executor": "slurm", "job_id": "7_0", "log": "l"}
@@ -42,7 +45,7 @@ class Disk:
         self.write("s/tasks.json", {"tasks": [content | more]})
 
     def report(self) -> str:
-        return "\n".join(lines(self.folder, "s", NOW))
+        return "\n".join(lines(read_sweep_on_disk(self.folder, "s", NOW)))
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ def test_every_state_is_counted_and_told(tmp_path):
     assert "b  training: step 3/1,000, L0 20.1, loss 0.5, 12,346 tokens/s, ETA 2 min 10 s, on this machine" in report
     assert "c  TrainingDiverged at step 12: loss is nan" in report
     assert "d  for its turn" in report
-    old = "\n".join(lines(tmp_path, "s", NOW + 600))
+    old = "\n".join(lines(read_sweep_on_disk(tmp_path, "s", NOW + 600)))
     assert "2 missing" in old and "b  stopped after step 3 of 1000" in old and "running" not in old
 
 
@@ -132,7 +135,7 @@ def test_names_shrink_where_a_terminal_is_narrow(tmp_path):
     names = [f"bundled-attn_z-L2-gated-lam{n}-seed0-1bace47a2e3e" for n in range(3)]
     disk = Disk(tmp_path, names)
     assert all(name in disk.report() for name in names)
-    narrow = list(lines(tmp_path, "s", NOW, width=40))
+    narrow = list(lines(read_sweep_on_disk(tmp_path, "s", NOW), width=40))
     assert [line.split()[1] for line in narrow[1:]] == ["lam0", "lam1", "lam2"]
 
 
@@ -174,12 +177,29 @@ def test_the_command(tmp_path, capsys):
     assert done.stdout.startswith("s: 1500 runs: 1001 done, 499 missing")
     assert seconds < 3, f"{seconds:.2f} s; 0.3 on a quiet machine"
     (tmp_path / "empty").mkdir()
-    for folder, said in (("none", "is no folder"), ("s/manifest.json", "is no folder"), ("empty", "sweep=t is not on")):
+    for folder, said in (
+        ("none", "is not a folder"),
+        ("s/manifest.json", "not a folder"),
+        ("empty", "sweep=t is not on"),
+    ):
         assert status.main([f"sweeps_dir={tmp_path / folder}", "sweep=t"]) == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and said in error
     wrong = command("sweep=t")
-    assert wrong.returncode == 2 and wrong.stderr == "error: sweep=t is not on disk; (on disk: s)\n"
+    assert wrong.returncode == 2 and wrong.stderr == "error: sweep=t is not on disk (on disk: s)\n"
+
+
+def test_each_file_is_read_once(tmp_path, monkeypatch):
+    disk, opened = Disk(tmp_path, ["a", "b"]), Counter()
+    disk.done("a")
+    disk.task(["b"], ended=1.0)
+    really = reading.open_file
+    monkeypatch.setattr(reading, "open_file", lambda path: opened.update([path]) or really(path))
+    for arguments in ([], ["verify=true"]):
+        opened.clear()
+        status.main([f"sweeps_dir={tmp_path}", *arguments])
+        there = {path: count for path, count in opened.items() if path.is_file()}
+        assert there == dict.fromkeys(tmp_path.rglob("*.json"), 1), arguments
 
 
 def test_it_imports_nothing_slow():

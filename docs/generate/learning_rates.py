@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.curves import Floats, fronts, read_off
+from pipeline.analysis.curves import Floats, fronts, interpolate
 from pipeline.analysis.frontier import as_floats, points
 from pipeline.comparison.shown import NOTHING
 from pipeline.errors import UserError
@@ -24,11 +24,12 @@ runs of a rate, joined linearly in (log L0, loss recovered). Compared is loss re
 {high}, evenly in log L0, on the validation text: {sequences} contexts, on which no run is trained and no result
 reported. Where fronts reach less, the L0 that all of them reach are compared, as stated; but a front that another is
 above at every L0 that both reach does not narrow the range for the others. A dash: that front does not reach all of it.
-Rates were compared at the lambdas of conf/sweep/learning_rates.yaml, which are near those of the sweep, not the same.
+Rates were compared at the lambdas of conf/sweep/learning_rates.yaml: the baseline's are those of the sweep, gated's
+are near them.
 """
 TAIL = """
 {seeds}: how far another training would move a cell was not measured, so a difference in the
-fourth digit chooses by chance. Made by
+fourth digit chooses by chance. Produced by
 `python pipeline/run.py -m sweep=learning_rates`, `python pipeline/plot_pareto.py sweep=learning_rates` and
 `python -m docs.generate.learning_rates > docs/learning_rates.md`."""
 
@@ -71,7 +72,7 @@ def _curve(rows: pd.DataFrame) -> Floats:
     """[PLACES] loss recovered of the front of these points; NaN where it does not reach."""
     with np.errstate(divide="ignore"):
         x, y = fronts(np.log(as_floats(rows["l0"]))[None], as_floats(rows["loss_recovered"])[None])
-    read: Floats = read_off(x, y, AT)[0]
+    read: Floats = interpolate(x, y, AT)[0]
     return read
 
 

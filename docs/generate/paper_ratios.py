@@ -41,7 +41,7 @@ below {healthy:.0%}. *Narrow*: L0 of gated rises by less than a factor of {narro
 
 {words}
 
-Made by `python -m docs.generate.paper_ratios > docs/paper_l0_ratios.md`; `python pipeline/plot_pareto.py
+Produced by `python -m docs.generate.paper_ratios > docs/paper_l0_ratios.md`; `python pipeline/plot_pareto.py
 source=docs/gated_paper_tables.csv` writes the same numbers, their curves and the figures to
 `results/gated_paper_tables/`."""
 
@@ -109,7 +109,7 @@ def _left_out(compared: Sequence[Compared]) -> Iterator[str]:
         f"- {len(without)} pairs have no ratio, since the fronts share no loss recovered; the medians below leave them "
         f"out. In {gated} of them all of gated's points recover more than any of the baseline's. At equal L0 gated "
         f"saves cross-entropy in {counts[ABOVE]} of them and costs it in {counts[BELOW]}; {counts[NOT_COMPARED]} share "
-        "no L0 either, gated having both more features and more of the loss recovered."
+        "no L0 either, gated having both more active features and more of the loss recovered."
     )
 
 

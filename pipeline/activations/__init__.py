@@ -1,1 +1,1 @@
-"""Blocks of activations for training, in a seeded order; computed ahead, and shared between processes."""
+"""Blocks of activations for training, in a seeded order: prefetched on a GPU, shared between processes on a CPU."""

@@ -1,9 +1,8 @@
-"""Blocks of activations that the processes of one machine make for one another, so that each passes the language model
-over a part of the text only.
+"""Blocks of activations that processes of one machine share, so that each runs the language model on part of the text.
 
-Whoever comes first to a block claims it, makes it and leaves it in a folder for those that have not come to it yet; who
-finds it claimed makes one of the next meanwhile. What is in a block does not depend on who made it, so any trouble has
-the same answer: a process makes the block for itself.
+The first process to need a block claims it, computes it and publishes it in a folder for those that have not reached it
+yet; meanwhile, others compute a later one. What is in a block does not depend on who computed it. Any trouble therefore
+has the same answer: a process computes the block for itself.
 """
 
 import os
@@ -25,70 +24,70 @@ from pipeline.storage.reading import problem, read_bytes
 
 WAIT_SECONDS, PATIENCE_SECONDS = 0.05, 60.0
 HELD = 4
-"""Blocks that lie ready for a process that is behind; it makes the others itself."""
+"""Blocks that are kept for a process that is behind; it computes the others itself."""
 
 
 @dataclass(frozen=True)
-class Circle:
-    """The processes that exchange blocks, as the launcher tells each of them."""
+class SharingGroup:
+    """Processes that share blocks, as the launcher describes them to each."""
 
     folder: str
-    place: int  # of this process among `places`
-    places: int
-    hooks: tuple[str, ...]  # that some of them read
+    rank: int  # of this process
+    world_size: int
+    hooks: tuple[str, ...]  # all that some process reads
 
 
-class Exchange:
-    """Reads the blocks of one process, in rising order.
+class BlockCache:
+    """Blocks of one process in rising order, computed here or by another process of its group.
 
     Args:
-        make: a block by its index, with the circle's hooks.
+        compute: a block by its index, with the group's hooks.
         blocks: how many there are.
-        stopped: whether this process was told to stop; then no block is waited for.
+        stopped: whether this process was told to stop; then it waits for no block.
     """
 
     def __init__(
-        self, circle: Circle, shape: StreamShape, make: Callable[[int], Block], blocks: int, device: torch.device,
-        stopped: Callable[[], bool],
+        self, group: SharingGroup, shape: StreamShape, compute: Callable[[int], Block], blocks: int,
+        device: torch.device, stopped: Callable[[], bool],
     ) -> None:  # fmt: skip
-        self.circle, self.shape, self.make, self.blocks, self.stopped = circle, shape, make, blocks, stopped
-        self.device, self.folder, self.took = str(device), Path(circle.folder), 0.0
+        self.group, self.shape, self.compute, self.blocks, self.stopped = group, shape, compute, blocks, stopped
+        self.device, self.folder, self.compute_seconds = str(device), Path(group.folder), 0.0
 
     def read(self, index: int) -> Block:
-        """The block: taken, or made."""
+        """The block: loaded, or computed."""
         self._arrive(index)
-        deadline = time.monotonic() + max(PATIENCE_SECONDS, 3 * self.took)
+        deadline = time.monotonic() + max(PATIENCE_SECONDS, 3 * self.compute_seconds)
         while time.monotonic() < deadline and not self.stopped():
-            taken = self._take(index)
-            if taken is not None:
-                return taken
+            loaded = self._load(index)
+            if loaded is not None:
+                return loaded
             if self._claim(index):
-                return self._make(index)
-            ahead = next(filter(self._claim_ahead, range(index + 1, index + self.circle.places)), None)
-            if ahead is None:
+                return self._compute(index)
+            later = next(filter(self._claim_later, range(index + 1, index + self.group.world_size)), None)
+            if later is None:
                 time.sleep(WAIT_SECONDS)
             else:
-                self._make(ahead)
-        return self.make(index)
+                self._compute(later)
+        return self.compute(index)
 
-    def leave(self) -> None:
-        """Nothing is made for this process any more."""
+    def close(self) -> None:
+        """Tell the others that this process needs no more blocks."""
         self._arrive(self.blocks)
 
     def _arrive(self, index: int) -> None:
-        """Say so, and drop what was made for this process before."""
+        """Tell the others which block this process needs, and drop earlier ones that were kept for it."""
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            at = self._position(self.circle.place)
+            at = self._position(self.group.rank)
             if problem(at):
                 remove(at)
             at.write_text(str(index))
-            for path in self.folder.glob(f"*.for-{self.circle.place}"):
+            for path in self.folder.glob(f"*.for-{self.group.rank}"):
                 if int(path.name.partition(".")[0]) < index:
                     path.unlink()
 
-    def _take(self, index: int) -> Block | None:
-        path = self._ready(index, self.circle.place)
+    def _load(self, index: int) -> Block | None:
+        path = self._ready(index, self.group.rank)
         activations = None
         with suppress(OSError, SafetensorError):
             activations = None if problem(path) else load_file(path, self.device)
@@ -96,11 +95,11 @@ class Exchange:
             remove(path)
         return None if activations is None else Block(index, self.shape, activations)
 
-    def _claim_ahead(self, index: int) -> bool:
-        return index < self.blocks and not self._ready(index, self.circle.place).exists() and self._claim(index)
+    def _claim_later(self, index: int) -> bool:
+        return index < self.blocks and not self._ready(index, self.group.rank).exists() and self._claim(index)
 
     def _claim(self, index: int) -> bool:
-        """Whether this process is to make the block: nobody does, or who did has died, and it is not ready."""
+        """Whether this process must compute the block: it is not ready, and no living process computes it."""
         path = self.folder / f"{index}.claim"
         with suppress(DamagedFile, OSError, ValueError):
             pid, started = read_bytes(path).decode().split()
@@ -111,48 +110,48 @@ class Exchange:
                 file.write(f"{os.getpid()} {process_start(os.getpid())}")
         except FileExistsError:
             return False
-        except OSError:  # no exchange in this folder
+        except OSError:  # this folder can hold no claim
             return True
-        if self._ready(index, self.circle.place).exists():  # it was made in between
+        if self._ready(index, self.group.rank).exists():  # published in between
             path.unlink()
             return False
         return True
 
-    def _make(self, index: int) -> Block:
-        """Make a claimed block and leave it for all that have not come to it, this process too if it is ahead of it."""
+    def _compute(self, index: int) -> Block:
+        """Compute a claimed block and publish it for all that have not reached it, perhaps this process too."""
         started = time.monotonic()
         try:
-            block = self.make(index)
-            self.took = time.monotonic() - started
+            block = self.compute(index)
+            self.compute_seconds = time.monotonic() - started
             with suppress(OSError, SafetensorError):
-                self._leave(block, [place for place in range(self.circle.places) if self._wants(place, index)])
+                self._publish(block, [rank for rank in range(self.group.world_size) if self._needs(rank, index)])
         finally:
             with suppress(OSError):
                 (self.folder / f"{index}.claim").unlink()
         return block
 
-    def _wants(self, place: int, index: int) -> bool:
+    def _needs(self, rank: int, index: int) -> bool:
         try:
-            at = int(read_bytes(self._position(place)))
+            at = int(read_bytes(self._position(rank)))
         except (DamagedFile, OSError, ValueError):  # it has not begun
             at = 0
-        wanted = index >= at if place != self.circle.place else index > at
-        return wanted and sum(1 for _ in self.folder.glob(f"*.for-{place}")) < HELD
+        needed = index >= at if rank != self.group.rank else index > at
+        return needed and sum(1 for _ in self.folder.glob(f"*.for-{rank}")) < HELD
 
-    def _leave(self, block: Block, places: list[int]) -> None:
-        """One file, with a name for each that wants it: it is gone when all have taken it."""
-        if not places:
+    def _publish(self, block: Block, ranks: list[int]) -> None:
+        """Write one file, with a link for each process that needs it: it is gone when all have loaded it."""
+        if not ranks:
             return
-        made = self.folder / f"{block.index}.made-{self.circle.place}"
+        file = self.folder / f"{block.index}.by-{self.group.rank}"
         try:
-            save_file(block.activations, made)
-            for place in places:
-                os.link(made, self._ready(block.index, place))
+            save_file(block.activations, file)
+            for rank in ranks:
+                os.link(file, self._ready(block.index, rank))
         finally:
-            made.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
 
-    def _ready(self, index: int, place: int) -> Path:
-        return self.folder / f"{index}.for-{place}"
+    def _ready(self, index: int, rank: int) -> Path:
+        return self.folder / f"{index}.for-{rank}"
 
-    def _position(self, place: int) -> Path:
-        return self.folder / f"at-{place}"
+    def _position(self, rank: int) -> Path:
+        return self.folder / f"at-{rank}"

@@ -1,8 +1,8 @@
-"""Activations for training: shuffled blocks of them, and the calibration set that scale and means come from.
+"""Shuffled blocks of activations for training, and the calibration set, which sets scale and mean.
 
 A batch is a pure function of (stream seed, step): block b is the contexts [b * C, (b + 1) * C) of the source, its
-activations at non-special positions are shuffled by a generator seeded with (stream seed, b), and step s takes the rows
-of its place in the block. Any position is therefore rebuilt by one block of forwards.
+activations at non-special positions are shuffled by a generator seeded with (stream seed, b), and step s takes its rows
+of the block. Any position is therefore rebuilt by one block of forwards.
 """
 
 import math
@@ -18,13 +18,14 @@ from pipeline.config.schema import RunConfig, TrainConfig
 from pipeline.language_model.model import LanguageModel
 from pipeline.language_model.sites import d_in, d_sae
 from pipeline.runtime.device import to_device
+from pipeline.storage.phases import phase
 from pipeline.tokens.contexts import Contexts
 from pipeline.tokens.sources import ContextSource, permutation, text_facts, training_contexts
 
 
 @dataclass(frozen=True)
 class StreamShape:
-    """How contexts, blocks and batches fit together."""
+    """Sizes of contexts, blocks and batches."""
 
     context: int
     lm_batch: int
@@ -42,6 +43,7 @@ class StreamShape:
         return self.contexts_per_block * (self.context - 1) // self.batch
 
     def block_of(self, step: int) -> int:
+        """The index of the block that a step, counted from 0, takes its batch from."""
         return step // self.steps_per_block
 
     def contexts_read(self, steps: int) -> int:
@@ -51,17 +53,19 @@ class StreamShape:
 
 @dataclass(frozen=True)
 class Block:
-    """Activations of one block at each hook, unscaled, in the order that batches take them in."""
+    """Activations of one block at each hook, unscaled, in the order of the batches."""
 
     index: int
     shape: StreamShape
     activations: dict[str, Float[Tensor, "rows d_in"]]
 
     def batch(self, hook_name: str, step: int) -> Float[Tensor, "batch d_in"]:
+        """The batch of a step, counted from 0 over the whole training; a view of the block."""
         start = (step - self.index * self.shape.steps_per_block) * self.shape.batch
         return self.activations[hook_name][start : start + self.shape.batch]
 
 
+@phase("block")
 def read_block(
     language_model: LanguageModel,
     source: ContextSource,
@@ -70,12 +74,12 @@ def read_block(
     index: int,
     seed: int,
 ) -> Block:
-    """Run the language model over one block of contexts; what it gives goes to its place at once."""
+    """Run the language model over one block of contexts; write activations to their shuffled places."""
     contexts = source.read(index * shape.contexts_per_block, shape.contexts_per_block)
     rows = int((~contexts.special).sum())
-    # Special tokens inside contexts leave fewer rows than the block has places: the first of the order come again.
+    # special tokens inside contexts leave fewer rows than the block has places: the first rows are repeated
     places = torch.arange(shape.steps_per_block * shape.batch) % rows
-    ordered = permutation(rows, seed, index)[places].sort(stable=True)  # the rows in turn, and each one's place
+    ordered = permutation(rows, seed, index)[places].sort(stable=True)  # rows in rising order, and the place of each
     activations: dict[str, Tensor] = {}
     first = 0
     for batch, positions in _forwards(contexts, shape.lm_batch):
@@ -103,27 +107,27 @@ def harvest(
     """Activations at all non-special positions, in the order of the text."""
     parts: dict[str, list[Tensor]] = {hook: [] for hook in hooks}
     for batch, positions in _forwards(contexts, lm_batch):
-        wanted = to_device(positions, language_model.device)
+        kept = to_device(positions, language_model.device)
         for hook, activation in language_model.activations(batch.tokens, hooks).items():
-            parts[hook].append(activation.flatten(0, 1).index_select(0, wanted))
+            parts[hook].append(activation.flatten(0, 1).index_select(0, kept))
     return {hook: torch.cat(tensors) for hook, tensors in parts.items()}
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fixed sample of training activations at one hook, and what is estimated from it."""
+    """A fixed sample of training activations at one hook, and its mean and mean square norm."""
 
     activations: Float[Tensor, "rows d_in"]
     mean: Float[Tensor, " d_in"]
     mean_square: float  # of the norm, E||x||^2
 
     def scale(self, kind: str) -> float:
-        """The factor s on inputs: E||s x||^2 = d_in, or 1."""
+        """The factor s on inputs, without a unit: E||s x||^2 = d_in for sqrt_d_in, otherwise 1."""
         return (self.activations.shape[1] / self.mean_square) ** 0.5 if kind == "sqrt_d_in" else 1.0
 
 
 def calibrate(activations: Float[Tensor, "rows d_in"]) -> Calibration:
-    """Means in float64; the norm's by an exact sum, since a scalar sum's bits would follow the number of threads."""
+    """Means in float64. The mean square norm is an exact sum: bits of another would follow the number of threads."""
     exact = activations.double()
     mean_square = math.fsum(exact.square().sum(1).tolist()) / len(exact)
     return Calibration(activations, exact.mean(0).float(), mean_square)
@@ -135,7 +139,7 @@ def calibration_size(train: TrainConfig, context: int) -> int:
 
 
 def training_facts(run: RunConfig, calibration: Calibration) -> dict[str, Any]:
-    """What a record says of the stream a run was trained on: widths, scale and units, tokens and epochs."""
+    """Facts about training for a record: widths, scale and units, tokens and epochs."""
     contexts = StreamShape.of(run.train, run.model.context).contexts_read(run.train.steps)
     per_epoch = training_contexts(run.model, run.data, run.seed).contexts_per_epoch
     scale = calibration.scale(run.train.input_scale)

@@ -1,104 +1,95 @@
-"""Blocks of activations in rising order; on a GPU the next is made beside the steps on the last: by a thread, in a
-stream of its own.
+"""Blocks of activations in rising order. On a GPU, a thread computes the next block during the steps on the last one.
 
-A language model leaves a GPU idle between its small operations, and so does a step that waits for the host; each fills
-the other's gaps. On a CPU both would only share the cores. What is in a block does not depend on when it was made.
+The thread has a CUDA stream of its own. A language model leaves a GPU idle between its small operations, and so does a
+training step that waits for the host; each fills the other's gaps. On a CPU both would only share the cores. What is in
+a block does not depend on when it was computed.
 """
 
-import threading
-from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import torch
 
 from pipeline.activations.blocks import Block
 from pipeline.runtime.device import is_out_of_memory
+from pipeline.runtime.prefetcher import Prefetcher
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class BlockKey:
+    """Which block, and the hooks whose activations it must hold."""
+
     index: int
     hooks: frozenset[str]
-    position: dict[str, Any]  # of the source before it was read for this block
-    block: Future[Block | None]  # None: two found no room
+
+    def serves(self, other: "BlockKey") -> bool:
+        return self.index == other.index and self.hooks.issuperset(other.hooks)
 
 
-class Blocks:
-    """Reads blocks.
+class PrefetchedBlocks:
+    """Computes blocks, to be used in a `with` block: at its end no thread uses the language model any more.
 
     Args:
-        make: a block, by its index and its hooks.
+        compute: a block, by its index and its hooks.
         position: where the source of its contexts stands.
         device: of its activations.
-        beside: whether `prepare` makes blocks, as long as memory has room for two.
+        room_for_two: whether `prefetch` computes blocks. It stops to do so when two find no memory.
     """
 
     def __init__(
-        self, make: Callable[[int, Collection[str]], Block], position: Callable[[], dict[str, Any]],
-        device: torch.device, beside: bool,
+        self, compute: Callable[[int, Collection[str]], Block], position: Callable[[], dict[str, Any]],
+        device: torch.device, room_for_two: bool,
     ) -> None:  # fmt: skip
-        self._make, self._position, self.beside = make, position, beside
+        self._compute, self._room_for_two = compute, room_for_two
         self._streams: Any = torch.get_device_module(device)
-        self._stream: Any = self._streams.Stream() if beside else None
-        self._prepared: _Prepared | None = None
+        self._stream: Any = self._streams.Stream() if room_for_two else None
+        self._prefetcher: Prefetcher[BlockKey, Block | None] = Prefetcher(position, "prefetch-block")
+
+    def prefetch(self, index: int, hooks: Collection[str]) -> None:
+        """Begin to compute a block; an error waits for the one who reads it."""
+        if self._room_for_two:
+            key, device, now = BlockKey(index, frozenset(hooks)), self._streams.current_device(), self._current()
+            self._prefetcher.start(key, lambda: self._compute_in_stream(key, device, now))
 
     def read(self, index: int, hooks: Collection[str]) -> Block:
-        prepared = self._finish()
-        if prepared is None or prepared.index != index or not prepared.hooks.issuperset(hooks):
-            return self._make(index, hooks)
-        block = prepared.block.result()
+        """A block: the prefetched one, where it is the one that is asked for."""
+        prefetched = self._prefetcher.take()
+        if prefetched is None or not prefetched.key.serves(BlockKey(index, frozenset(hooks))):
+            return self._compute(index, hooks)
+        block = prefetched.result()
         if block is None:
-            self.beside = False
-            return self._make(index, hooks)
-        self._streams.synchronize()  # the host waits too: or the rest would count as the first run's seconds
-        now = self._streams.current_stream()
+            self._room_for_two = False
+            return self._compute(index, hooks)
+        self._streams.synchronize()  # the host waits too: otherwise the rest would count as the first run's seconds
         for activations in block.activations.values():
             if activations.device.type != "cpu":
-                activations.record_stream(now)  # the other stream takes the memory again when this one is done with it
+                # the other stream takes the memory back only after this one has finished with it
+                activations.record_stream(self._current())
         return block
 
-    def prepare(self, index: int, hooks: Collection[str]) -> None:
-        """Begin to make a block; an error waits for the one who reads it."""
-        if self.beside:
-            self._finish()
-            prepared = _Prepared(index, frozenset(hooks), self._position(), Future())
-            given = prepared, self._streams.current_device(), self._streams.current_stream()
-            threading.Thread(target=self._make_prepared, args=given, name="next-block", daemon=True).start()
-            self._prepared = prepared
+    def position(self) -> dict[str, Any]:
+        """Of the source as if nothing were prefetched."""
+        return self._prefetcher.position()
 
-    def _make_prepared(self, prepared: _Prepared, device: Any, now: Any) -> None:
+    def _compute_in_stream(self, key: BlockKey, device: Any, now: Any) -> Block | None:
+        """In the thread. Returns None where two blocks find no memory: an exception would keep the first one's."""
         try:
-            self._streams.set_device(device)  # a thread begins on the first
+            self._streams.set_device(device)  # a thread begins on the first device
             with self._streams.stream(self._stream):
                 self._stream.wait_stream(now)
-                block = self._make(prepared.index, sorted(prepared.hooks))
+                return self._compute(key.index, sorted(key.hooks))
         except BaseException as error:
             if is_out_of_memory(error):
-                prepared.block.set_result(None)
-            else:
-                prepared.block.set_exception(error)
-        else:
-            prepared.block.set_result(block)
+                return None
+            raise
 
-    def position(self) -> dict[str, Any]:
-        """Of the source as if nothing were prepared: it is to be read by whoever goes on from here."""
-        return self._prepared.position if self._prepared else self._position()
+    def _current(self) -> Any:
+        return self._streams.current_stream()
 
-    def _finish(self) -> _Prepared | None:
-        """Leave the source and the language model to the caller."""
-        prepared, self._prepared = self._prepared, None
-        if prepared:
-            prepared.block.exception()  # waits
-        return prepared
+    def __enter__(self) -> Self:
+        return self
 
-
-@contextmanager
-def made_ahead(blocks: Blocks) -> Iterator[Blocks]:
-    """At the end nobody uses the language model any more."""
-    try:
-        yield blocks
-    finally:
-        blocks._finish()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._prefetcher.take()

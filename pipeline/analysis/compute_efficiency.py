@@ -16,7 +16,7 @@ COLUMNS = ("compute", "loss")
 
 
 def read_family(path: Path) -> tuple[Floats, Floats]:
-    """Compute, rising (in any unit), and loss, falling (nats a token), of a family of models.
+    """Compute, rising (in any unit), and loss, falling (nats per token), of a family of models.
 
     Raises:
         UserError: the file is absent, or lacks a column, or more compute does not always mean less loss.
@@ -56,7 +56,7 @@ def multiplier(ce_clean: float, ce_sae: float, family: tuple[Floats, Floats]) ->
 
 
 def compute_hits(runs: pd.DataFrame, family: tuple[Floats, Floats]) -> pd.DataFrame:
-    """One row a finished run: its losses, the compute that each is worth, and the multiplier or why there is none."""
+    """One row per finished run: its losses, the compute that each is worth, and the multiplier or why there is none."""
     done = runs[runs["status"] == "done"]
     rows = done[["run", "model", "site", "layer", "architecture", "l0", "ce_clean", "ce_sae"]].reset_index(drop=True)
     for name in ("clean", "sae"):

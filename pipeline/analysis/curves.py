@@ -2,7 +2,7 @@
 
 Fidelity is loss recovered, or minus a difference of cross-entropies: more is better. Along a front both coordinates
 rise strictly, so that the curve can be read either way; outside its points it has no value and is never extended.
-Arrays have a row a replicate; the point estimate is a single row.
+Arrays have one row per replicate; the point estimate is a single row.
 """
 
 import numpy as np
@@ -38,13 +38,13 @@ def fronts(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return np.where(none, np.nan, x), np.where(none, np.nan, y)
 
 
-def read_off(known: Floats, wanted: Floats, at: Floats, slopes: tuple[float, float] | None = None) -> Floats:
+def interpolate(known: Floats, other: Floats, at: Floats, slopes: tuple[float, float] | None = None) -> Floats:
     """One coordinate of each row's front where the other has the values `at`, by linear interpolation.
 
     Args:
-        known, wanted: [replicates, points] the two coordinates, as `fronts` gives them.
+        known, other: [replicates, points] the two coordinates, as `fronts` gives them.
         at: [values] places on the first coordinate, the same for every row.
-        slopes: with which a front goes on before its first point and after its last; without them it ends there.
+        slopes: slopes of the front before its first point and after its last; None: it ends there.
 
     Returns:
         [replicates, values]; NaN outside the row's front, unless it goes on, and where a row has no point.
@@ -54,13 +54,13 @@ def read_off(known: Floats, wanted: Floats, at: Floats, slopes: tuple[float, flo
         return np.full((len(known), len(at)), np.nan)
     # the last node at or left of each place, counted through all rows; then the way from it to the next
     nodes = np.maximum(_nodes_passed(known, at) - 1, 0) + points * np.arange(len(known))[:, None]
-    width, height = (np.diff(values, append=values[:, -1:]) for values in (known, wanted))
-    x0, y0, rise, run = (of.ravel().take(nodes) for of in (known, wanted, height, np.where(width > 0, width, 1.0)))
+    width, height = (np.diff(values, append=values[:, -1:]) for values in (known, other))
+    x0, y0, rise, run = (of.ravel().take(nodes) for of in (known, other, height, np.where(width > 0, width, 1.0)))
     values: Floats = y0 + rise * (at - x0) / run
     before, after = (np.nan, np.nan) if slopes is None else slopes
     for beyond, end, slope in ((at < known[:, :1], 0, before), (at > known[:, -1:], -1, after)):
         row, place = np.nonzero(beyond)
-        values[row, place] = wanted[row, end] + slope * (at[place] - known[row, end])
+        values[row, place] = other[row, end] + slope * (at[place] - known[row, end])
     return values
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.frontier import KEY, PANEL, SETTING_PREFIXES, TABLE_ROW, numbered
+from pipeline.analysis.frontier import KEY, PANEL, SETTING_PREFIXES, TABLE_ROW, group_ids
 from pipeline.analysis.shares import to_fractions
 from pipeline.analysis.spreadsheet import SEPARATORS, read_sheet
 from pipeline.analysis.table import table
@@ -98,7 +98,7 @@ def _check_seeds(rows: pd.DataFrame, path: Path) -> None:
     if "seed" not in rows:
         return
     with_seed = rows[rows["seed"].notna() & rows.reindex(columns=list(AXES)).notna().any(axis=1)]
-    groups = pd.Series(numbered(with_seed, [*_settings(with_seed), "seed"]), with_seed.index)
+    groups = pd.Series(group_ids(with_seed, [*_settings(with_seed), "seed"]), with_seed.index)
     for _, lines in groups.groupby(groups):
         if len(lines) > 1:
             listed = " and ".join(map(str, lines.index[:3]))
@@ -158,8 +158,8 @@ def paper_points(runs: pd.DataFrame) -> pd.DataFrame:
         return runs.iloc[:0]
     points = read_source(PAPER_TABLE).runs.rename(columns={"model": "published"})
     own = [name for name in PANEL if name not in {"model", "site", "layer"}]
-    beside = panels.merge(points.drop(columns=own), on=["published", "site", "layer"])
-    return beside.drop(columns="published").assign(sweep=runs["sweep"].iloc[0])
+    matching = panels.merge(points.drop(columns=own), on=["published", "site", "layer"])
+    return matching.drop(columns="published").assign(sweep=runs["sweep"].iloc[0])
 
 
 def _named(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -241,7 +241,7 @@ def _table_rows(rows: pd.DataFrame) -> "pd.Series[float]":
     Rows with the same settings are other seeds of one point, unless the table gives a seed twice, or neither seeds nor
     a value on any axis.
     """
-    groups = pd.Series(numbered(rows, _settings(rows)), rows.index)
+    groups = pd.Series(group_ids(rows, _settings(rows)), rows.index)
     seed = rows["seed"] if "seed" in rows else pd.Series(np.nan, rows.index)
     without = seed.isna() & rows.reindex(columns=list(AXES)).isna().all(axis=1)
     twice = seed.notna() & pd.DataFrame({"group": groups, "seed": seed}).duplicated(keep=False)

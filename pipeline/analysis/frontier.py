@@ -54,11 +54,11 @@ def _sorted_non_dominated(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
     return front
 
 
-def point_numbers(runs: pd.DataFrame) -> npt.NDArray[np.intp]:
+def point_ids(runs: pd.DataFrame) -> npt.NDArray[np.intp]:
     """For each run the number of its point: equal for runs that share all settings but the seed."""
     settings = [name for name in map(str, runs) if name in SETTINGS or name.startswith(SETTING_PREFIXES)]
     varying = [name for name in settings if name not in KEY and runs[name].nunique(dropna=False) > 1]
-    return numbered(runs, [*KEY, *varying])
+    return group_ids(runs, [*KEY, *varying])
 
 
 def axes_of(runs: pd.DataFrame) -> list[str]:
@@ -69,14 +69,14 @@ def axes_of(runs: pd.DataFrame) -> list[str]:
 
 
 def mixed_settings(runs: pd.DataFrame) -> list[str]:
-    """Settings besides the axes that differ within one front: its line joins points that differ in two things."""
+    """Settings other than the axes that differ within one front: its line joins points that differ in two things."""
     names = [name for name in map(str, runs) if name.startswith(SETTING_PREFIXES) and name not in KEY]
     names = [name for name in names if name.rpartition(".")[2] not in {*AXES, "expansion"} and name not in AXES]
-    keys = numbered(runs, list(KEY))
+    keys = group_ids(runs, list(KEY))
     return [name for name in names if len(runs) and runs[name].groupby(keys).nunique().max() > 1]
 
 
-def numbered(runs: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.intp]:
+def group_ids(runs: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.intp]:
     """For each row the number of its group by these columns; a gap is a value like others."""
     numbers = np.zeros(len(runs), dtype=np.intp)
     for name in columns:
@@ -86,7 +86,7 @@ def numbered(runs: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.intp]:
 
 
 def fidelity(runs: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """What fronts are ordered by beside L0; more is better.
+    """The coordinate of fronts other than L0; more is better.
 
     Minus the cross-entropy added, ce_sae - ce_clean, where it is known for all points of a key, else loss recovered.
     Where ablation costs something both have the same order; where it helps, loss recovered is upside down, and where it
@@ -94,7 +94,7 @@ def fidelity(runs: pd.DataFrame) -> npt.NDArray[np.float64]:
     """
     added, recovered = _floats(runs, "ce_sae") - _floats(runs, "ce_clean"), _floats(runs, "loss_recovered")
     lacking = _fires(runs) & np.isfinite(recovered) & ~np.isfinite(added)
-    by_loss = pd.Series(lacking).groupby(numbered(runs, list(KEY))).transform("any").to_numpy(dtype=bool)
+    by_loss = pd.Series(lacking).groupby(group_ids(runs, list(KEY))).transform("any").to_numpy(dtype=bool)
     return np.where(by_loss, recovered, -added)
 
 
@@ -105,7 +105,7 @@ def died(runs: pd.DataFrame) -> pd.Series:
 
 def died_lines(runs: pd.DataFrame) -> list[str]:
     """A line for each run that died: what became of its point."""
-    numbers, l0 = pd.Series(point_numbers(runs), runs.index), pd.Series(_floats(runs, "l0"), runs.index)
+    numbers, l0 = pd.Series(point_ids(runs), runs.index), pd.Series(_floats(runs, "l0"), runs.index)
     left = pd.Series(_is_point(runs), runs.index).groupby(numbers).transform("sum")
     lines = []
     for name, others, value in zip(*(column[died(runs)] for column in (runs["run"], left, l0)), strict=True):
@@ -116,21 +116,21 @@ def died_lines(runs: pd.DataFrame) -> list[str]:
 
 
 def points(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a point, with the columns of the runs: what all its runs say, or the mean of what was measured.
+    """One row per point, with the columns of the runs: what all its runs say, or the mean of what was measured.
 
     Other columns are empty where the runs differ; `run` is the first run's name, `runs` has all, `n_seeds` says how
     many. Runs that died, or without a finite L0 and fidelity, are left out.
     """
     kept = _is_point(runs)
     known, faithful = runs[kept].reset_index(drop=True), pd.Series(fidelity(runs)[kept])
-    numbers = point_numbers(known)
+    numbers = point_ids(known)
     found = _means(known, numbers)
     logs = pd.Series(np.log(as_floats(known["l0"]))).groupby(numbers)
     found["l0"] = np.where(logs.size() > 1, np.exp(logs.mean()), as_floats(found["l0"]))
     names = known["run"].astype(object).groupby(numbers)
     found = found.assign(n_seeds=names.size(), runs=names.agg(" ".join))
     means, front = faithful.groupby(numbers).mean().to_numpy(dtype=float), np.zeros(len(found), dtype=np.bool_)
-    for _, rows in found.groupby(numbered(found, list(KEY))):
+    for _, rows in found.groupby(group_ids(found, list(KEY))):
         front[rows.index] = non_dominated(as_floats(rows["l0"]), means[rows.index])
     return found.assign(on_frontier=front)
 
@@ -189,9 +189,9 @@ def frontier(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def frontiers(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a key: how many points, how many of them dominated, what is failed or missing, range and hypervolume."""
+    """One row per key: number of points and of dominated ones, what is failed or missing, range and hypervolume."""
     found = points(runs)
-    key_of = dict(zip(runs["run"], numbered(runs, list(KEY)), strict=True))
+    key_of = dict(zip(runs["run"], group_ids(runs, list(KEY)), strict=True))
     keys = found["run"].map(key_of)
     rows = [
         _frontier_row(declared, found[keys == number]) for number, declared in runs.groupby(runs["run"].map(key_of))

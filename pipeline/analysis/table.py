@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.records.finished import read_attempts
-from pipeline.records.status import RunOnDisk, read_run, read_states, reason
+from pipeline.records.status import RunOnDisk, read_run, read_sweep_on_disk, reason
 from pipeline.storage.layout import run_folder, runs_folder
 
 FIRST = (
@@ -42,11 +42,13 @@ def read_sweep(sweeps_dir: Path, sweep: str, now: float | None = None) -> pd.Dat
     Args:
         now: seconds since the epoch, against which progress is old or young; the present by default.
     """
-    return table([_row(sweeps_dir, run, sweep, state) for run, state in read_states(sweeps_dir, sweep, now)])
+    return table(
+        [_row(sweeps_dir, run, sweep, state) for run, state in read_sweep_on_disk(sweeps_dir, sweep, now).runs]
+    )
 
 
 def read_pruned(sweeps_dir: Path, runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a threshold of every finished run that was evaluated with thresholds: the run's, with what pruning made.
+    """One row per finished run and threshold: the run's row with the metrics as pruned.
 
     Args:
         runs: as `read_sweep` gives them. Its columns are the result's, where `eval.prune_below` is the one threshold,
@@ -131,7 +133,7 @@ def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _column(name: str, values: list[Any]) -> Any:
-    """Whole numbers stay whole beside gaps; other numbers, and all that is measured, get NaN there."""
+    """Whole numbers stay whole next to gaps; other numbers, and all that is measured, get NaN there."""
     kinds = {type(value) for value in values if value is not None}
     if name in MEASURED:
         return pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").astype(float)

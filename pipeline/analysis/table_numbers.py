@@ -1,4 +1,4 @@
-"""Numbers as spreadsheets write them: decimal commas, thousands, percentages, infinities, and cells that hold none."""
+"""Numbers as spreadsheets write them: decimal commas, thousands, percentages, infinities, and cells without any."""
 
 import re
 from collections.abc import Callable
@@ -21,7 +21,7 @@ PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASC
 THOUSANDS = {mark: re.compile(rf"[+-]?[1-9]\d{{0,2}}(\{mark}\d{{3}})+(?!\d)") for mark in ",."}
 OTHER = {",": ".", ".": ","}
 LARGEST_MEANT = 1e9
-"""No L0, loss, coefficient or time is larger: what is, stands for infinity, and no axis could hold it."""
+"""No L0, loss, coefficient or time is larger. A larger number stands for infinity; no axis could show it."""
 SMALLEST_MEANT = 1e-30
 """What is nearer to 0 is 0: a logarithmic axis from there on would overflow."""
 LARGEST = 2**53

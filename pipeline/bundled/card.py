@@ -46,7 +46,7 @@ government, in the public domain). Years that end in 4 are the test text ({sizes
 the validation text ({sizes["validation"]:,} bytes), which chose the checkpoint; the rest ({sizes["train"]:,} bytes) is
 trained on.
 
-| text | tokens | cross-entropy (nats a token) | bits per byte |
+| text | tokens | cross-entropy (nats per token) | bits per byte |
 |---|---|---|---|
 {chr(10).join(rows)}
 

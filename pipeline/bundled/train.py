@@ -137,7 +137,7 @@ def training_loss(model: Any, tokens: Int[Tensor, "batch context"]) -> Tensor:
 
 @torch.no_grad()
 def evaluate(model: Any, tokenized: list[Int[Tensor, " tokens"]], stride: int = CONTEXT - 1) -> float:
-    """Mean cross-entropy (nats a token) over disjoint contexts of all documents, short tails included."""
+    """Mean cross-entropy (nats per token) over disjoint contexts of all documents, short tails included."""
     model.eval()
     total, count = 0.0, 0
     for document in tokenized:

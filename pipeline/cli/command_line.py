@@ -69,7 +69,7 @@ def check_command_line(arguments: Sequence[str], command: str) -> list[str]:
     for text in line.overrides:
         key = _key(text)
         if key in given:
-            raise UserError(f"{key} is given 2 times ({given[key]}, {text}): give it once")
+            raise UserError(f"{key} is given twice ({given[key]}, {text}): give it once")
         given[key] = text
         _check_override(key, text, line, shlex.join([*shlex.split(command), "-m", *line.overrides]))
     return ["-m" if flag == "--multirun" else flag for flag in (*line.flags, *line.overrides)]
@@ -87,7 +87,7 @@ def _split(arguments: Sequence[str]) -> CommandLine:
         name = long.get(given, given)
         if name not in FLAGS or (equals and name not in VALUES):
             accepted = ", ".join(f"{name} {short}".strip() for name, short in FLAGS.items())
-            raise UserError(f"{given} is no option (accepted: {accepted})")
+            raise UserError(f"{given} is not an option (accepted: {accepted})")
         values = [value] if equals else []
         if (
             name in VALUES
@@ -100,10 +100,10 @@ def _split(arguments: Sequence[str]) -> CommandLine:
         if name not in line.flags:
             line.flags += [name, *values]
     if line.multirun and line.shows:
-        raise UserError("--multirun trains, --cfg, --info and --help only show: leave one out")
+        raise UserError("--multirun trains; --cfg, --info and --help only show: leave one of them out")
     lone = next((flag for flag in ("--resolve", "--package") if flag in line.flags and "--cfg" not in line.flags), None)
     if lone:
-        raise UserError(f"{lone} goes with --cfg, as --cfg job --resolve or --cfg hydra --package hydra.launcher")
+        raise UserError(f"{lone} needs --cfg, as --cfg job --resolve or --cfg hydra --package hydra.launcher")
     return line
 
 
@@ -121,31 +121,33 @@ def _key(text: str) -> str:
         return matched.group(2)
     word = text.strip()
     if word.startswith("~"):
-        raise UserError(f"{word} removes a setting, and a run needs all of them: give it a value instead")
+        raise UserError(f"{word} removes a setting, but a run needs every setting: give it a value instead")
     if "@" in word.partition("=")[0]:
-        raise UserError(f"{word} moves a group elsewhere (@), and each has its place: write GROUP=OPTION")
+        raise UserError(f"{word} moves a group elsewhere (@), which is not accepted: write GROUP=OPTION")
     if "=" in word:
-        raise UserError(f"{word} begins with no key: expected KEY=VALUE, as seed=1")
+        raise UserError(f"{word} has no key: expected KEY=VALUE, as seed=1")
     if word in {*groups(), *setting_keys()}:
         hints = setting_hints()
         takes = ", ".join(options(word)) or accepted(hints.get(word, Any))
         raise UserError(f"{word} has no value: expected {word}=VALUE (accepted: {takes})")
     found = [group for group in groups() if word in options(group)]
     expected = f"{found[0]}={word}" if found else "KEY=VALUE, as seed=1"
-    raise UserError(f"{word or 'an empty argument'} is no setting: expected {expected}")
+    raise UserError(f"{word or 'an empty argument'} is not a setting: expected {expected}")
 
 
 def _check_override(key: str, text: str, line: CommandLine, with_m: str) -> None:
     override = _parse(text)
     if key == "local":
-        raise UserError(f"{text} is no choice: conf/local/default.yaml is read whenever it is there")
+        raise UserError(f"{text} cannot be chosen: conf/local/default.yaml is read whenever it exists")
     if key == "hydra" or key.startswith(("hydra.", "hydra/")):
         _check_hydras(key, text, line)
     varied = override.is_sweep_override()
     if key == "sweep":
         _check_sweep(text, None if varied else override.value(), line, with_m)
     elif varied and is_per_launch(key):
-        raise UserError(f"{text}: {key} is one for all runs of a launch: give one value, or the command once for each")
+        raise UserError(
+            f"{text}: all runs of a launch have the same {key}: give one value, or run the command once per value"
+        )
     elif varied and not line.multirun:
         where = "" if line.shows else f": {with_m}"
         raise UserError(f"{text} holds several values: a grid needs -m{where} (a list needs brackets: {key}=[1,2])")
@@ -177,14 +179,16 @@ def is_per_launch(key: str) -> bool:
 def _check_hydras(key: str, text: str, line: CommandLine) -> None:
     launchers = key == "hydra/launcher" or re.fullmatch(r"hydra\.launcher\.[A-Za-z].*", key)
     if not launchers and key != "hydra.sweeper.grids":
-        raise UserError(f"{text} is Hydra's own, which is fixed here: runs name their folders (accepted: {HYDRAS})")
+        raise UserError(
+            f"{text} is a setting of Hydra's that is fixed here: runs name their own folders (accepted: {HYDRAS})"
+        )
     if not line.multirun and not line.shows:
-        raise UserError(f"{text} is about a sweep's processes: it needs -m, as in -m {text} sweep=smoke")
+        raise UserError(f"{text} needs -m, since it is about a sweep's processes: as in -m {text} sweep=smoke")
 
 
 def _check_sweep(text: str, value: object, line: CommandLine, with_m: str) -> None:
     if not isinstance(value, str):
-        raise UserError(f"{text} names several sweeps, or none: start one after the other, as -m sweep=NAME")
+        raise UserError(f"{text} names several sweeps, or none: start one sweep per command, as -m sweep=NAME")
     _check_option("sweep", text, value)
     if not line.multirun and not line.shows:
         raise UserError(f"{text} declares many runs and needs -m: {with_m}")
@@ -194,7 +198,7 @@ def _check_option(group: str, text: str, value: object) -> None:
     """`site=mlp_out`: the group has such an option. A dictionary replaces single keys, which is for later checks."""
     accepted = options(group)
     if group not in {*groups(), "hydra/launcher"}:
-        raise UserError(f"{group} is no group of conf/{hint(group, groups())}")
+        raise UserError(f"{group} is not a group of conf/{hint(group, groups())}")
     if isinstance(value, dict) or value in accepted:
         return
     if value == "":

@@ -57,7 +57,7 @@ def _missing_option(error: BaseException) -> str:
     group, _, option = missing.group(1).rpartition("/")
     accepted = options(group)
     if not accepted:
-        return f"{group} is no group of conf/{hint(group, groups())}"
+        return f"{group} is not a group of conf/{hint(group, groups())}"
     return f"{group}={option} is unknown{hint(option, accepted)}"
 
 
@@ -79,7 +79,7 @@ def _wrong_key(error: BaseException) -> str:
     near = did_you_mean(key, keys)
     siblings = list(dict.fromkeys(k for k in keys if k.rpartition(".")[0] == section))
     accepted = f" (accepted: {', '.join(siblings)})" if siblings else ""
-    return f"{key} is no setting{f'; {near}'.rstrip() if near else ''}{accepted}"
+    return f"{key} is not a setting{f'; {near}'.rstrip() if near else ''}{accepted}"
 
 
 def _wrong_launcher_key(key: str, cause: str) -> str:
@@ -88,4 +88,4 @@ def _wrong_launcher_key(key: str, cause: str) -> str:
         return f"{key}: {cause.split(' full_key:')[0]}"
     kind = launcher.group(1)
     names = [field.name for field in fields(SlurmOptions if kind == "Slurm" else LocalOptions)]
-    return f"{key} is no option of hydra/launcher={kind.lower()}{hint(key.rpartition('.')[2], names)}"
+    return f"{key} is not an option of hydra/launcher={kind.lower()}{hint(key.rpartition('.')[2], names)}"

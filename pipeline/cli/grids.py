@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 MOST_RUNS = 10_000
-"""Of one launch: each takes 4 ms to compose, check and place in a pack."""
+"""Per launch: each takes 4 ms to compose, check and place in a pack."""
 EXAMPLE = "a list as [{architecture: [gated, baseline], sparsity_coefficient: [1, 2]}]"
 
 
@@ -31,16 +31,16 @@ def check_grids(params: Any, grids: Any, sweeper: Any = None) -> None:
     """
     if not isinstance(params, Mapping):
         raise UserError(
-            f"{where(sweeper, 'params')}params is {params!r:.80}, no mapping: expected settings, as {{seed: [0, 1]}}"
+            f"{where(sweeper, 'params')}params is {params!r:.80}, not a mapping: expected settings, as {{seed: [0, 1]}}"
         )
     if not isinstance(grids, list):
-        raise UserError(f"{where(sweeper, 'grids')}grids is {grids!r:.80}, no list: expected {EXAMPLE}")
+        raise UserError(f"{where(sweeper, 'grids')}grids is {grids!r:.80}, not a list: expected {EXAMPLE}")
     if not grids:
         raise UserError(f"{where(sweeper, 'grids')}grids is empty: expected {EXAMPLE}")
     check_grid(params)
     for index, grid in enumerate(grids):
         if not isinstance(grid, Mapping):
-            raise UserError(f"{where(grids, index)}{grid!r:.80} is no grid: expected {EXAMPLE}")
+            raise UserError(f"{where(grids, index)}{grid!r:.80} is not a grid: expected {EXAMPLE}")
         check_grid(grid)
 
 
@@ -69,12 +69,12 @@ def check_key(key: str, at: str) -> None:
     """One key of a grid: a setting, or a group to choose from, that may differ between runs."""
     bare = key.lstrip("+")
     if is_per_launch(bare):
-        raise UserError(f"{at}{bare} is one for all runs of a launch: give it outside the grids")
+        raise UserError(f"{at}{bare} is the same for all runs of a launch: give it outside the grids")
     known = [*groups(), *setting_keys()]
     if bare not in known and not key.startswith("+"):
-        raise UserError(f"{at}{key} is no setting{hint(key, siblings(key), setting_keys())}")
+        raise UserError(f"{at}{key} is not a setting{hint(key, siblings(key), setting_keys())}")
     if not re.fullmatch(r"\+{0,2}[\w-]+(\.[\w-]+)*", key):
-        raise UserError(f"{at}{key} is no setting's key: expected one as train.lr")
+        raise UserError(f"{at}{key} is not the key of a setting: expected one as train.lr")
 
 
 def siblings(key: str) -> list[str]:
@@ -100,7 +100,8 @@ def check_count(runs: float) -> None:
     if runs > MOST_RUNS:
         many = f"{runs:,.0f}" if runs < 1e15 else f"{runs:.0e}"
         raise UserError(
-            f"this launch has {many} runs, and may have {MOST_RUNS:,}: give fewer values, or several launches"
+            f"this launch has {many} runs, but at most {MOST_RUNS:,} are allowed: "
+            "give fewer values, or launch several times"
         )
 
 
@@ -122,7 +123,7 @@ def _range(override: "Override") -> int | float:
     sweep = override.value()
     assert isinstance(sweep, RangeSweep) and sweep.start is not None and sweep.stop is not None
     if not sweep.step or not all(map(math.isfinite, (sweep.start, sweep.stop, sweep.step))):
-        raise UserError(f"{override.input_line} has no end: expected range(first, beyond the last, step)")
+        raise UserError(f"{override.input_line} has no end: expected range(first, end, step)")
     if all(isinstance(number, int) for number in (sweep.start, sweep.stop, sweep.step)):
         return max(0, -int((sweep.start - sweep.stop) // sweep.step))
     return max(0, math.ceil((sweep.stop - sweep.start) / sweep.step))

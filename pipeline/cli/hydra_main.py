@@ -35,10 +35,10 @@ def plain_errors() -> Iterator[None]:
         check_working_directory()
         yield
     except Interrupted:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; the same command continues from here", file=sys.stderr)
         raise SystemExit(130) from None
     except KeyboardInterrupt:
-        print("stopped at once: work since the last checkpoints is lost", file=sys.stderr)
+        print("stopped at once; work since the last checkpoints is lost", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
         from pipeline.cli.explain import explain  # imports Hydra
@@ -55,7 +55,7 @@ def with_homes(arguments: list[str]) -> list[str]:
     return [re.sub(r"^([\w./@+]+=)~(?=/|$)", lambda key: f"{key[1]}{Path.home()}", each) for each in arguments]
 
 
-def prefetch_overrides(arguments: list[str]) -> list[str]:
+def fetch_overrides(arguments: list[str]) -> list[str]:
     """What prefetch.py hands to run.py: all but -m and a launcher, which it gives itself.
 
     Several values need -m here as in run.py, so that the same command line means the same runs.

@@ -46,7 +46,7 @@ def option(placeholder: str, meaning: str, read: Reader = text, default: object 
 
     Args:
         placeholder: what --help writes behind `key=`.
-        read: makes the value of a text that was given; `default` is a value already.
+        read: turns the given text into the value; `default` is a value already.
     """
     return field(default=default, metadata={"declared": _Declared(placeholder, meaning, read)})
 
@@ -113,12 +113,12 @@ def seconds(key: str, value: str) -> float:
     with suppress(ValueError):
         if 0 < float(value) < float("inf"):
             return float(value)
-    raise UserError(f"{key}={value} is no number of seconds above 0")
+    raise UserError(f"{key}={value} is not a number of seconds above 0")
 
 
 def whole_number(key: str, value: str) -> int:
     if not value.isascii() or not value.isdigit():
-        raise UserError(f"{key}={value} is no whole number from 0 on")
+        raise UserError(f"{key}={value} is not a whole number of at least 0")
     return int(value)
 
 
@@ -135,7 +135,7 @@ def folder(key: str, value: str) -> Path:
     """A folder that exists."""
     found = Path(value)
     if not found.is_dir():
-        raise UserError(f"{key}={found} is no folder")
+        raise UserError(f"{key}={found} is not a folder")
     return found
 
 
@@ -157,6 +157,7 @@ def command(work: Callable[[Sequence[str]], int], usage: str, arguments: Sequenc
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        print("stopped: the same command starts again", file=sys.stderr)
         return 130
     except OSError as error:
         if (line := disk_error(error)) is None:

@@ -18,4 +18,4 @@ def check_choices(overrides: Sequence[str]) -> None:
         files = [folder / choice[1] / f"{choice[2]}.yaml" for folder in CONF_FOLDERS] if choice else []
         there = [file for file in files if file.is_file()]
         if len(there) > 1:
-            raise UserError(f"{override} is {there[0]}, and {there[1]} has the same name: give yours another")
+            raise UserError(f"{override} is {there[0]}, but {there[1]} has the same name: rename yours")

@@ -1,4 +1,4 @@
-"""What `run.py --help` says below the configuration: every setting with what it accepts."""
+"""What `run.py --help` says below the configuration: every setting with its meaning and what it accepts."""
 
 from collections.abc import Iterator
 from dataclasses import is_dataclass
@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.cli.validate import top_level
 from pipeline.config.checked import accepted, parts, type_hints
 from pipeline.config.launcher import LAUNCHERS
+from pipeline.config.meanings import SETTINGS
 
 
 def settings_of(schema: Any, key: str) -> Iterator[tuple[str, Any]]:
@@ -37,4 +38,9 @@ def described() -> str:
     lines = {key: accepted(hint) for key, hint in found.items() if not is_dataclass(parts(hint)[0])}
     del lines["architecture"]  # a section, whose keys are listed
     width = max(map(len, lines))
-    return "\n".join(f"{key:{width}}  {words}" for key, words in lines.items())
+    return "\n".join(f"{key:{width}}  {_meaning(key)}{words}" for key, words in lines.items())
+
+
+def _meaning(key: str) -> str:
+    """Nothing for a setting of an architecture of the user's own."""
+    return f"{SETTINGS[key]}; accepts: " if key in SETTINGS else ""

@@ -81,9 +81,9 @@ def _check_settings(content: FileMapping, hydras: Sequence[str]) -> None:
             _check_section(key, value, at)
         elif key in setting_keys() and key not in known:
             section, _, name = key.partition(".")
-            raise UserError(f"{at}{key} is written in full: expected {section}: {{{name}: VALUE}}")
+            raise UserError(f"{at}{key} cannot be written with a dot here: expected {section}: {{{name}: VALUE}}")
         elif key not in known:
-            raise UserError(f"{at}{key} is no setting{hint(key, known, setting_keys())}")
+            raise UserError(f"{at}{key} is not a setting{hint(key, known, setting_keys())}")
         elif key != "sweep_name" or value:  # a sweep without a name has words of its own
             check_value(value, key, at)
 
@@ -96,7 +96,7 @@ def _check_section(name: str, value: Any, at: str) -> None:
     for key, inner in value.items():
         full = f"{name}.{key}"
         if full not in known:
-            raise UserError(f"{value.where[key]}{full} is no setting{hint(full, siblings(full), known)}")
+            raise UserError(f"{value.where[key]}{full} is not a setting{hint(full, siblings(full), known)}")
         if isinstance(inner, FileMapping):
             _check_section(full, inner, value.where[key])
         else:
@@ -105,7 +105,7 @@ def _check_section(name: str, value: Any, at: str) -> None:
 
 def _check_defaults(value: Any, at: str) -> None:
     if not isinstance(value, FileList):
-        raise UserError(f"{at}defaults is no list: expected {DEFAULTS}")
+        raise UserError(f"{at}defaults is not a list: expected {DEFAULTS}")
     given: set[str] = set()
     for entry, line in zip(value, value.where, strict=True):
         key = entry if isinstance(entry, str) else next(iter(entry), "") if isinstance(entry, FileMapping) else ""

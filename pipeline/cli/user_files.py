@@ -41,7 +41,7 @@ def read_user_file(path: Path, package: str | None) -> FileMapping:
         package: what the line `# @package ...` above it must name; None where no such line may be.
 
     Raises:
-        UserError: it is no YAML that holds one mapping of plain values, in one line that names file and line.
+        UserError: it is not YAML that holds one mapping of plain values, in one line that names file and line.
     """
     name = shown(path)
     text = _text(path, name)
@@ -51,7 +51,7 @@ def read_user_file(path: Path, package: str | None) -> FileMapping:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        problem = str(error.problem or error.context or "it is no YAML").replace("\t", "\\t")
+        problem = str(error.problem or error.context or "it is not YAML").replace("\t", "\\t")
         raise UserError(f"{name}{line}: {problem}: expected YAML, as KEY: VALUE") from error
     except yaml.reader.ReaderError as error:
         number = text.count("\n", 0, error.position) + 1
@@ -68,7 +68,7 @@ def read_user_file(path: Path, package: str | None) -> FileMapping:
 
 def _text(path: Path, name: str) -> str:
     if not path.is_file():
-        raise UserError(f"{name} is no file: expected YAML, as seed: 1")
+        raise UserError(f"{name} is not a file: expected YAML, as seed: 1")
     with path.open("rb") as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
@@ -80,7 +80,7 @@ def _text(path: Path, name: str) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(
-            f"{name}, line {line}: it holds the byte 0x{content[error.start]:02x}, which is no UTF-8"
+            f"{name}, line {line}: it holds the byte 0x{content[error.start]:02x}, which is not UTF-8"
         ) from error
 
 
@@ -90,7 +90,7 @@ def _check_package(text: str, package: str | None, name: str) -> None:
     except ValueError as error:
         raise UserError(f"{name}, line 1: {error}: expected # @package {package or ''}".rstrip()) from error
     if package is None and found is not None:
-        raise UserError(f"{name}: the line # @package {found} puts its settings elsewhere: leave it out")
+        raise UserError(f"{name}: the line # @package {found} puts its settings elsewhere: remove it")
     if package is not None and found != package:
         raise UserError(f"{name}, line 1: expected # @package {package}, without which its settings are not used")
 
@@ -142,7 +142,7 @@ class _Builder:
                 self._merge(self.build(value), merged, key_node)
                 continue
             if key_node.tag != "tag:yaml.org,2002:str" or not key:
-                raise UserError(f"{self._at(key_node)}{key or 'this key'} is no setting's key: expected a word")
+                raise UserError(f"{self._at(key_node)}{key or 'this key'} is not the key of a setting: expected a word")
             if key in built:
                 raise UserError(f"{self._at(key_node)}{key} is given twice: give it once")
             built[key], built.where[key] = self.build(value), self._at(key_node)

@@ -115,15 +115,17 @@ def check(run: RunConfig) -> None:
 
 def _check_model(model: ModelConfig) -> None:
     if model.path is None and model.hub_id is None:
-        raise UserError("model.path has no value: give it, or model.hub_id for a model of the hub")
+        raise UserError("model.path has no value: give a folder, or model.hub_id for a model of the hub")
     of_hub = [name for name in ("hub_id", "revision", "legacy") if model.path is not None and getattr(model, name)]
     if of_hub:
         name = of_hub[0]
-        raise UserError(f"model.{name}={getattr(model, name)} is for a model of the hub, and model.path names a folder")
+        raise UserError(
+            f"model.{name}={getattr(model, name)} is for a hub model, but model.path is local: leave one out"
+        )
 
 
 def _check_data(data: DataConfig) -> None:
-    needed = {"bundled": (), "files": ("path",), "hub": ("dataset", "revision")}[data.source]
+    needed = {"bundled": (), "files": ("path",), "hub": ("dataset", "revision"), "python": ("path",)}[data.source]
     for name in needed:
         if getattr(data, name) is None:
             why = ": a streamed dataset must be pinned to a commit of its repository" if name == "revision" else ""
@@ -133,13 +135,17 @@ def _check_data(data: DataConfig) -> None:
 
 def _check_training(train: TrainConfig) -> None:
     if train.block < train.batch:
-        raise UserError(f"train.block={train.block} is smaller than train.batch={train.batch}: a block holds batches")
+        raise UserError(
+            f"train.block={train.block} is smaller than train.batch={train.batch}: a block holds at least one batch"
+        )
     if train.lr_decay > train.steps:
-        raise UserError(f"train.lr_decay={train.lr_decay} is longer than the training: train.steps={train.steps}")
+        raise UserError(
+            f"train.lr_decay={train.lr_decay} is longer than the training: expected at most train.steps={train.steps}"
+        )
     if train.lr_decay and train.lr_warmup + train.lr_decay > train.steps:
         raise UserError(
             f"train.lr_warmup={train.lr_warmup} and train.lr_decay={train.lr_decay} are together longer than the "
-            f"training: train.steps={train.steps}"
+            f"training: expected at most train.steps={train.steps}"
         )
     resample = train.resample
     late = [step for step in resample.steps if step >= train.steps]
@@ -148,16 +154,14 @@ def _check_training(train: TrainConfig) -> None:
             f"train.resample.steps={list(resample.steps)}: {late[0]} is not below train.steps={train.steps}"
         )
     if resample.steps and resample.inputs > train.calibration:
-        raise UserError(
-            f"train.resample.inputs={resample.inputs} are more than there are: train.calibration={train.calibration}"
-        )
+        raise UserError(f"train.resample.inputs={resample.inputs} is more than train.calibration={train.calibration}")
 
 
 def _check_evaluation(evaluation: EvalConfig, data: DataConfig) -> None:
     if evaluation.split == "validation" and data.source != "bundled" and not data.validation_fraction:
         raise UserError(
-            "eval.split=validation, but data.validation_fraction=0 sets no text aside: expected the share of the "
-            "held-out documents that settings are chosen on, as data.validation_fraction=0.5"
+            "eval.split=validation, but data.validation_fraction=0 leaves no validation text: expected a fraction of "
+            "the held-out documents, as data.validation_fraction=0.5"
         )
     if evaluation.sequences % evaluation.batch:
         raise UserError(

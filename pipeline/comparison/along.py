@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.analysis.curves import Floats, fronts, overlap, read_off
+from pipeline.analysis.curves import Floats, fronts, interpolate, overlap
 
 GRID = 200
 """Places along the interval, in the middle of equal cells."""
@@ -47,7 +47,7 @@ class Reading:
         return first - second if self.kind == RATIO else second - first
 
     def _read(self, arm: Sampler, slopes: tuple[float, float], rows: slice) -> Floats:
-        return read_off(*_turned(self.kind, *fronts(*arm(rows))), self.at, slopes)
+        return interpolate(*_turned(self.kind, *fronts(*arm(rows))), self.at, slopes)
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.analysis.curves import Floats
-from pipeline.analysis.frontier import ARM, as_floats, point_numbers
-from pipeline.config.hints import did_you_mean
+from pipeline.analysis.frontier import ARM, as_floats, point_ids
+from pipeline.config.hints import hint
 from pipeline.errors import UserError
 
 BASELINE, GATED = "baseline", "gated"
@@ -38,8 +38,7 @@ class Arms:
         asked = [] if self.reference == BASELINE else [("reference", self.reference)]
         for key, name in [*asked, *(("candidates", name) for name in self.candidates or ())]:
             if name not in declared:
-                known = ", ".join(declared) or "none"
-                raise UserError(f"{key}={name}: {where} has no such arm; {did_you_mean(name, declared)}(arms: {known})")
+                raise UserError(f"{key}={name}: {where} has no such arm{hint(name, declared, said='arms')}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +89,7 @@ def fronts_of(panel: pd.DataFrame) -> list[Front]:
     table = panel.reset_index(drop=True)
     measured = np.isfinite(as_floats(table["loss_recovered"])) | np.isfinite(as_floats(table["ce_sae"]))
     usable = (as_floats(table["l0"]) > 0) & measured
-    points = point_numbers(table)
+    points = point_ids(table)
     found = []
     for (architecture, _), rows in table[usable].groupby(list(ARM)):
         order = rows.index.to_numpy()[np.argsort(points[rows.index], kind="stable")]

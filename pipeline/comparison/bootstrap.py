@@ -1,7 +1,7 @@
 """Noise of the held-out text: documents drawn with replacement, the same ones for every run and for the clean and
 ablated losses, so that what runs share cancels. Sequences of one document stay together: they are not independent.
 
-A percentile interval from G documents is too narrow, by sqrt(1 - 1/G) and for want of Student's t. Both are made up for
+A percentile interval from G documents is too narrow, by sqrt(1 - 1/G) and for lack of Student's t. Both are corrected
 by stretching the quantiles about the estimate, with G - 1 degrees of freedom where G is the number of equally large
 documents that would average as well.
 """
@@ -53,7 +53,7 @@ def loss_recovered(sums: Documents, drawn: Floats, spliced: Floats, ablation: st
 
 
 def delta_ce(sums: Documents, drawn: Floats, spliced: Floats) -> Floats:
-    """[replicates, runs] cross-entropy with the SAE spliced in less the clean one, nats a prediction.
+    """[replicates, runs] cross-entropy with the SAE spliced in minus the clean one, nats per prediction.
 
     Args:
         spliced: as `ce_sae` gives it.
@@ -63,7 +63,7 @@ def delta_ce(sums: Documents, drawn: Floats, spliced: Floats) -> Floats:
 
 
 def gap(sums: Documents, drawn: Floats, ablation: str) -> Floats:
-    """[replicates] cross-entropy with the site ablated less the clean one, nats a prediction."""
+    """[replicates] cross-entropy with the site ablated minus the clean one, nats per prediction."""
     gaps: Floats = (drawn @ (sums.ablated[ablation] - sums.clean)) / (drawn @ sums.predictions)
     return gaps
 

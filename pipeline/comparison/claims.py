@@ -36,8 +36,9 @@ RULES = {
     "of their features alive. Supported: the interval of the candidate's mean of |gamma - 1| lies below "
     f"{UNBIASED:g}, and that of the reference's mean gamma below {SHRUNK:g}. Contradicted: that of the candidate's "
     f"mean gamma lies below {SHRUNK:g}, or that of the reference's above. Both means are over those points alone.",
-    HALF: f"About half, at a site where both arms have {HEALTHY:.0%} of their features alive. Supported: the interval "
-    f"of the L0 ratio lies within {ABOUT_HALF[0]:g} to {ABOUT_HALF[1]:g}. Contradicted: it lies outside.",
+    HALF: f"About half, at a site where both arms have {HEALTHY:.0%} of their features alive, on average over the "
+    f"points that the ratio rests on. Supported: the interval of the L0 ratio lies within {ABOUT_HALF[0]:g} to "
+    f"{ABOUT_HALF[1]:g}. Contradicted: it lies outside.",
 }
 OVERALL = (
     "Over all sites: supported where every pair of fronts says so; contradicted where some say the opposite and none "
@@ -49,7 +50,7 @@ LEVELS = (
     "interval-coverage` measures that for directions and for about half, as trained. So a band is taken at the level "
     "that the family leaves, and is wider than the 95 % of the figures; a band along a whole front is wider than the "
     "interval of its median, too. A verdict may be undecided where that interval alone would say more. verdicts.csv "
-    "has every p-value, docs/statistics.md the method."
+    "has every p-value (0.001 is 0.001 or less), docs/statistics.md the method."
 )
 SCOPE = (
     f'"{THESE}": on other text of the same kind. How far another training would move it was not measured: that takes '
@@ -70,6 +71,8 @@ class Claim:
     @property
     def headline(self) -> str:
         """The verdict, with how far it reaches."""
+        if not self.judged:
+            return NOT_JUDGED
         return f"{self.verdict} {self.scope}" if self.scope and self.verdict != UNDECIDED else self.verdict
 
     @property
@@ -85,8 +88,11 @@ class Claim:
     @property
     def counted(self) -> str:
         """How many pairs of fronts say what."""
+        if not self.judged:
+            return f"at none of {len(self.asked)}" if self.asked else "nothing to judge by"
         words = [answer.word for answer in self.judged] + [NOT_JUDGED for answer in self.asked if answer.left_out]
-        counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)) or "nothing to judge by"
+        order = sorted(dict.fromkeys(words), key=lambda word: (word == NOT_JUDGED, word == UNDECIDED))
+        counts = ", ".join(f"{words.count(word)} {word}" for word in order)
         dead = sum(answer.healthy is False for answer in self.judged)
         unknown = sum(answer.healthy is None for answer in self.judged)
         counts += f"; in {dead} an arm has less than {HEALTHY:.0%} of its features alive" if dead else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.frontier import PANEL, as_floats, numbered
+from pipeline.analysis.frontier import PANEL, as_floats, group_ids
 from pipeline.comparison import bootstrap
 from pipeline.comparison.arms import Arms, Pair, fronts_of, pairs
 from pipeline.comparison.declared import lost, unfinished
@@ -65,7 +65,7 @@ def panels(
     asked = arms or Arms()
     none = "a table of points has none" if sweeps_dir is None else "replicates=0 asks for none"
     begun = runs["status"].eq("done").any()
-    for _, declared in runs.groupby(numbered(runs, list(PANEL))) if begun else ():
+    for _, declared in runs.groupby(group_ids(runs, list(PANEL))) if begun else ():
         done = declared["status"].eq("done") & np.isfinite(as_floats(declared["l0"]))
         table = declared[done].reset_index(drop=True)
         bare = Panel({name: declared[name].iloc[0] for name in PANEL}, table, None, {}, np.ones((1, 1)), none)

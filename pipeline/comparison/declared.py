@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.frontier import ARM, KEY, SETTING_PREFIXES, mixed_settings, numbered
+from pipeline.analysis.frontier import ARM, KEY, SETTING_PREFIXES, group_ids, mixed_settings
 from pipeline.comparison.arms import Arms, Pair, by_width, fronts_of, without_points
 from pipeline.records.columns import AXES
 
@@ -79,7 +79,7 @@ def unfinished(declared: pd.DataFrame) -> dict[tuple[str, int], str]:
 def _points(rows: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
     """For each declared run of an arm the number of its point; settings that some runs do not state tell none apart."""
     names = [name for name in map(str, rows) if name in AXES or (name.startswith(SETTING_PREFIXES) and name not in KEY)]
-    return numbered(rows, [name for name in names if rows[name].notna().all()])
+    return group_ids(rows, [name for name in names if rows[name].notna().all()])
 
 
 def mixed(done: pd.DataFrame) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""How sure one number is: the noise of the held-out text, that of training, both together, and each beside the sum.
+"""How sure one number is: the noise of the held-out text, of training, and of both together.
 
 Variances add. Degrees of freedom are Satterthwaite's (1946). The text's two ends are kept apart, so that an interval
-may be lopsided.
+may be asymmetric.
 """
 
 import math
@@ -21,7 +21,7 @@ UPPER = 0.5 + LEVEL / 2
 
 @dataclass(frozen=True)
 class Text:
-    """What other documents would have moved an estimate by: standard errors towards either end."""
+    """How far other documents would move an estimate: standard errors towards either end."""
 
     low: float
     high: float
@@ -36,7 +36,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Training:
-    """What other seeds would have moved an estimate by: one standard error."""
+    """How far other seeds would move an estimate: one standard error."""
 
     error: float
     seeds: int

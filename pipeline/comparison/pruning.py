@@ -1,7 +1,7 @@
 """Does pruning close the gap? The comparison again, with small activations set to zero at inference: the paper's check.
 
 An arm that is pruned may use each of its runs as it is or at any of its thresholds: its front is taken over all of
-them. That choice is made on the text that judges it, in every resample anew.
+them. That choice is made on the text that judges it, again in every resample.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,8 @@ are and at every threshold, chosen on the text that judges it, which favours it.
 dense end it is the front as trained, so that a pruned reference is hardly ever shown to be better everywhere. And a
 pruned point that is hardly better than its neighbours may pull the line between them down. Ratios are read along what
 the fronts as trained share. Shrinkage is judged as trained alone, because pruning itself shrinks reconstructions. The
-share of features that are alive is over the points of each front: pruning revives none."""
+share of features that are alive is counted after pruning, over that front's points: it is not comparable with the share
+as trained."""
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,8 @@ class Answer:
 
     @property
     def numbers(self) -> str:
-        """What was measured; where the fronts cross, if that is the verdict."""
-        return self.said + (self.crosses if self.word == CROSSING else "")
+        """What was measured; where the fronts cross, unless the verdict is that they do not."""
+        return self.said + (self.crosses if self.word in {CROSSING, UNDECIDED} else "")
 
 
 def answers(compared: Iterable[Compared]) -> list[Answer]:
@@ -156,7 +156,8 @@ def judged_by(read: Sequence[Measured]) -> Measured | None:
 def _direction(panel: Panel, pair: Pair, read: Sequence[Measured]) -> Answer:
     chosen = judged_by(read)
     if chosen is None or chosen.estimate is None:
-        why = "; ".join(dict.fromkeys(measured.note for measured in read if measured.note))
+        notes = [measured.note for measured in read if measured.note and measured.ablation != "mean"]
+        why = "; ".join(dict.fromkeys(notes))
         return Answer(DIRECTION, panel, pair, UNDECIDED, math.nan, False, "", left_out=why)
     found = chosen.estimate
     leaning = found.direction
@@ -190,7 +191,9 @@ def _crosses(chosen: Measured) -> str:
         return ""
     better = f"{np.mean(found.difference > 0):.0%} of what they share"
     at = ", ".join(f"{place:.3g}" for place in places[:3])
-    return f", the fronts cross at {along} {at}; {chosen.pair.candidate.architecture} is better along {better}"
+    return (
+        f", the estimated fronts cross at {along} {at}; {chosen.pair.candidate.architecture} is better along {better}"
+    )
 
 
 def quantity(chosen: Measured) -> str:

@@ -1,4 +1,4 @@
-"""What the headline rests on: the same ratio with other choices that somebody might have made.
+"""What the headline depends on: the same ratio with other defensible choices.
 
 Numbers without intervals of their own. Where they lie further apart than the headline's interval is wide, the interval
 says less than it seems to.
@@ -41,7 +41,7 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Robustness:
-    """All of them for one pair of fronts, beside the headline."""
+    """All alternatives to the headline of one pair of fronts."""
 
     panel: Panel
     headline: Measured

@@ -1,4 +1,4 @@
-"""The numbers as tables of words: ratios, what other choices make of them, cross-entropy added at equal L0."""
+"""The numbers as tables of text: ratios, ratios with other choices, cross-entropy added at equal L0."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ DIFFERENCE = "reference less candidate"
 
 
 def ratios(found: Findings) -> Shown:
-    """A row a pair of fronts as trained, by zero ablation: its verdict, its ratio and every interval."""
+    """One row per pair of fronts as trained, by zero ablation: its verdict, its ratio and every interval."""
     rows = tables.l0_ratios(found.compared)
     asked, others = directions(found), {_key(one): _range(one) for one in found.robustness}
     cells = []
@@ -85,7 +85,7 @@ def _range(one: Robustness) -> str:
 
 
 def moved(found: Findings) -> Shown:
-    """A row a ratio that other choices move out of its interval: the lowest and the highest that they make of it."""
+    """One row per ratio that other choices move out of its interval: the lowest and the highest that they give."""
     rows = []
     for one in found.robustness:
         outside, interval = sorted(one.outside(), key=lambda other: other.ratio), one.interval()
@@ -104,7 +104,7 @@ def _choice(other: Alternative) -> str:
 
 
 def robustness(found: Findings) -> Shown:
-    """A row a pair of fronts and choice: the ratio that it gives."""
+    """One row per pair of fronts and choice: the ratio that it gives."""
     rows = []
     for one in found.robustness:
         pair = named(row_of(one.panel, one.headline.pair), found)
@@ -116,7 +116,7 @@ def robustness(found: Findings) -> Shown:
 
 
 def ce_at_l0(found: Findings) -> Shown:
-    """A row a pair of fronts and L0: the cross-entropy that either adds, and by how much the candidate adds less."""
+    """One row per pair of fronts and L0: the cross-entropy that each adds, and how much less the candidate adds."""
     cells = []
     for group in of_pairs(found.at_l0[found.at_l0["ce_added"].notna()]):
         here = group[group["comparison"] == group["comparison"].iloc[0]]
@@ -128,7 +128,7 @@ def ce_at_l0(found: Findings) -> Shown:
 
 
 def _added(at: pd.DataFrame) -> dict[str, str]:
-    """Nats a prediction, with intervals, of one pair at one L0; an arm whose front does not reach it has none."""
+    """Nats per prediction, with intervals, of one pair at one L0; an arm whose front does not reach it has none."""
     cells: dict[str, str] = {}
     for arm in dict.fromkeys(arm for arm, _ in at.index):
         kind = "both" if np.isfinite(at.loc[(arm, "both"), "ce_added_low"]) else "sequences"

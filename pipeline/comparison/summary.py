@@ -8,11 +8,14 @@ import pandas as pd
 
 from pipeline.analysis.frontier import died_lines
 from pipeline.comparison import claims, pruning, shown_claims, shown_numbers
+from pipeline.comparison.along import RATIO
 from pipeline.comparison.cautions import cautions, mixtures
 from pipeline.comparison.compare import AS_TRAINED, Compared
+from pipeline.comparison.documents import Documents
 from pipeline.comparison.findings import Findings
+from pipeline.comparison.panel import DELTA_CE
 from pipeline.comparison.settings import settings_line
-from pipeline.comparison.shown import Shown, all_arms, arms, key, place, row_of
+from pipeline.comparison.shown import NOTHING, Shown, all_arms, arms, key, place, row_of
 from pipeline.comparison.words import explained
 
 METHOD = """\
@@ -22,13 +25,19 @@ Intervals are 95 %: over sequences, what other text would move, with the trained
 other trainings would move, on this text; over both, the two together. docs/statistics.md has the definitions."""
 MOVED = """\
 Equally defensible choices of points, and of how to join them, move these ratios outside their 95 % intervals, which
-count noise alone. "The ratio with other choices" lists them. A dash: no choice goes out on that side."""
+count noise alone. "The ratio with other choices" lists them. Choices of training (learning rate, its decay, start,
+length) may move them as far; they are not in that table."""
+OUT_ON_ONE_SIDE = "A dash: no choice goes out on that side."
 CHOICES = """\
 Each lambda was left out in turn; shown are the two that move the ratio most, for each arm. The ratios that claims are
 judged by have their intervals above; the others have none of their own."""
 ADDED = """\
-Nats a prediction with the widest 95 % interval that was measured, and as a share of the clean cross-entropy. A range of
+Nats per prediction with the widest 95 % interval measured, and as a share of the clean cross-entropy. A range of
 L0: the mean along it, even in log L0. A dash: the front does not reach that far. ce_at_l0.csv has every interval."""
+SPENT_NOTE = """\
+Fronts are compared at equal cost as spent (equal_flops, equal_seconds) only where training both took as much, within
+10 %. Operations count what was computed, not what a step left out."""
+SPENT = ("training_flops", "training_seconds")
 MOST_RUNS = 3
 """Of those without usable sequences for one reason, that are named."""
 MOST_ROWS = 60
@@ -72,6 +81,21 @@ def not_compared(found: Findings) -> list[str]:
     return [*lines, *mixtures(found)]
 
 
+def spent(found: Findings) -> list[str]:
+    """A line per pair of fronts: what training the reference took, as spent, over what the candidate took."""
+    lines = []
+    for one in found.compared:
+        for pair in one.pairs:
+            flops, seconds = (pair.reference.cost[name] / pair.candidate.cost[name] for name in SPENT)
+            where, fronts = place(one.panel.key, found.runs), arms(row_of(one.panel, pair))
+            said = [f"{flops:.2f} times the operations"] if np.isfinite(flops) else []
+            alike = pair.reference.machines == pair.candidate.machines and len(pair.candidate.machines) == 1
+            said += [f"{seconds:.2f} times the seconds"] if np.isfinite(seconds) and alike else []
+            if said:
+                lines.append(f"{where}, {fronts}: training the reference took {' and '.join(said)} (medians of runs)")
+    return lines
+
+
 def _of_evaluations(done: pd.DataFrame) -> str:
     """In which settings several evaluations differ, as far as their runs state it."""
     names = [name for name in map(str, done) if name.startswith("eval.") or name == "evaluation_version"]
@@ -98,14 +122,17 @@ def rules(found: Findings) -> list[str]:
 
 
 def _text(found: Findings) -> list[str]:
-    """How much text there was to resample."""
-    sums = [one.panel.sums for one in found.compared if one.panel.sums is not None]
-    said = (
-        f"Held-out text: {one.tokens.sum():,.0f} tokens of {len(one.tokens)} documents, which average as well as "
-        f"{one.effective:.0f} equally long ones would."
-        for one in sums
+    """How much text there was to resample, and how often it was."""
+    known = [(one.panel.sums, len(one.panel.drawn) - 1) for one in found.compared]
+    return list(dict.fromkeys(_of_documents(sums, resamples) for sums, resamples in known if sums is not None))
+
+
+def _of_documents(sums: Documents, resamples: int) -> str:
+    return (
+        f"Held-out text: {sums.tokens.sum():,.0f} tokens of {len(sums.tokens)} documents, which average as well as "
+        f"{sums.effective:.0f} equally long ones would. Intervals over sequences rest on {resamples:,} resamples of "
+        "these documents."
     )
-    return list(dict.fromkeys(said))
 
 
 def ablations(found: Findings) -> list[str]:
@@ -115,9 +142,18 @@ def ablations(found: Findings) -> list[str]:
         clean, *costs = (float(one.panel.runs[f"ce_{name}"].mean()) for name in ("clean", "zero", "mean"))
         if np.isfinite(clean):
             zero, mean = (f"{cost - clean:.3g}" for cost in costs)
-            where = place(one.panel.key, found.runs)
-            lines.append(f"{where}: {clean:.3f} nats clean; zero ablation adds {zero}, mean ablation {mean}")
+            where, by_mean = place(one.panel.key, found.runs), _shared_by_mean(one)
+            lines.append(f"{where}: {clean:.3f} nats clean; zero ablation adds {zero}, mean ablation {mean}{by_mean}")
     return lines
+
+
+def _shared_by_mean(one: Compared) -> str:
+    """Along which loss recovered by mean ablation ratios are read, lowest to highest over pairs of fronts."""
+    read = [each.estimate for each in one.measured if each.kind == RATIO and each.ablation == "mean" and each.estimate]
+    if not read or any(each.ablation == "mean" and each.fidelity == DELTA_CE for each in one.measured):
+        return ""
+    low, high = min(each.low for each in read), max(each.high for each in read)
+    return f"; by mean ablation, the fronts share loss recovered {low:.3f} to {high:.3f}"
 
 
 def _alive(runs: pd.DataFrame) -> list[str]:
@@ -146,12 +182,13 @@ def summary(sweep: str, found: Findings) -> str:
         *([_markdown(ratios, "l0_ratio.csv"), bullets([f"{word}: {said}" for word, said in explained([str(ratios)])])]
           if ratios.rows else ["There is nothing to compare yet."]), METHOD,
         *_section("Cross-entropy added at equal L0", shown_numbers.ce_at_l0(found), ADDED, "ce_at_l0.csv"),
-        *([_plain(bullets(costs))] if (costs := ablations(found)) else []),
+        *([_plain(bullets(losses))] if (losses := ablations(found)) else []),
         *_section("The ratio with other choices", shown_numbers.robustness(found), CHOICES, "robustness.csv"),
         *(["## Pruned at inference", pruning.thresholds_line(found.pruned), _plain(bullets(alone)), pruning.METHOD]
           if alone else []),
         *(["## No feature fires", _plain(bullets(died))] if (died := died_lines(found.runs)) else []),
         "## Not compared", _plain(bullets(gaps)) or "Every pair of fronts that a rule calls fair has a ratio.",
+        *(["## What training took", SPENT_NOTE, _plain(bullets(costs))] if (costs := spent(found)) else []),
         "## Failed or missing", _plain(bullets(absent_lines(found.runs))) or "None.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
@@ -161,8 +198,13 @@ def _first(found: Findings) -> list[str]:
     """What a reader must know before any verdict."""
     lines, moved = [*cautions(found), *shown_claims.turned(found)], shown_numbers.moved(found)
     parts = [_plain(bullets(lines))] if lines else []
-    parts += [MOVED, _markdown(moved, "robustness.csv")] if moved.rows else []
+    parts += [moved_note(moved), _markdown(moved, "robustness.csv")] if moved.rows else []
     return ["## Read this first", *parts] if parts else []
+
+
+def moved_note(moved: Shown) -> str:
+    """What stands above the table of ratios that other choices move."""
+    return f"{MOVED} {OUT_ON_ONE_SIDE}" if any(NOTHING in row for row in moved.rows) else MOVED
 
 
 def _claims(found: Findings) -> list[str]:

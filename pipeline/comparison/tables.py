@@ -33,19 +33,22 @@ SAVINGS = (
     "l0_low", "l0_high", "ce_zero_minus_clean", *FURTHER,
 )  # fmt: skip
 CURVE = (
-    *WHICH, "ablation", "fidelity", "at", "l0_reference", "l0_candidate", "ratio", "ratio_low", "ratio_high",
-    "noise", "about_half_judged", "d_sae_reference", "d_sae_candidate", "data.name", "evaluation.id",
+    *WHICH, "scenario", "ablation", "fidelity", "at", "l0_reference", "l0_candidate", "ratio", "ratio_low",
+    "ratio_high", "noise", "about_half_judged", "d_sae_reference", "d_sae_candidate", "data.name", "evaluation.id",
 )  # fmt: skip
 VERDICTS = (
     *WHICH, "scenario", "question", "verdict", "leaning", "p", "p_adjusted", "questions", "trainings_measured", "said",
     "left_out", "unfinished", "tokens_candidate_over_reference", "d_sae_reference", "d_sae_candidate", "data.name",
     "evaluation.id",
 )  # fmt: skip
+DOCUMENTS = ("model", "data.name", "evaluation.id", "document", "tokens")
 RUNS_AT_ONCE = 100
+SMALLEST_P = 0.001
+"""Smaller levels are written as this one: they rest on tails that neither draws nor seeds show."""
 
 
 def l0_ratios(compared: Iterable[Compared]) -> pd.DataFrame:
-    """One row a pair of fronts, name, ablation and kind of noise; above 1: the candidate needs fewer features."""
+    """One row per pair of fronts, name, ablation and kind of noise; above 1: the candidate needs fewer features."""
     rows = []
     for panel, measured in _each(compared, RATIO):
         found = measured.estimate
@@ -60,7 +63,7 @@ def l0_ratios(compared: Iterable[Compared]) -> pd.DataFrame:
 
 
 def savings(compared: Iterable[Compared]) -> pd.DataFrame:
-    """As `l0_ratios`, for the fidelity that the candidate saves at equal L0: nats a prediction (above 0: it is better).
+    """As `l0_ratios`, for the fidelity that the candidate saves at equal L0, nats per prediction (above 0: better).
 
     Where no cross-entropies are known, loss recovered.
     """
@@ -77,6 +80,11 @@ def savings(compared: Iterable[Compared]) -> pd.DataFrame:
 
 def _each(compared: Iterable[Compared], kind: str) -> list[tuple[Panel, Measured]]:
     return [(one.panel, measured) for one in compared for measured in one.measured if measured.kind == kind]
+
+
+def _with_scenario(compared: Iterable[Compared]) -> list[tuple[str, Panel, Measured]]:
+    ratios = [(one.scenario, one.panel, measured) for one in compared for measured in one.measured]
+    return [each for each in ratios if each[2].kind == RATIO]
 
 
 def fidelity_of(measured: Measured) -> str:
@@ -123,14 +131,14 @@ def _rows(panel: Panel, measured: Measured, kind: Kind, values: dict[str, Any]) 
 def curves(compared: Iterable[Compared]) -> pd.DataFrame:
     """The ratio along fidelity with its simultaneous band, as far as the ratio reaches."""
     frames = []
-    for panel, measured in _each(compared, RATIO):
+    for scenario, panel, measured in _with_scenario(compared):
         found = measured.estimate
         if found is None:
             continue
         half = np.full(len(found.at), np.nan) if found.band is None else found.band.half_width()
         for named in of_pair(panel, measured.pair):
             frames.append(pd.DataFrame({
-                **named, "ablation": measured.ablation, "about_half_judged": asks_half(measured),
+                **named, "scenario": scenario, "ablation": measured.ablation, "about_half_judged": asks_half(measured),
                 "fidelity": fidelity_of(measured), "at": found.at,
                 "l0_reference": np.exp(found.reference), "l0_candidate": np.exp(found.candidate),
                 "ratio": np.exp(found.difference), "ratio_low": as_ratio(found.difference - half),
@@ -141,7 +149,7 @@ def curves(compared: Iterable[Compared]) -> pd.DataFrame:
 
 
 def verdicts(answers: Iterable[Answer]) -> pd.DataFrame:
-    """One row a question about a pair of fronts, and name: what it leans to, its level, and the verdict."""
+    """One row per question about a pair of fronts, and name: what it leans to, its level, and the verdict."""
     rows = [named | _verdict(answer) for answer in answers for named in of_pair(answer.panel, answer.pair)]
     return _sorted(rows, VERDICTS).astype(dict.fromkeys(("d_sae_reference", "d_sae_candidate"), "Int64"))
 
@@ -149,11 +157,24 @@ def verdicts(answers: Iterable[Answer]) -> pd.DataFrame:
 def _verdict(answer: Answer) -> dict[str, Any]:
     return {
         "scenario": answer.scenario, "question": answer.question,
-        "verdict": NOT_JUDGED if answer.left_out else answer.word, "leaning": answer.would_say, "p": answer.p,
-        "p_adjusted": answer.adjusted, "questions": answer.family, "trainings_measured": answer.trainings,
+        "verdict": NOT_JUDGED if answer.left_out else answer.word, "leaning": answer.would_say,
+        "p": np.maximum(answer.p, SMALLEST_P), "p_adjusted": np.maximum(answer.adjusted, SMALLEST_P),
+        "questions": answer.family, "trainings_measured": answer.trainings,
         "said": answer.said + answer.crosses, "left_out": answer.left_out, "unfinished": answer.caveat,
         "tokens_candidate_over_reference": answer.tokens,
     }  # fmt: skip
+
+
+def documents(compared: Iterable[Compared]) -> pd.DataFrame:
+    """The held-out documents that intervals resample: one row a document of each evaluation, with its tokens."""
+    frames = []
+    for panel in (one.panel for one in compared if one.panel.sums is not None):
+        assert panel.sums is not None
+        named = {name: panel.key[name] for name in DOCUMENTS[:3]}
+        tokens = panel.sums.tokens.astype(np.int64)
+        frames.append(pd.DataFrame({**named, "document": np.arange(len(tokens)), "tokens": tokens}))
+    found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(DOCUMENTS))
+    return found.drop_duplicates(ignore_index=True)
 
 
 def run_intervals(compared: Iterable[Compared]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What is lost at equal L0: cross-entropy added at given numbers of features, and between the fronts on the average."""
+"""What is lost at equal L0: cross-entropy added at given numbers of features, and between the fronts on average."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.curves import Floats, fronts, read_off
+from pipeline.analysis.curves import Floats, fronts, interpolate
 from pipeline.comparison import bootstrap, seeds
 from pipeline.comparison.along import Sampler, end_slopes
 from pipeline.comparison.arms import Front, Pair
@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 def ce_at_l0(compared: Iterable[Compared]) -> pd.DataFrame:
-    """By pair, L0 and arm (reference, candidate, and reference less candidate) the cross-entropy added, nats.
+    """By pair, L0 and arm (reference, candidate, and reference minus candidate) the cross-entropy added, nats.
 
     `l0` is one of AT_L0, or the range of OVER as "5 to 30" for the average along it, which is the area between the
     fronts over the range's length in log L0.
@@ -82,13 +82,13 @@ def _read(arm: Sampler, at: Floats, rows: slice, slopes: tuple[float, float] | N
     Args:
         slopes: with which a front that ends before a place goes on; None: it ends there.
     """
-    return read_off(*fronts(*arm(rows)), at, slopes)
+    return interpolate(*fronts(*arm(rows)), at, slopes)
 
 
 def _rows(
     panel: Panel, pair: Pair, which: tuple[str, str], added: list[_Added], places: slice, count: int, clean: float
 ) -> list[dict[str, Any]]:
-    """One row a name of the pair and kind of noise.
+    """One row per name of the pair and kind of noise.
 
     Args:
         which: L0 and arm.
@@ -116,7 +116,7 @@ def _rows(
 
 
 def _averaged(arms: Sequence[Floats], places: slice) -> Floats:
-    """[rows] the cross-entropy added, averaged over the places: of one arm, or of the first less the second."""
+    """[rows] the cross-entropy added, averaged over the places: of one arm, or of the first minus the second."""
     values: list[Floats] = [-arm[:, places].mean(1) for arm in arms]
     return values[0] if len(values) == 1 else values[0] - values[1]
 

@@ -89,7 +89,7 @@ class PathLike:
     """A path that a file system could hold, whether or not there is anything."""
 
     at_most: int = 3500  # Linux allows 4095; names below it come on top
-    complaint = "is no path"
+    complaint = "is not a path"
 
     def holds(self, value: Any) -> bool:
         if not value or any(map(is_control, value)):

@@ -67,7 +67,7 @@ def refuse_unknown(given: Mapping[Any, Any], known: Mapping[str, Any], key: str 
     prefix = f"{key}." if key else ""
     for name in given:
         if name not in known:
-            raise UserError(f"{prefix}{show(name)} is no setting{suggestion(str(name), list(known))}")
+            raise UserError(f"{prefix}{show(name)} is not a setting{suggestion(str(name), list(known))}")
 
 
 def has_default(field: "Field[Any]") -> bool:

@@ -32,10 +32,10 @@ def did_you_mean(wrong: str, known: Sequence[str]) -> str:
     return f"did you mean {near[0]}? " if near else ""
 
 
-def hint(wrong: str, accepted: Sequence[str], others: Sequence[str] = ()) -> str:
+def hint(wrong: str, accepted: Sequence[str], others: Sequence[str] = (), said: str = "accepted") -> str:
     """What follows a wrong word in an error: `; did you mean X? (accepted: X, Y)`; X may be one of the others."""
     near = did_you_mean(wrong, [*accepted, *others])
-    return f"{f'; {near}' if near else ' '}(accepted: {', '.join(accepted)})"
+    return f"{f'; {near}' if near else ' '}({said}: {', '.join(accepted) or 'none'})"
 
 
 def _here(meant: str, known: Sequence[str]) -> str:

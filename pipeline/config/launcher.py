@@ -8,7 +8,7 @@ from pipeline.config.accepted import AtOnce, Count, Form, Line, Range, Scalar, S
 Gigabytes = Annotated[float, Range(above=0, at_most=1e6)]
 ShellLine = Annotated[str, Line(10_000)]
 PARAMETER = Form(
-    r"[A-Za-z][A-Za-z0-9_-]{0,99}", "an option of sbatch without its hyphens, as mail-type", "is no option"
+    r"[A-Za-z][A-Za-z0-9_-]{0,99}", "an option of sbatch without its hyphens, as mail-type", "is not an option"
 )
 
 
@@ -25,9 +25,9 @@ class Options:
 
 @dataclass
 class LocalOptions(Options):
-    """Packs on this machine, each in a process of its own, whose death the launcher survives."""
+    """Packs on this machine, each in its own process; the launcher survives their deaths."""
 
-    # packs at once, which divide cores and memory; null: one a GPU, or by what cores can do
+    # packs at once, which share cores and memory; null: one per GPU, or what the cores allow
     slots: AtOnce | None = None
 
 
@@ -55,7 +55,7 @@ class SlurmOptions(Options):
     additional_parameters: dict[Annotated[str, PARAMETER], Annotated[Any, Scalar()]] = field(default_factory=dict)
     wait: bool = True  # false: submit and return
     poll_seconds: Seconds = 10.0
-    # a task that ended without records is judged after so long: file systems lag
+    # how long missing records are waited for after a task's end: file systems lag
     settle_seconds: Annotated[float, Range(at_least=0, at_most=86400)] = 30.0
 
 

@@ -82,7 +82,7 @@ def shape_of_config(config: dict[str, Any]) -> ModelShape:
     positions = _positions(config, found.pop("positions"))
     for part, value in found.items():
         if value is None:
-            raise UserError(f"config.json names no {part} ({' or '.join(ALIASES[part])}): give model.shape by hand")
+            raise UserError(f"config.json names no {part} ({' or '.join(ALIASES[part])}): give model.shape yourself")
     return ModelShape(**{part: value for part, value in found.items() if value is not None}, positions=positions)
 
 
@@ -93,7 +93,7 @@ def number_in(config: dict[str, Any], names: Sequence[str]) -> int | None:
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"config.json's {name}={str(value)[:60]} is no size: expected one positive whole number")
+            raise UserError(f"config.json's {name}={str(value)[:60]} is not a size: expected one positive whole number")
         return value
     return None
 

@@ -28,7 +28,9 @@ from pipeline.config.accepted import (
 )
 from pipeline.storage.layout import RUNS, SHARED
 
-HOOK = Form(r"[\w.]*\{layer\}[\w.]*", "a hook's name with {layer} once, as blocks.{layer}.hook_mlp_out", "is no hook")
+HOOK = Form(
+    r"[\w.]*\{layer\}[\w.]*", "a hook's name with {layer} once, as blocks.{layer}.hook_mlp_out", "is not a hook"
+)
 DEVICE = Form(r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda, or one GPU as cuda:1", "is unknown")
 
 
@@ -52,7 +54,7 @@ class ModelConfig:
     hub_id: Text | None = None
     revision: Text | None = None
     path: FilePath | None = None
-    tokenizer_id: Text | None = None  # where it is not the model's own
+    tokenizer_id: Text | None = None  # null: the model's own
     legacy: bool = False  # a TransformerLens checkpoint (.pth) rather than a Hugging Face one
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     context: Annotated[int, Range(at_least=3, at_most=LARGEST)] = MISSING  # BOS, one token and one to predict are three
@@ -70,11 +72,12 @@ class SiteConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Text. source: bundled (with the package), files (local text and tables), hub (a streamed dataset)."""
+    """Text. source: bundled (with the package), files (local text and tables), hub (a streamed dataset), python (what a
+    file of a user's yields)."""
 
     name: Name = MISSING
-    source: Literal["bundled", "files", "hub"] = MISSING
-    path: FilePath | None = None  # files: a file, a folder or a glob
+    source: Literal["bundled", "files", "hub", "python"] = MISSING
+    path: FilePath | None = None  # files: a file, a folder or a glob; python: a .py file
     dataset: Text | None = None  # hub: the dataset's id
     subset: Text | None = None
     split: Text = "train"
@@ -86,7 +89,7 @@ class DataConfig:
     encoding: Text = "utf-8"  # files: of plain text, JSON and CSV
     packing: Literal["document", "concatenate"] = "document"  # a context stays inside a document; or they are joined
     separator: Literal["bos", "eos", "none"] = "bos"  # between joined documents
-    evaluation_documents: Count = 2000  # hub: the first so many documents are held out
+    evaluation_documents: Count = 2000  # hub: how many documents are held out, the first ones
     evaluation_fraction: Annotated[float, Range(above=0, below=1)] = 0.1  # files: the share of documents held out
     # files, hub: the share of the held-out documents that is validation text, and no test text
     validation_fraction: Annotated[float, Range(at_least=0, below=1)] = 0.0
@@ -112,7 +115,7 @@ class TrainConfig:
     batch: Count = MISSING
     lr: Positive = MISSING
     lr_warmup: CountOrZero = 0
-    lr_decay: CountOrZero = 0  # linear to zero over the last so many steps
+    lr_decay: CountOrZero = 0  # last steps, over which it falls linearly to zero
     sparsity_warmup: CountOrZero = 0
     beta1: Annotated[float, Range(at_least=0, below=1)] = 0.0
     beta2: Annotated[float, Range(at_least=0, below=1)] = 0.999
@@ -121,8 +124,8 @@ class TrainConfig:
     b_dec_init: Literal["mean", "zero"] = "mean"
     precision: Literal["float32", "bfloat16"] = "float32"  # of matrix products; bfloat16 is summed in float32
     tied_init: bool = True  # W_enc starts along the transpose of W_dec
-    encoder_norm: Positive = 0.1  # of W_enc's columns at the start
-    # at the start, share of an activation's direction in each feature's
+    encoder_norm: Positive = 0.1  # initial norm of W_enc's columns
+    # share of one activation's direction in each feature's initial direction
     data_directions: Annotated[float, Range(at_least=0, below=1)] = 0.0
     block: Count = 65536  # activations shuffled together
     lm_batch: Count = 16  # contexts in one forward of the language model
@@ -132,19 +135,19 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """What a finished run is judged on; has an identity of its own."""
+    """How a finished run is evaluated; it has its own identity."""
 
     sequences: Count = 400
     batch: Count = 16
     split: Literal["test", "validation"] = "test"  # validation: the held-out text that settings are chosen on
-    # a feature is alive that fires on at least this share of the held-out tokens
+    # a feature that fires on at least this fraction of the held-out tokens is alive
     alive_frequency: Annotated[float, Range(above=0, below=1)] = 1e-4
     prune_below: tuple[Positive, ...] = ()  # evaluated again without activations below each of these
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How and where runs execute; no part of their identity."""
+    """How and where runs execute; not part of their identity."""
 
     device: Annotated[str, DEVICE] = "auto"
     threads: AtOnce | None = None  # default: the cores this process may use
@@ -166,7 +169,7 @@ class TrackerConfig:
 class RunConfig:
     """One SAE at one point of the grid. `architecture` is the dataclass that the architecture registered.
 
-    Frozen down to its leaves (tuples, no lists), so that what follows from it, such as its name, is computed once.
+    Frozen down to its leaves (tuples, no lists), so that what is derived from it, such as its name, is computed once.
     """
 
     model: ModelConfig
@@ -187,10 +190,16 @@ class RunConfig:
     def slug(self) -> str:
         """What a person recognises the run by; no character that a shell or Hydra reads."""
         parts = (
-            self.model.name, self.site.name, f"L{self.layer}", self.architecture.name,
-            f"lam{self.sparsity_coefficient:g}", f"seed{self.seed}",
+            self.model.name, self.site.name, f"L{self.layer}", self.architecture.name, self._on_axis,
+            f"seed{self.seed}",
         )  # fmt: skip
         return "-".join(parts)
+
+    @property
+    def _on_axis(self) -> str:
+        """The setting that the architecture's frontier is drawn along."""
+        axis = getattr(self.architecture, "AXIS", None)
+        return f"lam{self.sparsity_coefficient:g}" if axis is None else f"{axis}{getattr(self.architecture, axis):g}"
 
 
 @dataclass(frozen=True)

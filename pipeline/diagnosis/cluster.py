@@ -21,7 +21,7 @@ class ClusterFacts:
     config: Mapping[str, str]
     partition: Mapping[str, str]
     nodes: Sequence[Mapping[str, str]]
-    largest_sweep: int = 0  # runs of the largest sweep on disk: so many tasks at the most
+    largest_sweep: int = 0  # runs of the largest sweep on disk: at most that many tasks
 
     @property
     def name(self) -> str:

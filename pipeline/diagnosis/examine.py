@@ -16,7 +16,7 @@ def examine(partition: str | None, sweeps_dir: Path, probing: bool, patience: fl
     if cluster.has_slurm():
         yield from _of_the_cluster(partition, sweeps_dir, probing, patience)
     else:
-        yield CheckResult("ok", "no Slurm on this machine (there is no scontrol): only the machine itself is looked at")
+        yield CheckResult("ok", "no Slurm on this machine (there is no scontrol): only the machine itself was checked")
     yield from machine_checks.results(machine.gather(sweeps_dir, ask_torch=False))
 
 
@@ -42,5 +42,9 @@ def diagnose(partition: str | None, sweeps_dir: Path, probing: bool, patience: f
     for result in examine(partition, sweeps_dir, probing, patience):
         print(result, flush=True)
         counts[result.level] += 1
-    print(f"{counts['problem']} problems, {counts['warn']} warnings, {counts['ok']} in order")
+    said = (
+        f"{counts[kind]} {word}{'s' * (counts[kind] != 1)}"
+        for kind, word in (("problem", "problem"), ("warn", "warning"))
+    )
+    print(f"{', '.join(said)}, {counts['ok']} in order")
     return 1 if counts["problem"] else 0

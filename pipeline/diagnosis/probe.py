@@ -27,7 +27,7 @@ def probe(facts: ClusterFacts, sweeps_dir: Path, patience: float) -> Iterator[Ch
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        yield CheckResult("problem", f"no probe job: {folder} cannot be made ({error.strerror})")
+        yield CheckResult("problem", f"no probe job: {folder} cannot be created ({error.strerror})")
         return
     stem = folder / f"probe-{time.time_ns()}"
     answer, log = stem.with_suffix(".json"), stem.with_suffix(".log")

@@ -22,20 +22,20 @@ DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 STEP = {"cpu": (1.25, 0.9e-3), "cuda": (15.0, 1e-3)}
-"""A training step's time: so many times its encoder's product at the matmul rate, and seconds beside. On a CPU measured
+"""A training step's time: a multiple of its encoder's product at the matmul rate, plus seconds. On a CPU measured
 (docs/measurements.md) with few features active; on a GPU assumed, as if all products were dense."""
 MODEL_EFFICIENCY = 0.9
 """Share of the matmul rate that the language model reaches, counting operations as below; measured there too."""
 
 
 CORE_RATE = 75e9
-"""fp32 operations a second of one core, where only a proportion is asked for."""
+"""fp32 operations per second of one core, where only a proportion is asked for."""
 START = 12.0
 """Seconds of one core until a process has imported everything, loaded a small model and calibrated."""
 
 
 SPARE = 0.9
-"""Share of a machine's, or a GPU's, memory that packs may take."""
+"""Fraction of the memory of a machine, or a GPU, that packs may use."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Cost:
     device: str
 
     def seconds(self, matmul_rate: float) -> float:
-        """Time at so many floating-point operations a second, but for the pass over the training text."""
+        """Seconds at `matmul_rate` operations per second, without the pass over the training text."""
         return START + self.sae_seconds(matmul_rate) + model_seconds(self.evaluation_flops, matmul_rate)
 
     def sae_seconds(self, matmul_rate: float) -> float:
-        products, beside = STEP[self.device]
-        return products * self.encoder_flops / matmul_rate + beside * self.steps
+        products, overhead = STEP[self.device]
+        return products * self.encoder_flops / matmul_rate + overhead * self.steps
 
 
 def model_seconds(flops: float, matmul_rate: float) -> float:
@@ -92,10 +92,10 @@ def pack_cost(runs: Sequence[RunConfig], device: str = "cpu") -> Cost:
 
 
 def sweep_seconds(packs: Sequence[Sequence[RunConfig]], device: str, at_once: int, shared: bool, rate: float) -> float:
-    """Time of all packs, so many at once, each at this rate.
+    """Seconds for all packs, `at_once` in parallel, each at this rate.
 
     Args:
-        shared: whether packs that run beside each other make blocks of activations for one another.
+        shared: whether packs that run in parallel share blocks of activations.
     """
     costs = [pack_cost(runs, device) for runs in packs]
     own = [cost.seconds(rate) for cost in costs]
@@ -122,7 +122,7 @@ def reference_flops(runs: Sequence[RunConfig]) -> float:
 
 
 def runs_worth_a_process(runs: Sequence[RunConfig]) -> int:
-    """With how many runs a process on one core spends as long on their steps as on its start and its references.
+    """Number of runs at which a one-core process spends as long on training steps as on its start and its references.
 
     The model's pass over the training text is not counted: processes share it (pipeline/activations/block_cache.py).
     """
@@ -154,7 +154,7 @@ def moments(run: RunConfig) -> int:
 
 
 def _stream(runs: Sequence[RunConfig]) -> float:
-    """Numbers: the calibration set, kept, and beside it what it is summed from in float64, or a block."""
+    """Numbers: the calibration set, which is kept, plus its float64 sums, or a block."""
     run = runs[0]
     widths = sum({r.hook_name: d_in(r) for r in runs}.values())
     shape = StreamShape.of(run.train, run.model.context)
@@ -170,16 +170,16 @@ def block_bytes(runs: Sequence[RunConfig]) -> float:
 
 
 def _evaluation(runs: Sequence[RunConfig]) -> float:
-    """Numbers: the features of one SAE while they are made, or as they are kept beside a pass of the language model.
+    """Numbers: the features of one SAE during encoding, or as they are kept during a pass of the language model.
 
     Such a pass has the logits of one batch with their copy, or before that an MLP's inside or attention's scores.
     """
     run, shape = runs[0], model_shape(runs[0].model)
     positions = max(run.eval.batch, run.train.lm_batch) * run.model.context
     widest = max(d_sae(r) for r in runs)
-    made, kept = (3, 2) if run.eval.prune_below else (2, 1)
+    encoding, kept = (3, 2) if run.eval.prune_below else (2, 1)
     inside = max(4 * shape.d_mlp, 3 * shape.n_heads * run.model.context)
-    return positions * max(made * widest, kept * widest + max(2 * vocabulary(run.model), inside))
+    return positions * max(encoding * widest, kept * widest + max(2 * vocabulary(run.model), inside))
 
 
 def vocabulary(model: ModelConfig) -> int:
@@ -190,14 +190,14 @@ def vocabulary(model: ModelConfig) -> int:
 
 
 def _parameters_from(model: ModelConfig, layer: int) -> int:
-    """Parameters that a token meets from this layer on, those of the unembedding included."""
+    """Parameters that a token passes through from this layer on, the unembedding included."""
     shape = model_shape(model)
     block = 4 * shape.d_model * shape.n_heads * shape.d_head + 3 * shape.d_model * shape.d_mlp
     return (shape.n_layers - layer) * block + vocabulary(model) * shape.d_model
 
 
 def _parameters_to_sites(runs: Sequence[RunConfig]) -> int:
-    """Parameters that a token meets up to the deepest site."""
+    """Parameters that a token passes through up to the deepest site."""
     model, deepest = runs[0].model, max(run.layer for run in runs)
     return _parameters_from(model, 0) - _parameters_from(model, deepest + 1)
 

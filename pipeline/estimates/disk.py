@@ -13,7 +13,7 @@ from pipeline.language_model.sites import d_in, d_sae
 from pipeline.storage.places import door
 
 CHECKPOINTS = 2
-"""That are kept of a run; the next one is written beside them."""
+"""Checkpoints kept per run, in addition to the one being written."""
 OTHER_FILES = 1e5
 """Bytes of a run beside its weights: history, sums of held-out contexts, metrics."""
 
@@ -27,15 +27,15 @@ class Need:
 
 
 def needed(packs: Sequence[Sequence[RunConfig]], at_once: int = 1, blocks: bool = False) -> Need:
-    """What training these packs adds; `at_once` of them run beside each other, and exchange blocks where `blocks`."""
+    """What training these packs adds; `at_once` of them in parallel, which share blocks if `blocks`."""
     kept = [sum(_weights(run) + OTHER_FILES for run in pack) for pack in packs]
     passing = sorted((_passing(pack) for pack in packs), reverse=True)
-    exchanged = exchange_bytes(packs[:at_once]) if blocks and min(at_once, len(packs)) > 1 else 0.0
-    return Need(sum(kept) + sum(passing[:at_once]) + exchanged, sum(kept))
+    shared = cache_bytes(packs[:at_once]) if blocks and min(at_once, len(packs)) > 1 else 0.0
+    return Need(sum(kept) + sum(passing[:at_once]) + shared, sum(kept))
 
 
-def exchange_bytes(packs: Sequence[Sequence[RunConfig]]) -> float:
-    """Blocks that lie ready while these packs are trained beside each other."""
+def cache_bytes(packs: Sequence[Sequence[RunConfig]]) -> float:
+    """Bytes of blocks on disk while these packs train in parallel."""
     return (HELD + len(packs)) * block_bytes([run for pack in packs for run in pack])
 
 
@@ -63,4 +63,4 @@ def check(need: Need, sweeps_dir: Path) -> str | None:
     room = f"make room ({door('clean')}) or give execution.sweeps_dir=FOLDER"
     if need.kept > free:
         raise UserError(f"{has}, and these runs leave {need.kept / 1e9:.1f} GB: {room}")
-    return f"warning: {has}, and checkpoints may bring these runs to {need.most / 1e9:.1f} GB meanwhile: {room}"
+    return f"warning: {has}, and with checkpoints these runs may need {need.most / 1e9:.1f} GB during training: {room}"

@@ -1,1 +1,1 @@
-"""Evaluation on held-out tokens: references shared by all runs, sums of one run, and the metrics made from them."""
+"""Evaluation on held-out tokens: references shared by all runs, sums of one run, and metrics from these sums."""

@@ -13,20 +13,23 @@ from pipeline.errors import Interrupted
 from pipeline.evaluation.metrics import metrics
 from pipeline.evaluation.references import References, batches, summed
 from pipeline.evaluation.sums import EvaluationSums
+from pipeline.evaluation.user_metrics import user_metrics
 from pipeline.language_model.model import LanguageModel
 from pipeline.sae.base import SAE
+from pipeline.storage.phases import phase
 from pipeline.tokens.contexts import Contexts
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is evaluated of one run: its SAE, on unscaled activations of its hook."""
+    """An SAE to evaluate, on unscaled activations of its hook."""
 
     hook: str
     sae: SAE
     prune_below: Sequence[float] = ()  # thresholds on the SAE's activations
 
 
+@phase("evaluation")
 @torch.no_grad()
 def evaluate(
     language_model: LanguageModel, contexts: Contexts, batch: int, candidates: Mapping[str, Candidate],
@@ -34,13 +37,13 @@ def evaluate(
 ) -> dict[str, list[dict[str, Tensor]]]:  # fmt: skip
     """Sums of every run's SAE as it is, then pruned at each of its thresholds.
 
-    One clean pass serves all of them; each has one spliced pass a batch and threshold, from its site on.
+    All share one clean pass. Each has one spliced pass per batch and threshold, from its site on.
 
     Args:
-        done: is told after each batch how many contexts are behind.
+        done: called after each batch with the number of contexts evaluated so far.
 
     Raises:
-        Interrupted: `stop` was set; an evaluation begun is begun anew.
+        Interrupted: `stop` was set; nothing of the evaluation is kept.
     """
     sums = {
         name: [EvaluationSums(one.sae, len(contexts), below) for below in (0.0, *one.prune_below)]
@@ -65,8 +68,9 @@ def evaluate(
 
 
 def metrics_of(sums: dict[str, Tensor], reference: References, hook: str, alive_frequency: float) -> dict[str, Any]:
-    """Metrics of one run against the references of its hook."""
+    """Metrics of one run against the references of its hook, and a user's own."""
     clean, zero, mean = reference.ce_clean, reference.ce_zero[hook], reference.ce_mean[hook]
     predictions = int(reference.predictions.sum())
     pooled = [math.fsum(losses.tolist()) for losses in (clean, zero, mean)]
-    return metrics(sums, predictions, *pooled, alive_frequency=alive_frequency)
+    found = metrics(sums, predictions, *pooled, alive_frequency=alive_frequency)
+    return found | user_metrics(sums, found)

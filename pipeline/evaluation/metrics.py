@@ -10,10 +10,11 @@ from torch import Tensor
 DENSITY_EDGES = torch.linspace(-6, 0, 25, dtype=torch.float64)
 """Edges of the feature-density histogram, log10 of the share of tokens on which a feature fires."""
 TIMES_SEEN = 10
-"""Times that a feature of the frequency asked for is expected to fire, at least: counts of 10 scatter by a third."""
+"""Least expected count of a feature that fires at `alive_frequency`: counts of 10 scatter by a third."""
 
 
 def ratio(numerator: float, denominator: float) -> float:
+    """NaN where the denominator is zero."""
     return numerator / denominator if denominator else math.nan
 
 
@@ -37,7 +38,7 @@ def gammas(x_x: float, xhat_xhat: float, x_xhat: float, error: float) -> dict[st
 
 
 def density(feature_counts: Int[Tensor, " d_sae"], tokens: int, alive_frequency: float) -> dict[str, Any]:
-    """How often features fire: shares of them, how many do nearly all of it, and the histogram of frequencies.
+    """How often features fire: shares that are alive or dead, the effective width, and the histogram of frequencies.
 
     Args:
         feature_counts: on how many of the tokens each feature fired.
@@ -64,12 +65,14 @@ def _share(features: Bool[Tensor, " d_sae"]) -> float:
 
 
 def tokens_needed(alive_frequency: float) -> int:
-    """With fewer, a feature of this frequency is expected to fire less than TIMES_SEEN times: chance would decide."""
-    return math.ceil(round(TIMES_SEEN / alive_frequency, 3))  # without what division adds to a whole number
+    """With fewer tokens, a feature of this frequency is expected to fire less than TIMES_SEEN times."""
+    return math.ceil(
+        round(TIMES_SEEN / alive_frequency, 3)
+    )  # rounded: division may give a little more than a whole number
 
 
 def alive_rule(alive_frequency: float, tokens: int) -> str:
-    """By which rule features are alive, in words; or that these are too few tokens."""
+    """The rule by which features count as alive, in words; or that there are too few tokens."""
     share, needed = f"{alive_frequency:g}", tokens_needed(alive_frequency)
     if tokens >= needed:
         return f"fires on at least {share} of the held-out tokens"
@@ -77,7 +80,7 @@ def alive_rule(alive_frequency: float, tokens: int) -> str:
 
 
 def effective_width(feature_counts: Int[Tensor, " d_sae"]) -> int:
-    """The smallest number of features that do 99 % of all the firing; 0 where nothing fires."""
+    """The smallest number of features with 99 % of all activations above zero; 0 if nothing fires."""
     most_first = feature_counts.sort(descending=True).values.cumsum(0)
     return int((100 * most_first < 99 * most_first[-1]).sum()) + bool(most_first[-1])
 

@@ -1,4 +1,4 @@
-"""Clean and ablated cross-entropies: computed once for all runs that share them, stored once, referred to by hash."""
+"""Clean and ablated cross-entropies: computed and stored once for all runs that share them, and referred to by hash."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.errors import DamagedFile
 from pipeline.language_model.model import LanguageModel
 from pipeline.storage.files import short_hash, write_safetensors
+from pipeline.storage.phases import phase
 from pipeline.storage.reading import read_safetensors, say
 from pipeline.tokens.contexts import Contexts
 
@@ -19,9 +20,9 @@ CLEAN = ("ce_clean", "predictions", "document")
 
 
 def counted_predictions(special: Bool[Tensor, "batch pos"]) -> Bool[Tensor, "batch predictions"]:
-    """Predictions of non-special tokens made from non-special positions; the last predicts nothing that is known.
+    """Which predictions count: of non-special tokens, at non-special positions. The last position predicts nothing.
 
-    A model predicts a separator as it was trained to, or not at all: that says nothing of an SAE.
+    How well a model predicts a separator depends on its training, and says nothing about an SAE.
     """
     return ~special[:, :-1] & ~special[:, 1:]
 
@@ -33,6 +34,7 @@ def summed(losses: Float[Tensor, "batch predictions"], special: Bool[Tensor, "ba
 
 
 def batches(contexts: Contexts, size: int) -> Iterator[tuple[slice, Contexts]]:
+    """Contexts a batch at a time, each with its rows; the last batch may be smaller."""
     for start in range(0, len(contexts), size):
         rows = slice(start, start + size)
         yield rows, contexts[rows]
@@ -40,7 +42,7 @@ def batches(contexts: Contexts, size: int) -> Iterator[tuple[slice, Contexts]]:
 
 @dataclass(frozen=True)
 class References:
-    """What every run of a (model, data, evaluation) is compared with; sums per sequence, float64."""
+    """Losses that every run of a (model, data, evaluation) is compared with: sums per sequence in nats, float64."""
 
     ce_clean: Float[Tensor, " n"]
     ce_zero: dict[str, Float[Tensor, " n"]]  # by hook
@@ -50,6 +52,7 @@ class References:
     stored: dict[str, str]  # hash of the file that holds clean losses (key "clean") and each hook's ablated losses
 
 
+@phase("evaluation")
 def references(
     language_model: LanguageModel, contexts: Contexts, batch: int, means: dict[str, Float[Tensor, " d_in"]],
     identity: str, folder: Path,
@@ -76,7 +79,7 @@ def references(
 
 
 def _read(path: Path, name: str, count: int) -> dict[str, Tensor] | None:
-    """What is stored; nothing where there is no file, or a damaged one, which is made anew."""
+    """Stored losses; None if there is no file or a damaged one, which is computed again."""
     try:
         found = read_safetensors(path)
         if [len(found.get(part, ())) for part in (CLEAN if name == "clean" else ABLATIONS)] != [count] * len(found):
@@ -93,19 +96,19 @@ def _computed(
     language_model: LanguageModel, contexts: Contexts, batch: int, means: dict[str, Float[Tensor, " d_in"]],
     stored: set[str],
 ) -> dict[str, dict[str, Tensor]]:  # fmt: skip
-    """Losses that are not stored, clean, zero- and mean-ablated ones at each hook: all from one pass to the hooks."""
-    wanted = {hook: mean for hook, mean in means.items() if hook not in stored}
-    sums = {hook: {name: torch.zeros(len(contexts), dtype=torch.float64) for name in ABLATIONS} for hook in wanted}
+    """Losses that are not stored yet: clean, and zero- and mean-ablated at each hook, from one pass up to the hooks."""
+    missing = {hook: mean for hook, mean in means.items() if hook not in stored}
+    sums = {hook: {name: torch.zeros(len(contexts), dtype=torch.float64) for name in ABLATIONS} for hook in missing}
     clean, last = torch.zeros(len(contexts), dtype=torch.float64), max(means)
     for rows, part in batches(contexts, batch):
-        prefix = language_model.prefix(part.tokens, sorted({*wanted, last}))
+        prefix = language_model.prefix(part.tokens, sorted({*missing, last}))
         where = ~part.special.to(language_model.device)
-        for hook, mean in wanted.items():
+        for hook, mean in missing.items():
             means_there = mean.to(language_model.device).expand(*part.tokens.shape, -1)
             for name, replacement in zip(ABLATIONS, (torch.zeros_like(means_there), means_there), strict=True):
                 losses = language_model.spliced(prefix, hook, replacement, where)
                 sums[hook][name][rows] = summed(losses, part.special)
-        if "clean" not in stored:  # nothing is replaced: to the bit a pass of its own
+        if "clean" not in stored:  # nothing is replaced: the same bits as in a pass of its own
             losses = language_model.spliced(prefix, last, prefix.activations[last], where)
             clean[rows] = summed(losses, part.special)
     if "clean" in stored:

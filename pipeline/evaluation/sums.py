@@ -1,4 +1,4 @@
-"""Sums over one run's evaluation: per sequence, in float64, so that every interval can be computed later."""
+"""Sums of one run's evaluation, per sequence in float64, from which every metric and interval is computed later."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from pipeline.sae.base import SAE
 from pipeline.sae.sparse_step.codes import Codes
 
 PER_SEQUENCE = ("tokens", "l0", "x_x", "xhat_xhat", "x_xhat", "error", "cosine", "norm_ratio", "ce_sae")
-"""Columns of a run's sequences: counts and sums over the non-special tokens of each context.
+"""Sums over the non-special tokens of each context; ce_sae is in nats, over its predictions.
 
 x_x is the sum of ||x||^2, xhat_xhat of ||x_hat||^2, x_xhat of x . x_hat, error of ||x - x_hat||^2.
 """
@@ -22,7 +22,7 @@ class EvaluationSums:
     """Accumulates one SAE's sums batch by batch.
 
     Args:
-        below: activations smaller than this count as zero (0: all count as they are).
+        below: activations smaller than this are set to zero (0: none).
     """
 
     def __init__(self, sae: SAE, sequences: int, below: float = 0.0) -> None:
@@ -39,7 +39,7 @@ class EvaluationSums:
         """Decode one batch of contexts; returns the reconstruction, for splicing.
 
         Args:
-            encoded: of the batch's positions, as the SAE's `encode_sparse` returns it.
+            encoded: codes and values of the batch's positions, from the SAE's `encode_sparse`.
         """
         counted = ~special.to(x.device)
         codes, f = encoded
@@ -61,22 +61,24 @@ class EvaluationSums:
             self.per_sequence[name][rows] = torch.where(counted, value, 0.0).sum(1).cpu()
 
     def put_cross_entropy(self, rows: slice, sums: Float[Tensor, " batch"]) -> None:
+        """Store the cross-entropies of a batch with the reconstruction spliced in: sums per context, nats."""
         self.per_sequence["ce_sae"][rows] = sums
 
     def tensors(self) -> dict[str, Tensor]:
-        """What sequences.safetensors holds."""
+        """The tensors of sequences.safetensors, of an SAE as it is."""
         feature_counts: Int[Tensor, " d_sae"] = self.fired
         return self.per_sequence | {"feature_counts": feature_counts, "x_sum": self.x_sum}
 
 
-def together(sums: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """What sequences.safetensors holds: the sums of an SAE as it is and, where it was pruned too, those by threshold.
+def stack_sums(sums: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of sequences.safetensors: sums of an SAE as it is and, if it was pruned too, at each threshold.
 
     Args:
-        sums: as it is, then at each threshold.
+        sums: of the SAE as it is, then at each threshold.
 
     Returns:
-        The latter are [thresholds, ...] under their names with `PRUNED` before them; what pruning leaves is left out.
+        Those at thresholds are stacked, [thresholds, ...], with `PRUNED` before their names. What pruning cannot change
+        is left out.
     """
     first, *pruned = sums
     names = [name for name in first if name not in UNTOUCHED] if pruned else []

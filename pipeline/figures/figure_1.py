@@ -4,18 +4,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.analysis.frontier import PANEL, as_floats, numbered
+from pipeline.analysis.frontier import PANEL, as_floats, group_ids
 from pipeline.figures import versus_l0
-from pipeline.figures.inputs import Looks, Material, drawn
+from pipeline.figures.inputs import FigureInputs, Looks, drawn
 from pipeline.figures.measures import LOSS_RECOVERED
 
 MEASURES = (LOSS_RECOVERED,)
 
 
-def data(source: Material) -> pd.DataFrame:
-    """The points of the figure, one row a finished run; loss recovered as a fraction, not clipped.
+def data(source: FigureInputs) -> pd.DataFrame:
+    """The points of the figure, one row per finished run; loss recovered as a fraction, not clipped.
 
-    It is blank in panels where it is refused, which are not drawn; their cross-entropies stand beside.
+    Panels where it is refused have blanks and are not drawn; the table has their cross-entropies.
     """
     found = drawn(source, ["loss_recovered", "delta_ce"])
     return found if np.isfinite(as_floats(found["loss_recovered"])).any() else found.iloc[:0]
@@ -23,8 +23,8 @@ def data(source: Material) -> pd.DataFrame:
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
     known = pd.Series(np.isfinite(as_floats(points["loss_recovered"])), points.index)
-    shown = known.groupby(numbered(points, list(PANEL))).transform("any")
-    return versus_l0.draw(points[shown].reset_index(drop=True), looks, MEASURES, refused(points[~shown]))
+    shown = known.groupby(group_ids(points, list(PANEL))).transform("any")
+    return versus_l0.draw(points[shown], looks, MEASURES, refused(points[~shown]))
 
 
 def refused(points: pd.DataFrame) -> list[str]:

@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.figures import versus_l0
-from pipeline.figures.inputs import Looks, Material, drawn
+from pipeline.figures.inputs import FigureInputs, Looks, drawn
 from pipeline.figures.measures import GAMMA, alive
 
 
-def data(source: Material) -> pd.DataFrame:
-    """The points of the figure, one row a finished run; gamma is NaN where no feature fired at all."""
+def data(source: FigureInputs) -> pd.DataFrame:
+    """The points of the figure, one row per finished run; gamma is NaN where no feature fired at all."""
     return drawn(source, ["gamma", "alive_fraction"])
 
 

@@ -1,4 +1,4 @@
-"""How often features fire: histograms of log10 of the share of held-out tokens, one line a run, the silent aside."""
+"""How often features fire: histograms of log10 of the share of held-out tokens, one line per run."""
 
 import math
 from pathlib import Path
@@ -8,14 +8,17 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 
+from pipeline.analysis.frontier import as_floats
 from pipeline.comparison.documents import record_path
 from pipeline.errors import DamagedFile
-from pipeline.figures.inputs import Looks, Material
+from pipeline.figures.inputs import ALIVE_FREQUENCY, FigureInputs, Looks
 from pipeline.figures.panels import finish, panel_width, wrapped
 from pipeline.figures.sample import of_each, sample_heading
-from pipeline.figures.style import RC
+from pipeline.figures.style import RC, REFERENCE
 from pipeline.storage.layout import SEQUENCES
 from pipeline.storage.reading import read_arrays
 
@@ -23,14 +26,17 @@ BINS_PER_DECADE = 4
 ROUNDING = 1e-9
 """So that a single token is in the first bin whatever the logarithm's last digit."""
 HEIGHT = 1.5
+X_LABEL = "Firing frequency (log10 of the share of tokens)"
+Y_LABEL = "features per bin\n(share of all)"
 HEADROOM = 1.25
 """Above the highest bin of a row of panels, for the words on silent features."""
 
 
-def data(source: Material) -> pd.DataFrame:
-    """One row a run and bin: `features` with log10 of their firing frequency in [low, high).
+def data(source: FigureInputs) -> pd.DataFrame:
+    """One row per run and bin: `features` with log10 of their firing frequency in [low, high).
 
-    Bins are quarters of a decade, from a single token on. The silent, which fired on none, have a row without ends.
+    Bins are quarters of a decade, from a single token on. Silent features, which never fired, have a row without ends.
+    `alive_frequency` is the share of tokens from which on a feature counts as alive; NaN where the record lacks it.
     """
     return of_each(source, _histogram)
 
@@ -50,6 +56,7 @@ def _histogram(sweeps_dir: Path, run: pd.Series) -> pd.DataFrame | None:
     return pd.DataFrame({
         "log10_low": [*edges[:-1], np.nan], "log10_high": [*edges[1:], np.nan],
         "features": [*features, int((counts == 0).sum())], "d_sae": len(counts),
+        "alive_frequency": run.get(ALIVE_FREQUENCY, np.nan),
     })  # fmt: skip
 
 
@@ -70,24 +77,39 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
                 if row == 0:
                     axes.set_title(wrapped(arm, width))
                 if row == len(panels) - 1:
-                    axes.set_xlabel(wrapped("log10 of firing frequency, bins of 1/4", width - 0.4))
+                    axes.set_xlabel(wrapped(X_LABEL, width - 0.4))
                 if column == 0:
-                    axes.set_ylabel(f"{wrapped(str(title), HEIGHT)}\nshare of features")
-        finish(figure, sample_heading(points), [])
+                    axes.set_ylabel(f"{wrapped(str(title), HEIGHT)}\n{Y_LABEL}")
+        finish(figure, sample_heading(points), _handles(points))
     return figure
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
-    """A line a run, and the range of the runs' shares of silent features in words."""
+    """A line per run; in words, the range of the runs' shares of silent features."""
     axes.xaxis.set_major_locator(MultipleLocator(1))
     silent = []
     for _, run in rows.groupby("run", sort=False):
         look, share = looks[run["arm"].iloc[0]].shaded(run["shade"].iloc[0]), run["features"] / run["d_sae"]
-        alive = run["log10_low"].notna()
-        edges = [*run.loc[alive, "log10_low"], run.loc[alive, "log10_high"].iloc[-1]]
-        axes.stairs(share[alive], edges, color=look.colour, linewidth=0.9)
-        silent.append(float(share[~alive].sum()))
+        fired = run["log10_low"].notna()
+        edges = [*run.loc[fired, "log10_low"], run.loc[fired, "log10_high"].iloc[-1]]
+        axes.stairs(share[fired], edges, color=look.colour, linewidth=0.9)
+        silent.append(float(share[~fired].sum()))
+    for frequency in _alive_frequencies(rows):
+        axes.axvline(math.log10(frequency), **REFERENCE)
     if silent:
         few, many = f"{min(silent):.1%}", f"{max(silent):.1%}"
         words = f"never fired: {few}" if few == many else f"never fired: {few} to {many}"
-        axes.text(0.03, 0.97, words, transform=axes.transAxes, va="top", fontsize=6.5, color="#555555")
+        box = {"facecolor": "white", "linewidth": 0, "pad": 0.6}  # above the line to compare with
+        axes.text(0.03, 0.97, words, transform=axes.transAxes, va="top", fontsize=6.5, color="#555555", bbox=box)
+
+
+def _alive_frequencies(rows: pd.DataFrame) -> list[float]:
+    known = as_floats(rows["alive_frequency"].dropna())
+    return sorted(set(known[known > 0].tolist()))
+
+
+def _handles(points: pd.DataFrame) -> list[Line2D | Patch]:
+    """For the legend: from where on a feature counts as alive."""
+    found = " or ".join(f"{frequency:g}" for frequency in _alive_frequencies(points))
+    line = {name: REFERENCE[name] for name in ("color", "linewidth", "linestyle")}
+    return [Line2D([], [], label=f"alive: fires on at least {found} of tokens", **line)] if found else []

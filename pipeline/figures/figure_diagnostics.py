@@ -4,12 +4,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.figures import versus_l0
-from pipeline.figures.inputs import Looks, Material, drawn
+from pipeline.figures.inputs import FigureInputs, Looks, drawn
 from pipeline.figures.measures import ALIVE, CE_ADDED, GAMMA, alive
 
 
-def data(source: Material) -> pd.DataFrame:
-    """One row a finished run: alive_fraction on held-out tokens, delta_ce in nats a prediction with its interval."""
+def data(source: FigureInputs) -> pd.DataFrame:
+    """One row per finished run: gamma, alive_fraction on held-out tokens, delta_ce in nats per prediction."""
     return drawn(source, [measure.column for measure in (GAMMA, ALIVE, CE_ADDED)])
 
 

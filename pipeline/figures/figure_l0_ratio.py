@@ -1,4 +1,4 @@
-"""L0 of the reference over L0 of the candidate along loss recovered, with a band that holds all of it at once.
+"""L0 of the reference over L0 of the candidate along loss recovered, with a simultaneous 95 % band.
 
 Where loss recovered is refused the ratio is read along the cross-entropy added, and the axis says so.
 """
@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from pipeline.analysis.frontier import PANEL, as_floats
 from pipeline.comparison.questions import ABOUT_HALF
-from pipeline.figures.inputs import Looks, Material
+from pipeline.figures.inputs import FigureInputs, Looks
 from pipeline.figures.panels import common_range, finish, grid, heading, log_axis, shown, wrapped
 from pipeline.figures.style import BAND, RC, REFERENCE
 
@@ -31,25 +31,45 @@ LABELS = {
     "width_1.5": "reference 1.5 times as wide", "equal_width": "equal width", "equal_flops": "equal training FLOPs",
     "equal_seconds": "equal training seconds", "equal_dense_flops": "equal dense FLOPs",
 }  # fmt: skip
-ALONG = {"loss_recovered": "Loss recovered, by zero ablation", "delta_ce": "Cross-entropy added, nats"}
+ALONG = {
+    "loss_recovered": "Loss recovered, by zero ablation (fraction)",
+    "delta_ce": "Cross-entropy added (nats per prediction)",
+}
+TOKENS = "evaluation_tokens"
 HEIGHT = 2.1
 BAND_LABEL = "95 % band, simultaneous along the line, over "
 OVER = {"sequences": "documents", "both": "documents and seeds"}
 PAIR = ("reference", "candidate", "d_sae_reference", "d_sae_candidate")
 
 
-def data(source: Material) -> pd.DataFrame:
-    """The curve by zero ablation, each pair of fronts once, under the first of its names; the others beside it."""
+def data(source: FigureInputs) -> pd.DataFrame:
+    """The curve by zero ablation, each pair of fronts once, under the first of its names; `names` has all of them."""
     curve = source.curve
     if not len(curve):
         return curve
     curve = curve[curve["ablation"] == "zero"]
     order = {name: place for place, name in enumerate(LINES)}
+    done = source.runs[source.runs["status"] == "done"]
     curve = curve.assign(sweep=source.runs["sweep"].iloc[0], place=curve["comparison"].map(order))
+    curve = curve.assign(seeds=done["seed"].nunique(), **{TOKENS: _only(done[TOKENS])})
     by = [*PANEL, *PAIR]
     names = curve.groupby(by, dropna=False)["comparison"].transform(lambda names: " ".join(dict.fromkeys(names)))
     first = curve.groupby(by, dropna=False)["place"].transform("min")
     return curve.assign(names=names)[curve["place"] == first].drop(columns="place").reset_index(drop=True)
+
+
+def _only(values: pd.Series) -> float:
+    """The one value; NaN where it is unknown or there are several."""
+    known = as_floats(values.dropna().drop_duplicates())
+    return float(known[0]) if len(known) == 1 else np.nan
+
+
+def _basis(points: pd.DataFrame) -> str:
+    """What the lines rest on, as far as it is known."""
+    seeds, tokens = (float(points[name].iloc[0]) for name in ("seeds", TOKENS))
+    parts = [f"{seeds:.0f} seed{'s' if seeds > 1 else ''}"] if seeds > 0 else []
+    parts += [f"{tokens:,.0f} held-out tokens"] if tokens > 0 else []
+    return ", ".join(["as trained", *parts])
 
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
@@ -69,7 +89,7 @@ def draw(points: pd.DataFrame, looks: Looks) -> Figure:
             if number % layout.columns == 0:
                 axes.set_ylabel(_y_label(points))
         said = "" if common else "\nthe y range differs between panels"
-        finish(figure, heading(points) + said, _handles(points, _colours(points, looks)))
+        finish(figure, f"{heading(points)}\n{_basis(points)}{said}", _handles(points, _colours(points, looks)))
     return figure
 
 
@@ -109,7 +129,7 @@ def _y_label(points: pd.DataFrame) -> str:
     named = [
         names[0] if len(names) == 1 else word for names, word in zip(arms, ("reference", "candidate"), strict=True)
     ]
-    return f"L0 of {named[0]} /\nL0 of {named[1]}"
+    return f"L0 of {named[0]} /\nL0 of {named[1]} (ratio)"
 
 
 def _y_range(rows: pd.DataFrame) -> tuple[float, float]:

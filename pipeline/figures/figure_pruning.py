@@ -9,14 +9,14 @@ from matplotlib.figure import Figure
 from pipeline.analysis.table import PRUNE_BELOW
 from pipeline.figures import versus_l0
 from pipeline.figures.figure_1 import MEASURES
-from pipeline.figures.inputs import Looks, Material, drawn, material
+from pipeline.figures.inputs import FigureInputs, Looks, drawn, figure_inputs
 from pipeline.figures.style import PRUNED
 
 NO_BARS = "no error bars here: verdicts on pruned fronts are in summary.md"
 
 
-def data(source: Material) -> pd.DataFrame:
-    """One row a run as it is, and for its arm when pruned one row a run and threshold (0: as it is)."""
+def data(source: FigureInputs) -> pd.DataFrame:
+    """One row per run as it is; of its pruned arm, one row per run and threshold (0: as it is)."""
     if source.pruned.empty:
         return source.pruned
     runs = source.runs[[name for name in source.runs if name in source.pruned]]
@@ -25,10 +25,12 @@ def data(source: Material) -> pd.DataFrame:
     names = together["run"] + together[PRUNE_BELOW].map("@{:g}".format)
     of_pruned = together.assign(architecture=together["architecture"] + PRUNED, run=names)
     every = pd.concat([as_they_are, of_pruned], ignore_index=True).drop(columns="on_frontier", errors="ignore")
-    points = drawn(material(every), ["loss_recovered"])
+    points = drawn(figure_inputs(every), ["loss_recovered"])
     return points.assign(prune_below=points["run"].map(every.set_index("run")[PRUNE_BELOW]).astype(float))
 
 
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
     pruned = {label: looks[label.replace(PRUNED, "")].pruned() for label in points["arm"].unique() if PRUNED in label}
-    return versus_l0.draw(points, looks | pruned, MEASURES, [NO_BARS])
+    below = ", ".join(f"{value:g}" for value in sorted(points["prune_below"].unique()) if value > 0)
+    thresholds = f"small dots: activations below {below} set to zero, of inputs scaled as train.input_scale says"
+    return versus_l0.draw(points, looks | pruned, MEASURES, [thresholds, NO_BARS])

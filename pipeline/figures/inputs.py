@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.frontier import KEY, as_floats, axes_of, on_frontier, point_numbers
+from pipeline.analysis.frontier import KEY, as_floats, axes_of, on_frontier, point_ids
 from pipeline.figures.style import PAPER, Look, looks
 
 ALIVE_FREQUENCY = "eval.alive_frequency"
@@ -18,14 +18,14 @@ Looks = dict[str, Look]
 
 
 @dataclass(frozen=True)
-class Material:
-    """Built by `material`.
+class FigureInputs:
+    """Built by `figure_inputs`.
 
     runs: every declared run, with the columns `arm`, `point` (the same number for runs that differ by their seed),
         `on_frontier`, `delta_ce`, and intervals where they were computed.
     curve: the ratio along loss recovered, as l0_ratio_curve.csv.
     sweeps_dir: where the runs left their records; None for points from a table.
-    pruned: of runs that were evaluated without small activations too, one row a threshold.
+    pruned: of runs that were evaluated without small activations too, one row per threshold.
     published: the paper's points for panels that are also the paper's, with the same columns as `runs`.
     looks: of every arm that is declared, so that a figure of some arms shows them as the others do.
     """
@@ -38,26 +38,26 @@ class Material:
     looks: Looks
 
 
-def material(
+def figure_inputs(
     runs: pd.DataFrame, curve: pd.DataFrame | None = None, sweeps_dir: Path | None = None,
     pruned: pd.DataFrame | None = None, published: pd.DataFrame | None = None,
-) -> Material:  # fmt: skip
+) -> FigureInputs:  # fmt: skip
     """From the table of runs, with or without the columns that aggregation adds."""
     widths = _widths(runs)
     names = [str(name) for name in runs["architecture"]]
     labels = [f"{name} ({width[1]})" if width[1] else name for name, width in zip(names, widths, strict=True)]
-    added = {"arm": pd.Series(labels, runs.index, dtype=object), "point": pd.Series(point_numbers(runs), runs.index)}
+    added = {"arm": pd.Series(labels, runs.index, dtype=object), "point": pd.Series(point_ids(runs), runs.index)}
     if "on_frontier" not in runs:
         added["on_frontier"] = on_frontier(runs)
     if "delta_ce" not in runs:
         added["delta_ce"] = runs["ce_sae"] - runs["ce_clean"]
     arms = sorted(set(zip(names, widths, labels, strict=True)))
     curve, pruned = (pd.DataFrame() if table is None else table for table in (curve, pruned))
-    of_arms, beside = _looks(arms), runs.iloc[:0]
+    of_arms, papers = _looks(arms), runs.iloc[:0]
     if published is not None and len(published):
-        paper = material(published.assign(architecture=published["architecture"] + PAPER))
-        of_arms, beside = of_arms | paper.looks, paper.runs
-    return Material(runs.assign(**added), curve, sweeps_dir, pruned, beside, of_arms)
+        paper = figure_inputs(published.assign(architecture=published["architecture"] + PAPER))
+        of_arms, papers = of_arms | paper.looks, paper.runs
+    return FigureInputs(runs.assign(**added), curve, sweeps_dir, pruned, papers, of_arms)
 
 
 def _looks(arms: Sequence[tuple[str, tuple[float, str], str]]) -> Looks:
@@ -85,7 +85,7 @@ DRAWN = (
 """Columns of every figure's points."""
 
 
-def drawn(source: Material, columns: Iterable[str]) -> pd.DataFrame:
+def drawn(source: FigureInputs, columns: Iterable[str]) -> pd.DataFrame:
     """The runs that have an L0 and at least one of the columns, sorted; with their intervals and `on_frontier`."""
     names = [*columns]
     runs = pd.concat([source.runs, source.published], ignore_index=True) if len(source.published) else source.runs

@@ -1,4 +1,4 @@
-"""Small numbers beside points: placed once the layout is fixed, where nothing else is; without room, left out."""
+"""Small numbers next to points: placed after the layout, where nothing else is; left out where there is no room."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,18 +34,18 @@ class Label:
     colour: str
 
 
-def place(figure: Figure, wanted: Sequence[Label]) -> None:
-    """Write each label that has a free place beside its point: clear of markers, lines, intervals and other labels."""
-    for axes in dict.fromkeys(label.axes for label in wanted):
-        _place_on(axes, [label for label in wanted if label.axes is axes], figure.dpi / 72)
+def place(figure: Figure, labels: Sequence[Label]) -> None:
+    """Write each label that has a free place next to its point: clear of markers, lines, intervals and other labels."""
+    for axes in dict.fromkeys(label.axes for label in labels):
+        _place_on(axes, [label for label in labels if label.axes is axes], figure.dpi / 72)
 
 
-def _place_on(axes: Axes, wanted: Sequence[Label], scale: float) -> None:
-    """The labels of one panel; boxes are left, bottom, right, top in points from the corner of the axes."""
+def _place_on(axes: Axes, labels: Sequence[Label], scale: float) -> None:
+    """Write the labels of one panel. Boxes are (left, bottom, right, top), in points from the corner of the axes."""
     corner = np.array([axes.bbox.x0, axes.bbox.y0])
     inside = np.array([0, 0, axes.bbox.width / scale, axes.bbox.height / scale])
     taken, levels = _drawn(axes, corner, scale), _levels(axes, corner, scale)
-    for label in wanted:
+    for label in labels:
         at = (axes.transData.transform((label.x, label.y)) - corner) / scale
         offsets, boxes = _choices(at, _size(label.words))
         within = (boxes[:, :2] >= inside[:2]).all(1) & (boxes[:, 2:] <= inside[2:]).all(1)

@@ -10,11 +10,12 @@ from pipeline.comparison.shrinkage import HEALTHY
 from pipeline.figures.inputs import ALIVE_FREQUENCY
 from pipeline.figures.versus_l0 import Measure
 
-LOSS_RECOVERED = Measure("loss_recovered", "Loss recovered", 1.9, levels=(0.0, 1.0), by="by zero ablation")
+LOSS_RECOVERED = Measure("loss_recovered", "Loss recovered (fraction)", 1.9, levels=(0.0, 1.0), by="by zero ablation")
 """The lines: zero ablation, and splicing that costs nothing."""
 GAMMA = Measure(
-    "gamma", "Relative reconstruction\nbias gamma", 1.7, levels=(1.0, SHRUNK), band=(1 - UNBIASED, 1 + UNBIASED),
-    reach=(1.0,), meaning=f"claims: gamma 1 \N{PLUS-MINUS SIGN} {UNBIASED:g} (grey), {SHRUNK:g}",
+    "gamma", "Relative reconstruction\nbias gamma (ratio)", 1.7, levels=(1.0, SHRUNK),
+    band=(1 - UNBIASED, 1 + UNBIASED), reach=(1.0,),
+    meaning=f"claims: gamma 1 \N{PLUS-MINUS SIGN} {UNBIASED:g} (grey), {SHRUNK:g}",
 )  # fmt: skip
 """Gamma of a dying dictionary drifts to 1 or above: it cannot be read without the share of features alive."""
 ALIVE = Measure(

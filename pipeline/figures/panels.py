@@ -1,4 +1,4 @@
-"""What the figures share: how panels are laid out and named, axes with plain numbers, the heading and the legend."""
+"""What the figures share: the layout and titles of panels, axes with plain numbers, the heading and the legend."""
 
 import textwrap
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ WIDTHS = {1: 3.5, 2: 3.2}
 NARROWEST = 1.9
 L0_LABEL = "L0 (active features per token)"
 ORDER = ["model", "layer", "site", *PANEL[3:]]
-"""Of panels: a row a layer where all layers have the same sites."""
+"""Of panels: a row per layer where all layers have the same sites."""
 CHARACTER = 0.062
 """Inches of a character in a heading, on average and a little more."""
 
@@ -67,7 +67,7 @@ def panel_width(columns: int) -> float:
 
 
 def grid(data: pd.DataFrame) -> Grid:
-    """One panel a site and layer; also one a model, data set or evaluation where a sweep has several."""
+    """One panel per site and layer; also one per model, data set or evaluation where a sweep has several."""
     order = data.sort_values(ORDER, kind="stable")
     groups = list(order.groupby(list(PANEL), sort=False, dropna=False))
     sites = data["site"].nunique()
@@ -138,7 +138,7 @@ def heading(data: pd.DataFrame) -> str:
 
 def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch], points: Sequence[Label] = ()) -> None:
     """A heading, and one legend for all panels, below them; then the layout is computed, once, and points labelled."""
-    FigureCanvasAgg(figure)  # which keeps its renderer: else one is made for every panel that is measured
+    FigureCanvasAgg(figure)  # it keeps its renderer; without it, each panel that is measured creates one
     width = figure.get_figwidth()
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
     columns = max(int(width / (0.055 * longest + 0.6)), 1)  # inches that an entry takes

@@ -1,4 +1,4 @@
-"""Which runs are shown where each takes a file to read and a line to draw: a few of each arm, spread evenly."""
+"""The runs that figures with one line per run show: a few of each arm, evenly spread."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,20 +7,20 @@ import numpy as np
 import pandas as pd
 
 from pipeline.analysis.frontier import PANEL, as_floats
-from pipeline.figures.inputs import Material
+from pipeline.figures.inputs import FigureInputs
 from pipeline.figures.panels import ORDER, heading, titles
 
 LAMBDAS = 5
 """Lambdas of an arm in a panel."""
 PANELS = 6
-COLUMNS = ("sweep", "model", "finished", "panel", "arm", "sparsity_coefficient", "run", "shade")
+COLUMNS = ("sweep", "model", "finished", "panel", "arm", "sparsity_coefficient", "seed", "run", "shade")
 """What every row of such a figure's data begins with."""
 
 
-def sample(source: Material) -> pd.DataFrame:
-    """Some of the finished runs: of each panel and arm the lambdas evenly by rank, of each lambda one run.
+def sample(source: FigureInputs) -> pd.DataFrame:
+    """Some of the finished runs: in each panel and arm, lambdas evenly by rank, and one run per lambda.
 
-    That is one of the frontier where there is one, then the lowest seed. `panel` is the panel's title; `shade` goes
+    That run is on the frontier where one is, and has the lowest seed. `panel` is the panel's title; `shade` goes
     from 0 for an arm's least lambda to 1 for its largest.
     """
     done = source.runs[(source.runs["status"] == "done") & np.isfinite(as_floats(source.runs["l0"]))]
@@ -44,12 +44,12 @@ def _of_arm(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most so many of the places 0 to count - 1, evenly, first and last among them."""
+    """At most `most` of the places 0 to count - 1, evenly, with the first and the last."""
     return sorted({*np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()})
 
 
-def of_each(source: Material, read: Callable[[Path, pd.Series], pd.DataFrame | None]) -> pd.DataFrame:
-    """What `read` finds of each chosen run in the sweeps' folder, below each other; no rows where it finds nothing."""
+def of_each(source: FigureInputs, read: Callable[[Path, pd.Series], pd.DataFrame | None]) -> pd.DataFrame:
+    """What `read` finds for each chosen run in the sweeps' folder, concatenated; no rows where it finds nothing."""
     if source.sweeps_dir is None:
         return pd.DataFrame()
     frames = []
@@ -60,8 +60,14 @@ def of_each(source: Material, read: Callable[[Path, pd.Series], pd.DataFrame | N
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
+def _seeds(points: pd.DataFrame) -> str:
+    """Which seeds the runs have: one each."""
+    seeds = [f"{seed:g}" for seed in sorted(set(as_floats(points["seed"].dropna())))]
+    return f", of seed {' or '.join(seeds)}" if seeds else ""
+
+
 def sample_heading(points: pd.DataFrame) -> str:
-    """Whose runs these are, and which of them."""
+    """Heading: the sweep, its models, and which of the runs are shown."""
     counts = f"{points['run'].nunique():,} of {points['finished'].iloc[0]:,} finished runs"
-    rule = f"one per lambda (darker: larger), at most {LAMBDAS} per arm and {PANELS} sites and layers"
+    rule = f"one per lambda (fainter: smaller){_seeds(points)}, at most {LAMBDAS} per arm and {PANELS} sites and layers"
     return f"{heading(points)}\n{counts}: {rule}"

@@ -1,6 +1,7 @@
 """How an architecture looks: the same in every figure, told apart without colour, and readable in grey."""
 
 import io
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -79,32 +80,34 @@ LOOKS = tuple(Look(colour, marker, dashes) for marker in MARKERS for colour, das
 
 
 def look(architecture: str) -> Look:
-    """An architecture that is not known here gets a look from its name alone: the same in every sweep."""
+    """An architecture that is not known here gets its look from its name: the same one in every sweep."""
     if architecture.endswith(PAPER):
         return look(architecture.removesuffix(PAPER)).published()
     return KNOWN.get(architecture) or LOOKS[zlib.crc32(architecture.encode()) % len(LOOKS)]
 
 
 def looks(architectures: Iterable[str]) -> dict[str, Look]:
-    """The looks of the architectures in one sweep: as `look`, but a later one that resembles an earlier gives way.
+    """The looks of the architectures in one sweep: as `look`, but one that resembles an earlier one gets another.
 
     Colours differ while there are enough of them, then markers do.
     """
     found: dict[str, Look] = {}
     for name in sorted(set(architectures)):
-        wanted = look(name)
-        found[name] = _least_alike(wanted, list(found.values())) if wanted in LOOKS else wanted
+        preferred = look(name)
+        found[name] = _least_alike(preferred, list(found.values())) if preferred in LOOKS else preferred
     return found
 
 
-def _least_alike(wanted: Look, taken: Sequence[Look]) -> Look:
-    """The wanted look, or the next that shares least with those that are taken."""
-    start, colours, markers = LOOKS.index(wanted), [one.colour for one in taken], [one.marker for one in taken]
+def _least_alike(preferred: Look, taken: Sequence[Look]) -> Look:
+    """The preferred look, or the next that shares least with those that are taken."""
+    start, colours, markers = LOOKS.index(preferred), [one.colour for one in taken], [one.marker for one in taken]
     choices = [*LOOKS[start:], *LOOKS[:start]]
     return min(choices, key=lambda one: (taken.count(one), colours.count(one.colour), markers.count(one.marker)))
 
 
 KINDS = ("png", "svg", "pdf")
+NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters of names that no XML file may hold: Matplotlib writes what its letters spell as comments."""
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
@@ -118,6 +121,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
         FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})  # last: it leaves 72 dots an inch
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in KINDS]
-    for path, content in zip(paths, (png, svg, pdf), strict=True):
-        write_bytes(path, content.getvalue())
+    text = NOT_XML.sub("", svg.getvalue().decode())
+    for path, content in zip(paths, (png.getvalue(), text.encode(), pdf.getvalue()), strict=True):
+        write_bytes(path, content)
     return paths

@@ -1,4 +1,4 @@
-"""Panels of anything against L0: the arms' frontiers as lines, runs that are dominated hollow, intervals as bars."""
+"""Panels of a measure against L0: frontiers of the arms as lines, dominated runs hollow, intervals as bars."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.analysis.frontier import as_floats, axes_of
 from pipeline.figures.inputs import Looks
 from pipeline.figures.labels import Label
+from pipeline.figures.marker_ids import rows_gid
 from pipeline.figures.panels import L0_LABEL, TICK, arm_lines, common_range, finish, grid, heading, log_axis, wrapped
 from pipeline.figures.sample import spread
 from pipeline.figures.style import BAND, PAPER, PRUNED, RC, REFERENCE, Look
@@ -58,6 +59,7 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure], said: 
     """One panel per site and layer, in it one axis per measure, above each other; without measures that no run has.
 
     Args:
+        points: numbered as the rows of the figure's CSV: the SVG's points are named by that.
         said: further lines of the heading.
     """
     shown = [measure for measure in measures if np.isfinite(as_floats(points[measure.column])).any()]
@@ -82,7 +84,7 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure], said: 
             stack[0].set_title(title + _hidden(rows))
             _finish_x(stack, rows, layout.panel_width, number + layout.columns >= len(layout.panels))
             labels += _axis_values(stack[0], rows, looks, shown[0].column)
-        differing = [" ".join(m.label.split()).lower() for m in shown if not scales[m.column].common]
+        differing = [" ".join(m.label.partition("(")[0].split()).lower() for m in shown if not scales[m.column].common]
         lines = [heading(points), basis(points, shown), *said]
         lines += [f"the y range differs between panels: {', '.join(differing)}"] if differing else []
         finish(figure, "\n".join(filter(None, lines)), _handles(points, looks, shown, bool(labels)), labels)
@@ -90,7 +92,7 @@ def draw(points: pd.DataFrame, looks: Looks, measures: Sequence[Measure], said: 
 
 
 def basis(points: pd.DataFrame, shown: Sequence[Measure]) -> str:
-    """What the points rest on: ablation, seeds, held-out tokens, and what the bars are; as far as it is known."""
+    """How the points were measured: ablation, seeds, held-out tokens, and what the bars are; as far as it is known."""
     ours = points[~points["architecture"].astype(str).str.endswith(PAPER) & (points["l0"] > 0)]
     parts = [measure.by for measure in shown if measure.by]
     seeds = _counted(ours.groupby("point")["seed"].nunique(), "seed")
@@ -128,7 +130,7 @@ def _fill(axes: Axes, rows: pd.DataFrame, looks: Looks, measure: Measure, scale:
 
 
 def _axis_values(axes: Axes, rows: pd.DataFrame, looks: Looks, column: str) -> list[Label]:
-    """What each point of the fronts was trained with: lambda, or what the sweep has instead; ends of a front first."""
+    """Labels for the points of the fronts: lambda, or what the sweep varies instead. Ends of a front come first."""
     found, usual = [], axes_of(rows)[0]
     for label, here in rows[rows["on_frontier"] & (rows["l0"] > 0) & rows[column].notna()].groupby("arm", sort=False):
         axis = axes_of(here)[0]
@@ -157,13 +159,17 @@ def _draw_arm(axes: Axes, rows: pd.DataFrame, look: Look, y: str) -> None:
     means = means.sort_values(["log_l0", y])
     if has_interval(rows, y):
         _draw_bars(axes, rows, y, look.colour)
-    axes.plot(dominated["l0"], dominated[y], markerfacecolor="white", zorder=2.5, **style)
-    axes.plot(front["l0"], front[y], zorder=3, **style)
+    axes.plot(dominated["l0"], dominated[y], gid=_gid(dominated, y), markerfacecolor="white", zorder=2.5, **style)
+    axes.plot(front["l0"], front[y], gid=_gid(front, y), zorder=3, **style)
     axes.plot(np.exp(means["log_l0"]), means[y], color=look.colour, linestyle=look.dashes, zorder=3)
 
 
+def _gid(rows: pd.DataFrame, y: str) -> str | None:
+    return rows_gid(y, rows.index[np.isfinite(as_floats(rows[y]))].tolist())
+
+
 def _draw_bars(axes: Axes, rows: pd.DataFrame, y: str, colour: str) -> None:
-    """All bars as one path: each on its own, thousands of them take as long to write as their points."""
+    """All bars as one path: as many paths, thousands of bars take as long to write as their points."""
     x, low, high = (as_floats(rows[name]) for name in ("l0", f"{y}_low", f"{y}_high"))
     ends = np.stack([x, low, x, high], axis=1)
     ends = ends[np.isfinite(ends).all(1)].reshape(-1, 2)
@@ -177,7 +183,7 @@ def has_interval(rows: pd.DataFrame, y: str) -> bool:
 
 
 def _scale(panels: Sequence[tuple[str, pd.DataFrame]], measure: Measure) -> Scale:
-    """One range for all panels where each fills enough of it, else one for each."""
+    """One range for all panels where each fills enough of it, otherwise one per panel."""
     values = np.concatenate([as_floats(rows.loc[rows["l0"] > 0, measure.column]) for _, rows in panels])
     values = values[np.isfinite(values)]
     log = measure.log and len(values) > 0 and bool((values > 0).all())
@@ -189,7 +195,7 @@ def _scale(panels: Sequence[tuple[str, pd.DataFrame]], measure: Measure) -> Scal
 
 
 def _range(rows: pd.DataFrame, measure: Measure, log: bool) -> tuple[float, float]:
-    """Limits, or their log10, that hold every point, and intervals as far as the points' own range beyond them."""
+    """Limits, or their log10. All points lie within them; intervals may be cut one range beyond the points."""
     values = as_floats(rows[measure.column])
     values = np.append(values[np.isfinite(values)], measure.reach)
     scaled = np.log10(values) if log else values

@@ -1,4 +1,4 @@
-"""What a local model's folder says of itself, checked before anything is loaded or submitted: no weights are read."""
+"""Checks of a local model's folder before anything is loaded or submitted: no weights are read."""
 
 import json
 import re
@@ -42,11 +42,11 @@ CAUSAL = re.compile(r"(ForCausalLM|LMHeadModel|LMHead)$")
 
 @lru_cache(maxsize=64)
 def check_model(model: ModelConfig) -> None:
-    """Refuse a local model that cannot be the one its folder names; says nothing of a model on the hub.
+    """Refuse a local folder that does not hold the model that its config.json states. A model on the hub passes.
 
     Raises:
         UserError: config.json is not that of a causal language model with plain weights, the files of its tokenizer or
-            weights are missing or damaged, or do not go with it.
+            weights are missing or damaged, or do not match it.
     """
     if model.path is None:
         return
@@ -163,7 +163,7 @@ def _pickled_names(file: Path) -> list[str]:
 
 
 def _layers(names: Iterable[str]) -> dict[str, set[int]]:
-    """The numbers of the layers in the longest list of modules, by what stands before the number; empty for none."""
+    """Numbers of the layers in the longest list of modules, by the name before the number; empty if there is none."""
     lists: dict[str, list[int]] = defaultdict(list)
     for name in names:
         found = re.match(r"(.*?\.)??(\d+)\.", name)

@@ -1,7 +1,8 @@
-"""Loading a language model, and the proof that what was loaded is the model that was named."""
+"""Loads a language model, and checks that it is the one that was named."""
 
 import copy
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
@@ -23,17 +24,20 @@ from pipeline.storage.places import PACKAGE
 from pipeline.tokens.contexts import load_tokenizer
 
 NO_WEIGHTS = re.compile(r"(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$")
-"""Constants that older versions of transformers wrote to checkpoints: masks and rotary frequencies."""
+"""Constants in checkpoints of older versions of transformers: masks and rotary frequencies."""
 
 SAME = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
-"""How far two computations of the same logits may be apart, as a share of how far these spread."""
+"""Largest difference between two computations of the same logits, relative to the spread of the logits."""
 
 CHECKED = 32
-"""Tokens in the context that a loaded model is checked on."""
+"""Length of the context on which a loaded model is checked, in tokens."""
 
 
-def load_language_model(model: ModelConfig, device: torch.device) -> LanguageModel:
+def load_language_model(model: ModelConfig, device: torch.device, stop: threading.Event | None = None) -> LanguageModel:
     """Load a model without folding its norms: loss recovered needs the model as it is.
+
+    Args:
+        stop: when it is set, every forward raises Interrupted.
 
     Raises:
         UserError: it cannot be loaded, its checkpoint lacks tensors or holds others, it is no causal language model, or
@@ -60,17 +64,17 @@ def load_language_model(model: ModelConfig, device: torch.device) -> LanguageMod
     _keep_no_patterns(bridge)
     with _one_line(model, source, loader):
         _check_logits(bridge, model, loader)
-    return LanguageModel(bridge, device)
+    return LanguageModel(bridge, device, stop)
 
 
 @lru_cache(maxsize=64)
 def check_tensors(model: ModelConfig) -> None:
-    """Refuse a local model whose settings, tokenizer or tensors do not go together; reads shapes, no weights.
+    """Refuse a local model whose settings, tokenizer and tensors do not match; reads shapes, no weights.
 
-    Takes seconds: transformers is imported. Says nothing of the bundled model, nor of one on the hub.
+    Takes seconds: transformers is imported. The bundled model and models on the hub pass.
 
     Raises:
-        UserError: loading it would fail, as far as that is seen without weights.
+        UserError: loading it would fail, as far as that shows without weights.
     """
     if model.path is None or model.legacy or Path(model.path).resolve().is_relative_to(PACKAGE):
         return
@@ -86,9 +90,9 @@ def check_tensors(model: ModelConfig) -> None:
 
 
 class Loader:
-    """Stands for transformers' AutoModelForCausalLM, and refuses a checkpoint that does not fill the model.
+    """In place of transformers' AutoModelForCausalLM: refuses a checkpoint that does not fill the model.
 
-    Keeps the class's name, its settings and the logits that it gives by itself, before TransformerLens changes it.
+    Keeps the class's name, its settings, and its logits before TransformerLens changes it.
     """
 
     def __init__(self, model: ModelConfig, device: torch.device) -> None:
@@ -98,7 +102,7 @@ class Loader:
         self.logits: Tensor | None = None
 
     def from_pretrained(self, source: str, attn_implementation: str, config: Any, **settings: Any) -> Any:
-        """Its own logits are by the attention that transformers prefers: the other is wrong for Falcon with ALiBi."""
+        """Load it. `logits` are from transformers' default attention: the other is wrong for Falcon with ALiBi."""
         plain = copy.deepcopy(config)
         plain._attn_implementation, plain.output_attentions = None, False  # TransformerLens sets both
         loaded = self._loaded(source, settings | {"config": plain})
@@ -137,7 +141,7 @@ class Loader:
 
 @contextmanager
 def _one_line(model: ModelConfig, source: str, loader: Loader, reached: bool = True) -> Iterator[None]:
-    """Within, what the libraries raise is about the model, and is told in one line."""
+    """Within, an error of the libraries is about the model, and becomes a UserError of one line."""
     try:
         yield
     except Exception as error:
@@ -150,7 +154,7 @@ def _one_line(model: ModelConfig, source: str, loader: Loader, reached: bool = T
 
 
 def _unknown_setting(model: ModelConfig, error: Exception) -> str | None:
-    """The setting of config.json whose value transformers looked up in vain; of such errors it says the value alone."""
+    """The setting of config.json whose value transformers does not know; its own error shows the value alone."""
     value = error.args[0] if isinstance(error, KeyError) and error.args else getattr(error, "name", None)
     if model.path is None or not isinstance(value, str):
         return None
@@ -161,7 +165,7 @@ def _unknown_setting(model: ModelConfig, error: Exception) -> str | None:
 
 
 def _tokens(model: ModelConfig, config: Any, device: torch.device) -> Int[Tensor, "1 pos"]:
-    """Some context: any tokens, spread over the vocabulary."""
+    """One context of arbitrary tokens, spread over the vocabulary."""
     vocabulary = int(config.get_text_config().vocab_size)
     length = min(model.context, CHECKED)
     return (torch.arange(1, length + 1, device=device)[None] * 7919) % vocabulary
@@ -173,9 +177,9 @@ def _spread(logits: Float[Tensor, "1 pos vocab"]) -> float:
 
 @torch.no_grad()
 def _check_logits(bridge: Any, model: ModelConfig, loader: Loader) -> None:
-    """The bridge computes what the model does by itself, and no prediction follows from a later token."""
+    """Check that the bridge's logits are the model's own, and that no prediction depends on a later token."""
     if loader.logits is None:
-        return  # TransformerLens' own model: it is the bridge
+        return  # TransformerLens' own model is the bridge
     tokens = _tokens(model, bridge.original_model.config, loader.device)
     found = bridge(tokens, return_type="logits")
     if not bool(found.isfinite().all()):
@@ -199,14 +203,14 @@ def _check_logits(bridge: Any, model: ModelConfig, loader: Loader) -> None:
 
 
 def _keep_no_patterns(bridge: Any) -> None:
-    """TransformerLens' attention keeps its last pattern, [batch, heads, pos, pos], in every layer; nobody reads it."""
+    """Drop the last attention pattern [batch, heads, pos, pos], which TransformerLens keeps in every layer."""
     for module in bridge.modules():
         if hasattr(module, "_pattern"):
             module.register_forward_hook(lambda module, *_: setattr(module, "_pattern", None))
 
 
 def _check_shape(bridge: Any, model: ModelConfig, loader: Loader) -> None:
-    """The shape that widths and costs follow from is that of the loaded model."""
+    """Check that widths and costs were computed from the shape of the loaded model."""
     expected, config = model_shape(model), bridge.cfg
     loaded = shape_of_config(loader.config) if loader.config else config
     for part in ("n_layers", "d_model", "n_heads", "d_head", "d_mlp"):

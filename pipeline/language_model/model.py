@@ -20,40 +20,41 @@ Hook = Callable[..., Tensor | None]
 
 @dataclass(frozen=True)
 class Prefix:
-    """One clean pass over a batch as far as its sites."""
+    """One clean pass over a batch up to its sites."""
 
     tokens: Int[Tensor, "batch pos"]
     activations: dict[str, Float[Tensor, "batch pos d_in"]]  # by hook, heads concatenated, float32
-    outputs: dict[str, Any]  # of the modules that spliced passes skip, as they hand them on
+    outputs: dict[str, Any]  # of the modules that spliced passes skip
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a spliced pass enters the model, so that nothing that comes before its site is computed again."""
+    """Where a spliced pass enters the model, so that nothing before its site is computed again."""
 
     skipped: tuple[str, ...]  # modules before the site
-    clean: tuple[str, ...]  # those of them whose output is read by what comes after
-    site: str | None  # the module whose output is made from the activations; None: they are replaced by a hook
-    through: str | None  # the part of that module that takes them, where it does not give them
+    clean: tuple[str, ...]  # those of them whose output later modules read
+    site: str | None  # the module whose output depends on the activations alone; None: a hook replaces them
+    through: str | None  # its last submodule, where the site is the input of that one, and not the output
 
     def by_hook(self) -> "Entry":
-        """As this one, but the whole block is run again."""
+        """As this one, but the whole block runs again."""
         blocks = tuple(name for name in self.skipped if name.count(".") == 1)
         return Entry(blocks, blocks[-1:], None, None)
 
 
 class LanguageModel:
-    """A frozen model. `forwards` counts its forward calls: what a pack shares is tested by it.
+    """A frozen model. `forwards` counts its forward calls: a test of what the runs of a pack share.
+
+    Args:
+        stop: when it is set, the next forward does not begin.
 
     Raises (from every call):
-        Interrupted: `stop` is set; whoever fills a block or evaluates is told between two forwards.
+        Interrupted: `stop` is set.
     """
 
-    def __init__(self, bridge: Any, device: torch.device) -> None:
-        self.bridge = bridge
-        self.device = device
+    def __init__(self, bridge: Any, device: torch.device, stop: threading.Event | None = None) -> None:
+        self.bridge, self.device, self.stop = bridge, device, stop
         self.forwards = 0
-        self.stop = threading.Event()
         self.entries: dict[str, Entry] = {}
 
     def activations(
@@ -63,13 +64,13 @@ class LanguageModel:
         return self._read(tokens, hook_names, set()).activations
 
     def prefix(self, tokens: Int[Tensor, "batch pos"], hook_names: Sequence[str]) -> Prefix:
-        """A clean pass as far as the hooks, kept so that spliced passes can start at them."""
+        """A clean pass up to the hooks, kept so that spliced passes can start there."""
         entries = {name: self.entries.get(name) or self._shortest_entry(name) for name in hook_names}
         kept = {name for entry in entries.values() for name in entry.clean}
         prefix = self._read(tokens, hook_names, kept | {entry.site for entry in entries.values() if entry.site})
         for name, entry in entries.items():
             if name not in self.entries:
-                self.entries[name] = entry if self._gives_what_was_read(prefix, name, entry) else entry.by_hook()
+                self.entries[name] = entry if self._reproduces(prefix, name, entry) else entry.by_hook()
         return prefix
 
     @torch.no_grad()
@@ -109,9 +110,9 @@ class LanguageModel:
         replacement: Float[Tensor, "batch pos d_in"],
         where: Bool[Tensor, "batch pos"],
     ) -> Float[Tensor, "batch predictions"]:
-        """Cross-entropy of every prediction when the activations at a hook are replaced at some positions.
+        """Cross-entropy, in nats, of every prediction when activations at a hook are replaced at some positions.
 
-        What comes before the site, which splicing does not change, is not run again.
+        Modules before the site, which splicing does not change, do not run again.
         """
         entry, clean = self.entries[hook_name], prefix.activations[hook_name]
         spliced = torch.where(where[..., None], replacement, clean)
@@ -120,26 +121,26 @@ class LanguageModel:
         if entry.site is None:
             hooks = [(hook_name, lambda activation, hook: spliced.reshape(activation.shape).to(activation.dtype))]
         else:
-            outputs[entry.site] = _with_first(prefix.outputs[entry.site], self._made(entry, spliced))
+            outputs[entry.site] = _with_first(prefix.outputs[entry.site], self._output(entry, spliced))
         with _skipping({self.bridge.get_submodule(name): output for name, output in outputs.items()}):
             return cross_entropy(self._forward(prefix.tokens, hooks), prefix.tokens)
 
-    def _made(self, entry: Entry, activations: Float[Tensor, "batch pos d_in"]) -> Tensor:
-        """What the site's module gives for these activations."""
+    def _output(self, entry: Entry, activations: Float[Tensor, "batch pos d_in"]) -> Tensor:
+        """The output of the site's module for these activations."""
         given = activations.to(self.bridge.cfg.dtype)
         return self.bridge.get_submodule(entry.through)(given) if entry.through else given
 
     @torch.no_grad()
-    def _gives_what_was_read(self, prefix: Prefix, hook_name: str, entry: Entry) -> bool:
-        """Whether the site's module does nothing else: BLOOM's adds the residual stream, OPT's is never called."""
+    def _reproduces(self, prefix: Prefix, hook_name: str, entry: Entry) -> bool:
+        """Whether the site's module does nothing more: BLOOM's adds the residual stream, OPT's is never called."""
         if entry.site is None:
             return True
         output = prefix.outputs.get(entry.site)
         first = output[0] if isinstance(output, tuple) else output
         if not isinstance(first, Tensor):
             return False
-        made = self._made(entry, prefix.activations[hook_name])
-        return made.shape == first.shape and bool((made - first).norm() <= 0.01 * first.norm())
+        computed = self._output(entry, prefix.activations[hook_name])
+        return computed.shape == first.shape and bool((computed - first).norm() <= 0.01 * first.norm())
 
     def _shortest_entry(self, hook_name: str) -> Entry:
         found = re.match(r"blocks\.(\d+)\.", hook_name)
@@ -151,11 +152,11 @@ class LanguageModel:
             (block, None, ()), (attention, None, ()), (attention, "o", ()),
             (f"{block}.mlp", None, (attention,)), (f"{block}.mlp", "out", (attention,)),
         )  # fmt: skip
-        for site, part, beside in sites:
+        for site, part, siblings in sites:
             through = f"{site}.{part}" if part else None
             module = self.module(through or site)
             if module is not None and point is (module.hook_in if through else module.hook_out):
-                return Entry(before + beside, before[-1:] + beside, site, through)
+                return Entry(before + siblings, before[-1:] + siblings, site, through)
         return Entry(before, before[-1:], None, None)
 
     def module(self, name: str) -> Any:
@@ -166,7 +167,7 @@ class LanguageModel:
             return None
 
     def _forward(self, tokens: Tensor, hooks: list[tuple[str, Hook]]) -> Tensor:
-        if self.stop.is_set():
+        if self.stop is not None and self.stop.is_set():
             raise Interrupted
         self.forwards += 1
         output: Tensor = self.bridge.run_with_hooks(
@@ -183,13 +184,13 @@ def _keep(cache: dict[str, Tensor], name: str) -> Hook:
 
 
 def _with_first(output: Any, first: Tensor) -> Any:
-    """A module's output, a tensor or a tuple that begins with it, with the tensor replaced."""
+    """A module's output, a tensor or a tuple that begins with one, with that tensor replaced."""
     return (first, *output[1:]) if isinstance(output, tuple) else first
 
 
 @contextmanager
 def _skipping(outputs: Mapping[Any, Any]) -> Iterator[None]:
-    """Within, each of these modules gives its output at once."""
+    """Within, each of these modules returns its output without computing it."""
     for module, output in outputs.items():
         module.__dict__["forward"] = lambda *_, output=output, **__: output
     try:
@@ -202,7 +203,7 @@ def _skipping(outputs: Mapping[Any, Any]) -> Iterator[None]:
 def cross_entropy(
     logits: Float[Tensor, "batch pos vocab"], tokens: Int[Tensor, "batch pos"]
 ) -> Float[Tensor, "batch predictions"]:
-    """Nats of each of the pos - 1 predictions; one sequence at a time, whose logits stay in the cache."""
+    """Nats of each of the pos - 1 predictions; one sequence at a time, whose logits fit in the cache."""
     targets = tokens[:, 1:].to(logits.device)
     losses = [
         functional.cross_entropy(sequence[:-1].float(), target, reduction="none")

@@ -1,4 +1,4 @@
-"""Whether a site of a loaded model is what its name says, so that splicing there means something."""
+"""Checks that the sites of a loaded model are what their names say, so that splicing there is meaningful."""
 
 import re
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def check_sites(
                 kind = type(language_model.bridge.original_model).__name__
                 raise UserError(f"{hook} of model {name} ({kind}) cannot be autoencoded: {fault}")
     finally:
-        language_model.forwards = forwards  # these calls are no part of the work that is counted
+        language_model.forwards = forwards  # these calls are not part of the counted work
 
 
 def _fault(language_model: LanguageModel, hook: str) -> str | None:
@@ -63,7 +63,9 @@ def _fault_in_use(language_model: LanguageModel, hook: str, width: int, tokens: 
     where = torch.ones(tokens.shape, dtype=torch.bool, device=language_model.device)
     clean = cross_entropy(language_model._forward(tokens, []), tokens)
     ablated = language_model.spliced(prefix, hook, torch.zeros_like(read), where)
-    put_back = language_model.spliced(prefix, hook, read, where)  # after the other: nothing of it may be left
+    put_back = language_model.spliced(
+        prefix, hook, read, where
+    )  # after the other ablation, of which nothing may be left
     apart = float((put_back - clean).abs().max())
     if not apart <= TOLERANCE[language_model.bridge.cfg.dtype]:
         return f"putting back what was read changes a prediction by {apart:.2g} nats"

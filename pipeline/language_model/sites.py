@@ -1,4 +1,4 @@
-"""Hooks of a language model, and how wide they are, from its configuration alone: no weights are read here."""
+"""Hooks of a language model and their widths, from its configuration alone: no weights are read here."""
 
 import difflib
 import re

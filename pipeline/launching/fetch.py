@@ -1,4 +1,4 @@
-"""What runs read from the Hugging Face hub, brought to its cache: models, tokenizers and the documents they read."""
+"""Fetches what runs read from the Hugging Face hub to its cache: models, tokenizers and documents."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 CONFIGURATION = ["*.json", "*.txt", "*.model", "*.jinja"]
 WEIGHTS = (["*.safetensors"], ["*.bin"])
-"""The second where a repository has none of the first."""
+"""Patterns of weights; the second if a repository has none of the first."""
 
 
 def fetch(runs: Sequence[RunConfig]) -> Iterator[str]:
-    """Bring all that these runs need; says in a line each what was done.
+    """Fetch all that these runs read; yield a line for each thing that is there.
 
     Raises:
-        UserError: the hub cannot be reached, or does not have it; a local model or text is not what runs can read.
+        UserError: the hub cannot be reached or lacks something; or runs cannot read a local model or text.
     """
     local = [run for run in runs if run.data.source != "hub"]
     _check_local(runs)
@@ -36,11 +36,11 @@ def fetch(runs: Sequence[RunConfig]) -> Iterator[str]:
             key = hub_cache.folder(data)
             yield fetch_text(data, max(characters(r) for r in runs if hub_cache.folder(r.data) == key))
         else:
-            yield f"data {data.name}: local, nothing to bring"
+            yield f"data {data.name}: local, nothing to fetch"
 
 
 def _check_local(runs: Sequence[RunConfig]) -> None:
-    """As a launch does, of what lies on this machine."""
+    """The checks of a launch, for local models and files."""
     for run in runs:
         check_model(run.model)
         if run.model.path is not None:
@@ -53,7 +53,7 @@ def fetch_model(model: ModelConfig) -> Iterator[str]:
     if model.tokenizer_id is not None:
         yield f"tokenizer {model.tokenizer_id}: {_snapshot(model.tokenizer_id, None, CONFIGURATION)}"
     if model.path is not None:
-        yield f"model {model.name}: local, nothing to bring"
+        yield f"model {model.name}: local, nothing to fetch"
     elif model.legacy:
         where = _snapshot(str(model.hub_id), None, [*CONFIGURATION, "*final.pth"])
         yield f"model {model.name}: {where}"
@@ -66,22 +66,22 @@ def fetch_model(model: ModelConfig) -> Iterator[str]:
         yield f"model {model.name}: {where}"
 
 
-def fetch_text(data: DataConfig, wanted: float) -> str:
-    """The dataset's first documents, held out or not, until they hold so many characters beyond the held-out ones."""
+def fetch_text(data: DataConfig, needed: float) -> str:
+    """Fetch the dataset's first documents until they hold `needed` characters. Returns a line about what is there."""
     there = hub_cache.about(data)
-    if there is None or not (there["whole"] or there["characters"] >= wanted):
-        there = _from_hub(str(data.dataset), lambda: hub_cache.write(data, text.all_documents(data), wanted))
+    if there is None or not (there["whole"] or there["characters"] >= needed):
+        there = _from_hub(str(data.dataset), lambda: hub_cache.write(data, text.all_documents(data), needed))
     size = f"{there['documents']:,} documents, {there['characters'] / 1e9:.2f} billion characters"
     return f"data {data.name}: {size}{', all there are' if there['whole'] else ''}: {hub_cache.folder(data)}"
 
 
 def characters(run: RunConfig) -> float:
-    """How much text a run may read: training, calibration and what is held out."""
+    """How many characters of text a run may read: for training, calibration and evaluation."""
     contexts = StreamShape.of(run.train, run.model.context).contexts_read(run.train.steps)
     calibration = calibration_size(run.train, run.model.context)
-    held_out = run.data.evaluation_documents * run.model.context  # at least a context's worth a document
+    held_out = run.data.evaluation_documents * run.model.context  # at least one context per document
     tokens = (contexts + calibration + run.eval.sequences) * run.model.context + held_out
-    return tokens * hub_cache.CHARACTERS_A_TOKEN
+    return tokens * hub_cache.CHARACTERS_PER_TOKEN
 
 
 def _snapshot(repository: str, revision: str | None, patterns: list[str]) -> Path:
@@ -97,4 +97,4 @@ def _from_hub(repository: str, call: Callable[[], T]) -> T:
         return call()
     except (OSError, ValueError) as error:  # the hub's own errors are OSErrors
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{repository} cannot be had from the hub: {said}") from error
+        raise UserError(f"{repository} cannot be fetched from the hub: {said}") from error

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
-from pipeline.config.schema import Execution, Job, RunConfig
+from pipeline.config.schema import Job, RunConfig
 from pipeline.errors import Interrupted, ProcessKilled
-from pipeline.launching.tasks import CANCELLED, COMPLETED, FINAL, KILLED, Outcome, Task, TaskTable
+from pipeline.launching.executors.base import Executor
+from pipeline.launching.tasks import CANCELLED, COMPLETED, FINAL, KILLED, Task, TaskTable
 from pipeline.monitoring.progress import Progress
 from pipeline.records import record
 from pipeline.records.finished import finished, read_failure
@@ -20,46 +20,23 @@ from pipeline.storage.reading import whole_object
 from pipeline.training.checkpoint import checkpoints, step_of
 
 
-class Executor(Protocol):
-    """Where tasks run."""
-
-    name: str
-    settle_seconds: float
-
-    def execution(self, job: Job) -> Execution:
-        """The circumstances of a pack there: its threads."""
-
-    def poll(self) -> None:
-        """Start what waits and may start; bring `state` and `reason` of the open tasks up to date."""
-
-    def outcome(self, task: Task) -> Outcome | None:
-        """What a task that could not train its pack says of it."""
-
-    def stop(self) -> None:
-        """The launcher is told to stop."""
-
-    def finish(self) -> None:
-        """All tasks have ended."""
-
-
 class Follower:
-    """Watches tasks, and starts again what must be: in halves after a death, as it was after an interruption."""
+    """Watches tasks and restarts them where needed: in halves after a death, unchanged after an interruption."""
 
     def __init__(
-        self, table: TaskTable, executor: Executor, job: Job, runs: Mapping[str, RunConfig], progress: Progress,
-        retries: int,
-    ) -> None:  # fmt: skip
-        self.table, self.executor, self.job, self.progress, self.retries = table, executor, job, progress, retries
+        self, table: TaskTable, executor: Executor, job: Job, runs: Mapping[str, RunConfig], progress: Progress
+    ) -> None:
+        self.table, self.executor, self.job, self.progress = table, executor, job, progress
         self.runs = dict(runs)
         self.sweeps_dir = Path(job.execution.sweeps_dir)
         self._evaluations: dict[str, str] = {}
         self._since: dict[int, tuple[str, float]] = {}
 
-    def follow(self, stop: StopFlag, poll_seconds: float) -> None:
-        """Until every task has ended.
+    def follow(self, stop: StopFlag) -> None:
+        """Watch until every task has ended.
 
         Raises:
-            Interrupted: `stop` was set, and the executor has done what that means to it.
+            Interrupted: `stop` was set, and the executor has stopped.
         """
         while self.table.open:
             if stop.is_set():
@@ -70,7 +47,7 @@ class Follower:
                 self._look(task)
             self.table.save()
             if self.table.open:
-                stop.wait(poll_seconds)
+                stop.wait(self.executor.poll_seconds)
         self.executor.finish()
 
     def _look(self, task: Task) -> None:
@@ -86,7 +63,7 @@ class Follower:
         return layout.run_folder(self.sweeps_dir, name)
 
     def _is_settled(self, name: str) -> bool:
-        """Whether a run has its record or its failure; tells the progress what is new."""
+        """Whether a run has its record or its failure; passes what is new on to the progress."""
         if self.progress.is_settled(name):
             return True
         run, folder = self.runs[name], self._folder(name)
@@ -103,7 +80,7 @@ class Follower:
         return bool(found or failure)
 
     def _is_quiet(self, task: Task) -> bool:
-        """A final state must have lasted: records arrive late on shared disks, a lost node's job is requeued."""
+        """Whether a final state has lasted: records arrive late on shared disks, and a lost node's job is requeued."""
         state, since = self._since.get(task.task, ("", 0.0))
         if state != task.state:
             since = time.monotonic()
@@ -132,12 +109,12 @@ class Follower:
         self.table.end(task, task.state, reason)
 
     def _had_begun(self, task: Task, unfinished: list[str]) -> bool:
-        """Whether the task came as far as its runs; if not, they are not to blame."""
+        """Whether the task began to train its runs; if not, they did not kill it."""
         leases = [read_lease(self._folder(name)) for name in unfinished]
         return any(lease and task.job_id in {lease["slurm_job"], str(lease["pid"])} for lease in leases)
 
     def _elsewhere(self, unfinished: list[str]) -> str:
-        """Who works on the runs that are left, if each is some living process's of another launch."""
+        """The processes of other launches that hold these runs, in words; empty unless each run has one."""
         folders = [self._folder(name) for name in unfinished]
         living = watch(folders, patience=0.0)[1]
         return ", ".join(sorted({holder(lease) for lease in living.values()})) if len(living) == len(folders) else ""
@@ -155,7 +132,7 @@ class Follower:
         self.table.end(task, task.state, reason)
 
     def _again(self, task: Task, unfinished: list[str]) -> None:
-        if task.attempt > self.retries:
+        if task.attempt > self.executor.retries:
             self._give_up(task, f"{task.reason or task.state}, after {task.attempt} attempts")
             return
         self.progress.say(f"task {task.task} ({self._count(task)}) ended ({task.reason or task.state}): again")
@@ -168,7 +145,7 @@ class Follower:
         self.table.add(pack, self.executor.name, after)
 
     def _blame(self, name: str, reason: str) -> None:
-        """The failure record of a run that died alone in its pack."""
+        """Write the failure record of a run that died alone in its pack."""
         folder = self._folder(name)
         saved = [step_of(path) for path in checkpoints(layout.checkpoints_folder(folder))]
         step = max([(whole_object(folder / layout.PROGRESS, OF_PROGRESS) or {"step": 0})["step"], *saved])

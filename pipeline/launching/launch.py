@@ -4,36 +4,67 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.launcher import LocalOptions, Options, SlurmOptions
-from pipeline.config.schema import Job, RunConfig
+from pipeline.config.launcher import Options
+from pipeline.config.schema import Execution, Job, RunConfig
 from pipeline.errors import LeaseLost, UserError
 from pipeline.estimates import disk
 from pipeline.language_model.folder import check_model
 from pipeline.language_model.loading import check_tensors
 from pipeline.language_model.sites import d_sae
-from pipeline.launching import slots
-from pipeline.launching.follow import Executor, Follower
-from pipeline.launching.local import Processes, end_orphans
-from pipeline.launching.packing import Capacity, check_alone, pack_up
+from pipeline.launching.executors import choose_executor
+from pipeline.launching.executors.base import Executor
+from pipeline.launching.executors.local import end_orphans
+from pipeline.launching.follow import Follower
+from pipeline.launching.packing import check_alone, pack_up
 from pipeline.launching.tasks import TaskTable
-from pipeline.launching.this_process import ThisProcess
 from pipeline.monitoring.progress import Progress
 from pipeline.monitoring.results_table import print_results
 from pipeline.records import record
 from pipeline.records.identity import run_name
 from pipeline.records.manifest import declare, declared
 from pipeline.records.sweep import OnDisk, on_disk, unique
-from pipeline.runtime.device import choose_device
 from pipeline.runtime.preconditions import check_circumstances
-from pipeline.runtime.signals import StopFlag, stop_on_signal
-from pipeline.storage.files import GUARDS, remove
+from pipeline.runtime.signals import stop_on_signal
+from pipeline.storage import write_access
+from pipeline.storage.files import remove
 from pipeline.storage.layout import FAILURE, sweep_folder
 from pipeline.storage.lease import Leases, holder
 from pipeline.storage.places import door
 from pipeline.tokens.enough import check_text
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A launch whose settings have been checked: what is on disk, what is to be trained, and where."""
+
+    jobs: Sequence[Job]
+    found: dict[RunConfig, OnDisk]
+    """Every run, as it was before this process had the lease on the sweep. What another process records after that is
+    found by the pack."""
+    to_train: Sequence[RunConfig]
+    executor: Executor
+    notes: Sequence[str]
+    """What the user should know of the text."""
+
+    @property
+    def sweep_name(self) -> str:
+        return self.jobs[0].sweep_name
+
+    @property
+    def execution(self) -> Execution:
+        return self.jobs[0].execution
+
+    @property
+    def sweeps_dir(self) -> Path:
+        return Path(self.execution.sweeps_dir)
+
+    def packs_of(self, runs: Sequence[RunConfig]) -> list[list[RunConfig]]:
+        return pack_up(runs, self.executor.capacity, self.executor.at_once)
 
 
 def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool = False, extend: bool = False) -> bool:
@@ -47,116 +78,112 @@ def launch(jobs: Sequence[Job], options: Options | None = None, plan_only: bool 
     Returns:
         Whether every run has its record at the end; true also when tasks were submitted that nobody waits for.
     """
-    check_circumstances(jobs[0])
-    for model in {job.run.model for job in jobs}:
-        check_model(model)  # fails early: another model than its folder's name says
-    runs = unique([job.run for job in jobs])
-    for run in runs:
-        d_sae(run)  # fails early: a layer or hook that the model lacks
-    declared(jobs, extend)  # fails early: runs that would be dropped
-    sweeps_dir = Path(jobs[0].execution.sweeps_dir)
-    found = {run: on_disk(sweeps_dir, run) for run in runs}
-    skipped = {"done"} if jobs[0].execution.retry_failed else {"done", "failed"}
-    wanted = [run for run in runs if found[run].status not in skipped]
-    for model in {run.model for run in wanted}:
-        check_tensors(model)  # fails early: a model that cannot be loaded
-    notes = check_text(wanted)
-    target = LaunchTarget(jobs[0], options, wanted)
-    for run in wanted:
-        check_alone(run, target.room)  # fails early: a run that needs more memory than there is
+    prepared = prepare(jobs, options, extend)
     if plan_only:
-        from pipeline.launching.plan import print_plan
-
-        packed = pack_up(wanted, target.room, target.at_once)
-        print_plan(jobs, packed, target.room.device, target.at_once, target.local, notes)
+        _print_plan(prepared)
         return True
-    folder = sweep_folder(sweeps_dir, jobs[0].sweep_name)
-    if options is None:
-        GUARDS.pop(folder, None)  # a single run is declared beside whoever launches the sweep
-    with Leases([folder] if options else []) as leases:
-        if leases.living:
-            raise UserError(f"{jobs[0].sweep_name} is being launched by {holder(leases.living[folder])}: one is enough")
+    folder = sweep_folder(prepared.sweeps_dir, prepared.sweep_name)
+    with _leased(folder) if options else _unleased(folder):
         declare(jobs, f"{door('run')} {shlex.join(sys.argv[1:])}", extend)
-        try:
-            table = TaskTable.read(folder) if options else TaskTable(folder, (), False)
-            waited = _launch(jobs[0], found, wanted, target, table, notes)
-        except LeaseLost as lost:
-            raise UserError(f"{jobs[0].sweep_name}: {lost}") from lost
-    return print_results(found | {run: on_disk(sweeps_dir, run) for run in wanted}) if waited else True
+        waited = _train(prepared, TaskTable.read(folder) if options else TaskTable(folder, (), False))
+    return not waited or print_results(prepared.found | _on_disk(prepared.to_train, prepared.sweeps_dir))
 
 
-class LaunchTarget:
-    """Where this launch's packs are trained: how many at once, what each may take, and by which executor."""
+def prepare(jobs: Sequence[Job], options: Options | None, extend: bool) -> Prepared:
+    """Check everything that can be wrong before anything is written, and look at what is on disk.
 
-    def __init__(self, job: Job, options: Options | None, wanted: Sequence[RunConfig]) -> None:
-        self.job, self.options = job, options or LocalOptions()
-        self.here = options is None  # one run, in this very process
-        self.local = not isinstance(options, SlurmOptions)
-        if isinstance(options, SlurmOptions):
-            from pipeline.launching.slurm import room
-
-            self.room: Capacity = room(options)
-            self.at_once, self.most_at_once = 1, options.array_parallelism
-            return
-        assert isinstance(self.options, LocalOptions)
-        choose_device(job.execution)  # fails early
-        found: list[str | None] = [*slots.gpus(job.execution)] or [None]
-        count = 1 if self.here else self.options.slots or slots.slots_for(wanted, job.execution)
-        self.slots = [found[i % len(found)] for i in range(count)]
-        self.at_once = self.most_at_once = count
-        self.room = slots.room(self.options, job.execution, count)
-
-    def executor(self, table: TaskTable, progress: Progress, stop: StopFlag) -> Executor:
-        if isinstance(self.options, SlurmOptions):
-            from pipeline.launching.slurm import Cluster
-
-            return Cluster(table, self.options, progress)
-        if self.here:
-            return ThisProcess(table, progress, stop)
-        return Processes(table, progress, self.slots)
-
-
-def _launch(
-    job: Job, found: Mapping[RunConfig, OnDisk], wanted: Sequence[RunConfig], target: LaunchTarget, table: TaskTable,
-    notes: Sequence[str],
-) -> bool:  # fmt: skip
-    """Adopt what an earlier launch left running, add what is missing, follow all; false when nobody waits.
-
-    Args:
-        found: every run, as it was before this process had the lease on the sweep. What another process has recorded
-            since then is found by the pack.
-        wanted: those that are to be trained.
+    Raises:
+        UserError: a setting, a model or a text is not usable, or a run does not fit into memory.
     """
-    with Progress(wanted) as progress, stop_on_signal(progress.say) as stop:
-        progress.say(f"records go to {Path(job.execution.sweeps_dir).absolute()}")
+    execution = jobs[0].execution
+    check_circumstances(jobs[0])
+    _check_models([job.run for job in jobs])
+    declared(jobs, extend)  # runs that would be dropped
+    runs = unique([job.run for job in jobs])
+    found = _on_disk(runs, Path(execution.sweeps_dir))
+    skipped = {"done"} if execution.retry_failed else {"done", "failed"}
+    to_train = [run for run in runs if found[run].status not in skipped]
+    for model in {run.model for run in to_train}:
+        check_tensors(model)
+    notes = check_text(to_train)
+    executor = choose_executor(options, execution, to_train)
+    for run in to_train:
+        check_alone(run, executor.capacity)
+    return Prepared(jobs, found, to_train, executor, notes)
+
+
+def _check_models(runs: Sequence[RunConfig]) -> None:
+    """Raises: UserError, where a model is not the one that its folder's name says, or lacks a layer or hook."""
+    for model in {run.model for run in runs}:
+        check_model(model)
+    for run in runs:
+        d_sae(run)
+
+
+def _on_disk(runs: Sequence[RunConfig], sweeps_dir: Path) -> dict[RunConfig, OnDisk]:
+    return {run: on_disk(sweeps_dir, run) for run in runs}
+
+
+def _print_plan(prepared: Prepared) -> None:
+    from pipeline.launching.plan import print_plan
+
+    print_plan(prepared.jobs, prepared.packs_of(prepared.to_train), prepared.executor, prepared.notes)
+
+
+@contextmanager
+def _leased(folder: Path) -> Iterator[None]:
+    """One process launches a sweep."""
+    with Leases([folder]) as leases:
+        if leases.living:
+            raise UserError(f"{folder.name} is being launched by {holder(leases.living[folder])}: one is enough")
+        try:
+            yield
+        except LeaseLost as lost:
+            raise UserError(f"{folder.name}: {lost}") from lost
+
+
+@contextmanager
+def _unleased(folder: Path) -> Iterator[None]:
+    """A single run is declared even while another process launches its sweep."""
+    write_access.forget(folder)
+    yield
+
+
+def _train(prepared: Prepared, table: TaskTable) -> bool:
+    """Adopt what an earlier launch left running, add what is missing, follow all; false when nobody waits."""
+    executor = prepared.executor
+    with Progress(prepared.to_train) as progress, stop_on_signal(progress.say) as stop:
+        progress.say(f"records go to {prepared.sweeps_dir.absolute()}")
         end_orphans(table, progress)
-        executor = target.executor(table, progress, stop)
-        _refuse_other_executors(job, table, executor)
-        adopted = {name for task in table.open for name in task.runs}
-        _say_what_is_there(job, found, wanted, progress)
-        for note in notes:
-            progress.say(note)
-        missing = [run for run in wanted if run_name(run) not in adopted]
-        if adopted:
-            progress.say(f"{len(table.open)} tasks of an earlier launch go on, with {len(adopted)} runs")
-        _forget_failures([record.run_folder(Path(job.execution.sweeps_dir), run) for run in missing])
-        packed = pack_up(missing, target.room, target.at_once)
-        warning = disk.check(disk.needed(packed, target.most_at_once, target.local), Path(job.execution.sweeps_dir))
-        if warning:
-            progress.say(warning)
-        for pack in packed:
-            table.add(table.add_pack(pack, job, executor.execution(job)), executor.name)
+        executor.attach(table, progress, stop)
+        _refuse_other_executors(prepared.sweep_name, table, executor)
+        _say_what_is_there(prepared, progress)
+        _add_tasks(prepared, table, progress)
+        if executor.waits:
+            runs = {run_name(run): run for run in prepared.found}
+            Follower(table, executor, prepared.jobs[0], runs, progress).follow(stop)
+            return True
+        executor.poll()
         table.save()
-        if isinstance(target.options, SlurmOptions) and not target.options.wait:
-            executor.poll()
-            table.save()
-            progress.say(f"{table.submitted()}; the same command, or {door('status')}, follows them")
-            return False
-        follower = Follower(
-            table, executor, job, {run_name(run): run for run in found}, progress, target.options.retries
-        )
-        follower.follow(stop, target.options.poll_seconds)
-    return True
+        progress.say(f"{table.submitted()}; the same command, or {door('status')}, follows them")
+    return False
+
+
+def _add_tasks(prepared: Prepared, table: TaskTable, progress: Progress) -> None:
+    """A task for each pack of the runs that no task of an earlier launch is training."""
+    job, executor = prepared.jobs[0], prepared.executor
+    adopted = {name for task in table.open for name in task.runs}
+    if adopted:
+        progress.say(f"{len(table.open)} tasks of an earlier launch go on, with {len(adopted)} runs")
+    missing = [run for run in prepared.to_train if run_name(run) not in adopted]
+    _forget_failures([record.run_folder(prepared.sweeps_dir, run) for run in missing])
+    packed = prepared.packs_of(missing)
+    needed = disk.needed(packed, executor.most_at_once, executor.on_this_machine)
+    if warning := disk.check(needed, prepared.sweeps_dir):
+        progress.say(warning)
+    for pack in packed:
+        table.add(table.add_pack(pack, job, executor.execution(job)), executor.name)
+    table.save()
 
 
 def _forget_failures(folders: Sequence[Path]) -> None:
@@ -167,22 +194,23 @@ def _forget_failures(folders: Sequence[Path]) -> None:
             leases.release(folder, finished=True)
 
 
-def _refuse_other_executors(job: Job, table: TaskTable, executor: Executor) -> None:
+def _refuse_other_executors(sweep_name: str, table: TaskTable, executor: Executor) -> None:
     others = [task for task in table.open if task.executor != executor.name]
     if others:
         ids = " ".join(sorted({task.job_id.split("_")[0] for task in others}))
         raise UserError(
-            f"{job.sweep_name} has {len(others)} tasks on {others[0].executor} (jobs {ids}): follow them with "
+            f"{sweep_name} has {len(others)} tasks on {others[0].executor} (jobs {ids}): follow them with "
             f"hydra/launcher={others[0].executor}, or end them, follow once, and then launch here"
         )
 
 
-def _say_what_is_there(
-    job: Job, found: Mapping[RunConfig, OnDisk], wanted: Sequence[RunConfig], progress: Progress
-) -> None:
-    count, again = Counter(each.status for each in found.values()), set(wanted)
+def _say_what_is_there(prepared: Prepared, progress: Progress) -> None:
+    found, again = prepared.found, set(prepared.to_train)
+    count = Counter(each.status for each in found.values())
     parts = [f"{count['done']} done", f"{count['begun']} to resume", f"{count['missing']} to train"]
-    progress.say(f"{job.sweep_name}: {len(found)} runs: {', '.join(parts)}, {count['failed']} failed before")
+    progress.say(f"{prepared.sweep_name}: {len(found)} runs: {', '.join(parts)}, {count['failed']} failed before")
     for run, each in found.items():
         if run not in again and (failure := each.failure):
             progress.note(run, f"failed before ({failure['reason']}); execution.retry_failed=true tries again")
+    for note in prepared.notes:
+        progress.say(note)

@@ -12,6 +12,7 @@ from pipeline.config.schema import Execution, Job, RunConfig
 from pipeline.estimates.compute import memory, sweep_seconds
 from pipeline.estimates.disk import needed
 from pipeline.language_model.sites import d_in, d_sae
+from pipeline.launching.executors.base import Executor
 from pipeline.records.identity import run_name
 from pipeline.runtime.console import console
 from pipeline.runtime.device import available_cores, threads_each, use_threads
@@ -19,14 +20,14 @@ from pipeline.runtime.durations import clock
 
 WARM_UP, BLOCKS, PRODUCTS = 3, 9, 4
 LIKELY = (0.8, 1.4)
-"""Of the estimate. At 105 GFLOP/s a core, the default sweep took 0.9 of it in a quiet hour and 1.2 in a busy one
-(docs/measurements.md)."""
+"""Range of the actual time, in parts of the estimate. At 105 GFLOP/s per core, the default sweep took 0.9 of it in a
+quiet hour and 1.2 in a busy one (docs/measurements.md)."""
 
 
 def matmul_rate(device: str) -> float:
-    """fp32 operations a second of this process's matmuls: the median of blocks of them, after some that warm it up.
+    """fp32 operations per second of this process's matmuls: the median over several blocks, after a warm-up.
 
-    The best would be a rate that a processor holds for a moment only.
+    The maximum would be a rate that a processor holds only for a moment.
     """
     a, b = torch.randn(1024, 512, device=device), torch.randn(512, 2048, device=device)
     took = [_seconds(lambda: [a @ b for _ in range(PRODUCTS)], device) for _ in range(WARM_UP + BLOCKS)]
@@ -42,10 +43,10 @@ def _seconds(call: Callable[[], object], device: str) -> float:
 
 
 def print_plan(
-    jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], device: str, at_once: int, local: bool,
-    notes: Sequence[str],
-) -> None:  # fmt: skip
-    """Runs by pack, then the totals, with so many packs trained at once, on this machine if `local`; then the notes."""
+    jobs: Sequence[Job], packed: Sequence[Sequence[RunConfig]], executor: Executor, notes: Sequence[str]
+) -> None:
+    """Print the runs by pack, then the totals where this executor trains them, then the notes."""
+    device, at_once, local = executor.capacity.device, executor.at_once, executor.on_this_machine
     out = console()
     table = Table(box=None)
     for column in ("pack", "run", "d_in", "d_sae", "steps"):
@@ -69,11 +70,11 @@ def print_plan(
 
 
 def _time(execution: Execution, packed: Sequence[Sequence[RunConfig]], device: str, at_once: int, local: bool) -> str:
-    """A range, and what it takes for granted. Packs beside each other have what all their cores do together."""
-    beside = at_once if local and device == "cpu" else 1
-    threads = min(available_cores(), beside * threads_each(execution, at_once))
+    """A range of durations, and its assumptions. Packs that run in parallel share the rate of all their cores."""
+    in_parallel = at_once if local and device == "cpu" else 1
+    threads = min(available_cores(), in_parallel * threads_each(execution, at_once))
     use_threads(replace(execution, threads=threads))
-    rate = matmul_rate(device) / beside
+    rate = matmul_rate(device) / in_parallel
     seconds = sweep_seconds(packed, device, at_once, local and at_once > 1, rate)
     low, high = (clock(factor * seconds) for factor in LIKELY)
     return (

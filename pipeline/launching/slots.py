@@ -1,4 +1,4 @@
-"""How many packs this machine trains at once, and what each may take of it."""
+"""How many packs this machine trains in parallel, and what each may take of it."""
 
 import os
 from collections.abc import Sequence
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pipeline.config.launcher import LocalOptions
 from pipeline.config.schema import Execution, RunConfig
 from pipeline.estimates.compute import SPARE, encoder_flops, memory, runs_worth_a_process
-from pipeline.launching.packing import MOST, Capacity, machine_memory
+from pipeline.launching.packing import MAX_RUNS, Capacity, machine_memory
 from pipeline.runtime.device import available_cores, choose_device
 
 SMALL_STEP = 1e9
-"""Floating-point operations of an encoder's product up to which a core for each process is assumed to do more than
-threads. Measured at 1.3e8 alone (docs/measurements.md)."""
+"""FLOPs of an encoder's product up to which one process per core is assumed to be faster than threads. Measured only at
+1.3e8 (docs/measurements.md)."""
 
 
 def gpus(execution: Execution) -> list[str]:
-    """Names of the GPUs that CUDA_VISIBLE_DEVICES leaves us; none when `execution.device` names one device."""
+    """Names of the GPUs that CUDA_VISIBLE_DEVICES allows; none where `execution.device` names a single device."""
     if execution.device not in {"auto", "cuda"} or choose_device(execution).type != "cuda":
         return []
     import torch
@@ -26,15 +26,15 @@ def gpus(execution: Execution) -> list[str]:
 
 
 def slots_for(runs: Sequence[RunConfig], execution: Execution) -> int:
-    """How many packs at once where nobody says: one for each GPU, or on a CPU as many as its cores are worth.
+    """Number of packs in parallel where the user gives none: one per GPU, or on a CPU as many as use its cores best.
 
-    Small steps leave threads waiting for one another: processes of one core each get more out of the same cores.
+    In small steps threads wait for one another: one process per core gets more out of the same cores.
     """
     if choose_device(execution).type != "cpu":
         return max(1, len(gpus(execution)))
     if not runs or max(encoder_flops(run) for run in runs) > SMALL_STEP:
         return 1
-    worth_it = max(len(runs) // runs_worth_a_process(runs), -(-len(runs) // MOST))  # so many packs there are anyway
+    worth_it = max(len(runs) // runs_worth_a_process(runs), -(-len(runs) // MAX_RUNS))  # at least the number of packs
     count = max(1, min(available_cores() // (execution.threads or 1), worth_it))
     heaviest = sorted(runs, key=lambda run: memory([run]), reverse=True)
     while count > 1 and count * memory(heaviest[: -(-len(runs) // count)]) > SPARE * machine_memory():
@@ -42,7 +42,7 @@ def slots_for(runs: Sequence[RunConfig], execution: Execution) -> int:
     return count
 
 
-def room(options: LocalOptions, execution: Execution, slots: int) -> Capacity:
+def capacity(options: LocalOptions, execution: Execution, slots: int) -> Capacity:
     """What one pack may take here."""
     device = choose_device(execution).type
     if options.memory_gb is not None:

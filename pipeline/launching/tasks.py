@@ -1,6 +1,6 @@
-"""sweeps/<sweep>/tasks.json: every task that was ever started for a sweep, with its pack, its runs and its end.
+"""sweeps/<sweep>/tasks.json: every task ever started for a sweep, with its pack, its runs and how it ended.
 
-A pack is a file of plain JSON beside it, named by its content, from which a worker rebuilds the runs through the typed
+Next to it, each pack is a file of plain JSON, named by its content. A worker reads the runs from it, through the typed
 checks of the configuration.
 """
 
@@ -23,13 +23,13 @@ COMPLETED, FAILED, CANCELLED, LOST = "COMPLETED", "FAILED", "CANCELLED", "LOST"
 KILLED = {FAILED, "OUT_OF_MEMORY"}
 """The process died, or no run of the pack could go on: the pack is tried again in halves."""
 INTERRUPTED = {LOST, "NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "TIMEOUT", "DEADLINE", "REVOKED"}
-"""Nothing is wrong with the pack: it is tried again as it is."""
+"""Nothing is wrong with the pack: it is tried again unchanged."""
 FINAL = KILLED | INTERRUPTED | {COMPLETED, CANCELLED}
 
 
 @dataclass
 class Task:
-    """One attempt at one pack. States are Slurm's words, on this machine too."""
+    """One attempt at one pack. States have Slurm's names, also on this machine."""
 
     task: int
     pack: str
@@ -47,15 +47,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Why a whole pack could not be trained, as its worker said."""
+    """Why a whole pack could not be trained, from its worker."""
 
     error: str
     reason: str
-    user: bool  # a setting, file or disk that nobody but the user can mend: trying again would not help
+    user: bool  # whether only the user can fix it (a setting, a file, the disk): trying again would not help
 
 
 def read_outcome(path: Path) -> Outcome | None:
-    """What a worker left, or None when it left nothing: it ended well, or was killed."""
+    """What a worker left; None where it left nothing, because it ended well or was killed."""
     found = whole_object(path, {"error": str, "reason": str, "user": bool})
     return Outcome(found["error"], found["reason"], found["user"]) if found else None
 
@@ -74,7 +74,7 @@ def read_pack(path: Path) -> PackFile:
     from pipeline.cli.validate import checked_job
 
     if not _is_whole_pack(path):
-        raise UserError(f"{path} is absent or damaged: the command that launched this sweep writes it anew")
+        raise UserError(f"{path} is absent or damaged: the command that launched this sweep writes it again")
     content = json.loads(read_bytes(path))
     shared = {key: content[key] for key in ("execution", "tracker", "sweep_name")}
     jobs = [checked_job(shared | run) for run in content["runs"]]
@@ -90,7 +90,11 @@ def _is_whole_pack(path: Path) -> bool:
 
 
 class TaskTable:
-    """The tasks of a sweep; `on_disk` is false for a single run, of which nothing but the run itself is kept."""
+    """The tasks of a sweep.
+
+    Args:
+        on_disk: whether the table is written; false for a single run, which keeps only its own folder.
+    """
 
     def __init__(self, folder: Path, tasks: Sequence[Task] = (), on_disk: bool = True) -> None:
         self.folder, self.tasks, self.on_disk = folder, list(tasks), on_disk
@@ -99,13 +103,13 @@ class TaskTable:
 
     @classmethod
     def read(cls, folder: Path) -> "TaskTable":
-        """The table on disk. A damaged one is empty: runs that it named have leases, which are respected."""
+        """The table on disk; empty where it is damaged: the leases of its runs still protect them."""
         known = {field.name for field in fields(Task)}
         found = read_tasks(folder.parent, folder.name)
         return cls(folder, [Task(**{key: value for key, value in task.items() if key in known}) for task in found])
 
     def save(self) -> None:
-        """Write what has changed, if anything has."""
+        """Write the table if it has changed."""
         content = {"tasks": [asdict(task) for task in self.tasks]}
         text = json.dumps(content)
         if self.on_disk and text != self._written:
@@ -113,7 +117,11 @@ class TaskTable:
             self._written = text
 
     def add(self, pack: str, executor: str, after: Task | None = None) -> Task:
-        """A new task; `after` is the one that it takes over from, in whole or in part."""
+        """Add a task.
+
+        Args:
+            after: the task whose runs it takes over, all or some of them.
+        """
         number = max((t.task for t in self.tasks), default=0) + 1
         runs = [run_name(run) for run in self.pack(pack).runs]
         task = Task(number, pack, runs, after.attempt + 1 if after else 1, executor)
@@ -137,8 +145,8 @@ class TaskTable:
             self._packs[name] = read_pack(self.folder / name)
         return self._packs[name]
 
-    def where(self, wanted: Callable[[Task], bool]) -> list[Task]:
-        return [task for task in self.tasks if wanted(task)]
+    def where(self, condition: Callable[[Task], bool]) -> list[Task]:
+        return [task for task in self.tasks if condition(task)]
 
     @property
     def open(self) -> list[Task]:

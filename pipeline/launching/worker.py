@@ -17,10 +17,10 @@ from pipeline.runtime import environment, streams  # noqa: F401  environment: be
 from pipeline.runtime.signals import STOPPING, StopFlag, stop_on_signal
 from pipeline.storage.files import remove, write_json
 
-STOPPED, USERS_TO_MEND = 130, 2
-"""Exit codes of a task on this machine: it was told to stop; nobody but the user can mend what stopped it."""
+STOPPED, USERS_TO_FIX = 130, 2
+"""Exit codes of a task on this machine: it was told to stop; only the user can fix what stopped it."""
 KILL_SECONDS = 900.0
-"""How long a task that has saved waits for the kill that SIGTERM announced."""
+"""How long a task that has saved its checkpoints waits for the kill that follows SIGTERM."""
 
 
 def main() -> None:
@@ -28,35 +28,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train one pack of a sweep.")
     parser.add_argument("pack", type=Path, help="the file of a pack, in its sweep's folder")
     parser.add_argument("outcome", type=Path, help="file for the reason, if the pack cannot be trained")
-    parser.add_argument("--circle", type=json.loads, help="the processes that exchange blocks, as JSON")
+    parser.add_argument("--sharing", type=json.loads, help="the processes that share blocks of activations, as JSON")
     arguments = parser.parse_args()
     streams.prepare()
     _end_with_parent()
     remove(arguments.outcome)
     with stop_on_signal(print, (*STOPPING, signal.SIGUSR2)) as stop:
         try:
-            train(arguments.pack, arguments.outcome, stop, arguments.circle)
+            train(arguments.pack, arguments.outcome, stop, arguments.sharing)
         except Interrupted:
             sys.exit(STOPPED)
         except Exception as error:
             print(f"error: {error}", file=sys.stderr)
-            sys.exit(USERS_TO_MEND if isinstance(error, UserError) else 1)
+            sys.exit(USERS_TO_FIX if isinstance(error, UserError) else 1)
 
 
-def train(pack_file: Path, outcome: Path, stop: StopFlag, circle: dict[str, Any] | None = None) -> None:
-    """Train a pack. What stops all of it is left in `outcome`, for the launcher to read."""
+def train(pack_file: Path, outcome: Path, stop: StopFlag, sharing: dict[str, Any] | None = None) -> None:
+    """Train a pack. If the whole pack fails, `outcome` says why, for the launcher to read."""
     from pipeline.launching.tasks import (
         Outcome,
         read_pack,
-    )  # here and not above: a signal can be answered while it loads
+    )  # imported here, so that signals are handled while it loads
     from pipeline.monitoring.progress import Progress
-    from pipeline.pack import Circle, Pack
+    from pipeline.pack import Pack, SharingGroup
 
     try:
         pack = read_pack(pack_file)
         with Progress(pack.runs) as progress:
-            given = Circle(**circle) if circle else None
-            Pack(pack.runs, pack.execution, progress, stop, tracker=pack.tracker, circle=given).execute()
+            group = SharingGroup(**sharing) if sharing else None
+            Pack(pack.runs, pack.execution, progress, stop, tracker=pack.tracker, sharing=group).execute()
     except Interrupted:
         raise
     except Exception as error:
@@ -66,7 +66,7 @@ def train(pack_file: Path, outcome: Path, stop: StopFlag, circle: dict[str, Any]
 
 
 def _end_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the launcher dies: an orphan would train on, unseen."""
+    """Ask the kernel for SIGTERM when the launcher dies: an orphan would train on unnoticed."""
     import ctypes
 
     try:
@@ -77,15 +77,15 @@ def _end_with_parent() -> None:
 
 @dataclass(frozen=True)
 class SlurmTask:
-    """The callable that submitit pickles: two paths. Where training stands is on disk, in no pickle."""
+    """The callable that submitit pickles: two paths only. Checkpoints are on disk, not in the pickle."""
 
     pack: str
     outcomes: str
 
     def __call__(self) -> None:
-        """Train; on SIGUSR2 save and let submitit requeue this job, on SIGTERM save and await the end.
+        """Train. On SIGUSR2, save and let submitit requeue this job; on SIGTERM, save and wait for the kill.
 
-        An exit would be final to Slurm, and a requeue would defeat an scancel: hence the waiting.
+        Slurm would take an exit as final, and a requeue would undo an scancel: hence the wait.
         """
         from pipeline.storage.lease import own_job
 
@@ -106,7 +106,7 @@ class SlurmTask:
         requeue(signal.SIGUSR2, None)
 
     def checkpoint(self) -> Any:
-        """What submitit runs when this job starts again: the same."""
+        """What submitit runs when this job starts again: the same callable."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)

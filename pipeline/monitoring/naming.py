@@ -1,13 +1,13 @@
-"""Names of runs where there is no room for them: what tells them apart is kept, and numbers beside them stay whole."""
+"""Shortens names of runs where a line is too narrow, and keeps what distinguishes them."""
 
 from collections.abc import Sequence
 
 LEAST = 12
-"""Characters that a shortened name has at least."""
+"""Minimum number of characters of a shortened name."""
 
 
 def without_the_middle(name: str, width: int) -> str:
-    """A name in so many characters: its beginning and, since that is where runs differ, more of its end."""
+    """A name in `width` characters: its beginning, and more of its end, since that is where runs differ."""
     width = max(width, 3)
     if len(name) <= width:
         return name
@@ -16,9 +16,9 @@ def without_the_middle(name: str, width: int) -> str:
 
 
 def short_names(names: Sequence[str], width: int) -> dict[str, str]:
-    """Each name in at most `width` characters, shorter ones only where they are too long as they are.
+    """Each name in at most `width` characters; unchanged where all fit.
 
-    What all names share goes first, then the hash at their ends where they differ without it, then the middle.
+    Common parts are dropped first, then the hash at the end if names differ without it, then the middle.
     """
     if max(map(len, names), default=0) <= width:
         return {name: name for name in names}

@@ -1,7 +1,7 @@
-"""What becomes of runs while they train: phases with their own progress, estimates of time, and a progress.json a run.
+"""The progress of runs while they train: their phases, estimates of time, and one progress.json per run.
 
-A pack's runs advance together, so that the last of them decides when a pack is trained. How it looks is said in
-pipeline/monitoring/progress_shown.py.
+A pack's runs advance together: the last of them decides when a pack is trained. pipeline/monitoring/progress_shown.py
+says how it is shown.
 """
 
 import threading
@@ -16,7 +16,7 @@ from rich.live import Live
 from pipeline.config.schema import RunConfig
 from pipeline.errors import LeaseLost, NotWritable
 from pipeline.monitoring import progress_shown
-from pipeline.monitoring.progress_shown import PHASES, Standing
+from pipeline.monitoring.progress_shown import PHASES, RunProgress
 from pipeline.records.identity import run_name
 from pipeline.runtime.console import console
 from pipeline.storage.files import remove, write_json
@@ -30,12 +30,12 @@ class Progress:
     """Follows the runs of one command. Call from any thread.
 
     Args:
-        now: seconds from any moment on.
+        now: seconds since any fixed moment.
     """
 
     def __init__(self, runs: Sequence[RunConfig], now: Callable[[], float] = time.monotonic) -> None:
         self.console, self.now = console(), now
-        self.runs = {run_name(run): Standing(run.train.steps, run.train.batch) for run in runs}
+        self.runs = {run_name(run): RunProgress(run.train.steps, run.train.batch) for run in runs}
         self._opened = time.time()
         self._printed = now()
         self._lines = 0
@@ -67,53 +67,53 @@ class Progress:
         self.say(f"{run_name(run)}: {message}")
 
     def enter(self, phase: str, runs: Sequence[tuple[RunConfig, Path]]) -> None:
-        """These runs of one pack, with their folders, are in this phase now; what an earlier process said goes."""
+        """These runs of one pack, with their folders, enter a phase; a report of an earlier process is replaced."""
         names = tuple(run_name(run) for run, _ in runs)
         with self._lock:
             for name, (_, folder) in zip(names, runs, strict=True):
-                standing = self.runs[name]
-                standing.state, standing.share, standing.phase_begun = phase, 0.0, self.now()
-                standing.folder = folder
+                progress = self.runs[name]
+                progress.state, progress.share, progress.phase_begun = phase, 0.0, self.now()
+                progress.folder = folder
                 if phase in {"loading", "evaluating"}:
-                    standing.pack = names
+                    progress.pack = names
                 if phase == "evaluating":
-                    standing.step = standing.steps  # also of a run that an earlier process trained
+                    progress.step = progress.steps  # also for a run that an earlier process trained
                 if phase == "loading":
                     self._write(name)
 
     def begin(self, run: RunConfig, step: int) -> None:
-        """A run's training starts now; steps that an earlier process took say nothing about this one's speed."""
+        """A run's training starts now; steps of an earlier process do not count for the speed."""
         with self._lock:
-            standing = self.runs[run_name(run)]
-            standing.step, standing.begun, standing.advanced = step, (self.now(), step), self.now()
+            progress = self.runs[run_name(run)]
+            progress.step, progress.begun, progress.advanced = step, (self.now(), step), self.now()
         if step:
             self.note(run, f"resumed at step {step:,} of {run.train.steps:,}")
 
     def advance(self, run: RunConfig, trainer: Trainer) -> None:
         with self._lock:
-            standing = self.runs[run_name(run)]
-            standing.step, standing.advanced = trainer.step, self.now()
+            progress = self.runs[run_name(run)]
+            progress.step, progress.advanced = trainer.step, self.now()
             if trainer.history:
-                standing.l0, standing.loss = trainer.history[-1]["l0"], trainer.history[-1]["loss"]
+                progress.l0, progress.loss = trainer.history[-1]["l0"], trainer.history[-1]["loss"]
 
     def evaluated(self, runs: Sequence[RunConfig], share: float) -> None:
-        """This share of the evaluation of these runs is behind them."""
+        """This share of these runs' evaluation is done."""
         with self._lock:
             for run in runs:
                 self.runs[run_name(run)].share = share
 
-    def observe(self, name: str, told: dict[str, Any]) -> None:
-        """What another process says of a run that it trains, in its progress.json; not what one left there before."""
-        standing, written = self.runs[name], told.get("time", 0.0)
-        if standing.folder or written < self._opened or told.get("phase") not in PHASES:
+    def observe(self, name: str, report: dict[str, Any]) -> None:
+        """Take over what another process reports in its progress.json; an older report is ignored."""
+        progress, written = self.runs[name], report.get("time", 0.0)
+        if progress.folder or written < self._opened or report.get("phase") not in PHASES:
             return
         with self._lock:
-            if time.time() - written > STALE_SECONDS:  # its process has died: the pack waits for another
-                standing.state, standing.told = "waiting", None
+            if time.time() - written > STALE_SECONDS:  # its process has died: the pack waits for another one
+                progress.state, progress.reported = "waiting", None
                 return
-            step = told["step"]
-            standing.state, standing.step, standing.share, standing.told = told["phase"], step, told["share"], told
-            standing.l0, standing.loss = told["l0"], told["loss"]
+            progress.reported = report
+            progress.state, progress.step, progress.share = report["phase"], report["step"], report["share"]
+            progress.l0, progress.loss = report["l0"], report["loss"]
 
     def failed(self, run: RunConfig, reason: str) -> None:
         self._settle(run_name(run), "failed")
@@ -132,71 +132,71 @@ class Progress:
             self.runs[name].state = state
             folder, self.runs[name].folder = self.runs[name].folder, None
             if folder:
-                with suppress(LeaseLost):  # another process's by now
+                with suppress(LeaseLost):  # taken over by another process
                     remove(folder / PROGRESS)
 
     def _beat(self) -> None:
-        """Every few seconds, also while a block is read or runs are evaluated: progress.json, and lines in a log."""
+        """Write progress.json and lines in the log every few seconds, also during blocks and evaluations."""
         while not self._ended.wait(BEAT_SECONDS):
             self.write()
             with self._lock:
                 self._maybe_print()
 
     def write(self) -> None:
-        """Bring the progress.json of each run that this process works on up to date."""
+        """Update the progress.json of each run that this process works on."""
         with self._lock:
-            for name, standing in self.runs.items():
-                if standing.works:
+            for name, progress in self.runs.items():
+                if progress.is_active:
                     self._write(name)
 
     def _write(self, name: str) -> None:
-        standing = self.runs[name]
-        if standing.folder:
-            with suppress(LeaseLost, OSError, NotWritable):  # the pack meets it too, and says so
-                write_json(standing.folder / PROGRESS, self.told(name) | {"time": time.time()})
+        progress = self.runs[name]
+        if progress.folder:
+            with suppress(LeaseLost, OSError, NotWritable):  # the pack fails in the same way, and reports it
+                write_json(progress.folder / PROGRESS, self.report(name) | {"time": time.time()})
 
     # ----------------------------------------------------------------------------------------------------- estimates
 
-    def told(self, name: str) -> dict[str, Any]:
-        """What progress.json holds; `eta_seconds` is of the phase that the run's pack is in."""
-        standing = self.runs[name]
+    def report(self, name: str) -> dict[str, Any]:
+        """The content of progress.json; `eta_seconds` is for the present phase of the run's pack."""
+        progress = self.runs[name]
         return {
-            "phase": standing.state, "step": standing.step, "steps": standing.steps, "share": standing.share,
-            "l0": standing.l0, "loss": standing.loss, "steps_per_second": self.speed(name),
-            "tokens_per_second": self.speed(name) * standing.batch, "eta_seconds": self.eta(name),
+            "phase": progress.state, "step": progress.step, "steps": progress.steps, "share": progress.share,
+            "l0": progress.l0, "loss": progress.loss, "steps_per_second": self.speed(name),
+            "tokens_per_second": self.speed(name) * progress.batch, "eta_seconds": self.eta(name),
         }  # fmt: skip
 
     def speed(self, name: str) -> float:
-        """Steps per second of one run in this process' training, with the time that its blocks of activations took."""
-        standing = self.runs[name]
-        if standing.told:
-            return float(standing.told["steps_per_second"])
-        if standing.begun is None or standing.state == "evaluating":
+        """Steps per second of one run in this process, including the time for its blocks of activations."""
+        progress = self.runs[name]
+        if progress.reported:
+            return float(progress.reported["steps_per_second"])
+        if progress.begun is None or progress.state == "evaluating":
             return 0.0
-        return (standing.step - standing.begun[1]) / max(standing.advanced - standing.begun[0], 1e-9)
+        return (progress.step - progress.begun[1]) / max(progress.advanced - progress.begun[0], 1e-9)
 
     def eta(self, name: str) -> float | None:
-        """Seconds until a run's pack has left its phase: until its last run is trained, or all are evaluated."""
-        standing = self.runs[name]
-        if standing.told:
-            return float(left) if (left := standing.told["eta_seconds"]) is not None else None
-        if standing.state == "evaluating":
-            taken = self.now() - standing.phase_begun
-            return taken * (1 - standing.share) / standing.share if standing.share else None
-        left = [self._training_left(each) for each in standing.pack or (name,) if self.runs[each].works]
+        """Seconds until the phase of a run's pack ends: until its last run is trained, or all are evaluated."""
+        progress = self.runs[name]
+        if progress.reported:
+            return float(left) if (left := progress.reported["eta_seconds"]) is not None else None
+        if progress.state == "evaluating":
+            taken = self.now() - progress.phase_begun
+            return taken * (1 - progress.share) / progress.share if progress.share else None
+        left = [self._training_left(each) for each in progress.pack or (name,) if self.runs[each].is_active]
         return None if not left or None in left else max(seconds for seconds in left if seconds is not None)
 
     def _training_left(self, name: str) -> float | None:
-        standing, speed = self.runs[name], self.speed(name)
-        if standing.step >= standing.steps:
+        progress, speed = self.runs[name], self.speed(name)
+        if progress.step >= progress.steps:
             return 0.0
-        return max(0.0, (standing.steps - standing.step) / speed - (self.now() - standing.advanced)) if speed else None
+        return max(0.0, (progress.steps - progress.step) / speed - (self.now() - progress.advanced)) if speed else None
 
     def eta_of_all(self) -> float | None:
-        """Seconds until all runs are trained that are to be, those of waiting packs too, if as many go on at a time."""
-        working = {name: self.eta(name) for name, each in self.runs.items() if each.works}
+        """Seconds until all runs are trained, including waiting packs, if as many train in parallel as now."""
+        working = {name: self.eta(name) for name, each in self.runs.items() if each.is_active}
         known = [eta for eta in working.values() if eta is not None]
-        left = sum(each.steps - each.step for each in self.runs.values() if each.works or each.state == "waiting")
+        left = sum(each.steps - each.step for each in self.runs.values() if each.is_active or each.state == "waiting")
         if not left:
             return max(known, default=None)
         in_training = {name for name in working if self.runs[name].state in {"activations", "training"}}
@@ -223,7 +223,7 @@ class Progress:
                 self.say(f"  {line}")
 
     def _working(self) -> dict[str, dict[str, Any]]:
-        return {name: self.told(name) for name, standing in self.runs.items() if standing.works}
+        return {name: self.report(name) for name, progress in self.runs.items() if progress.is_active}
 
     def _table(self) -> Any:
         with self._lock:

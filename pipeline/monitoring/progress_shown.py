@@ -1,4 +1,4 @@
-"""How far a run is, and how that looks: in a table on a terminal, in lines of a log."""
+"""A run's progress, and how it is shown: as a table on a terminal, as lines in a log."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,17 +14,17 @@ from pipeline.monitoring.naming import LEAST, short_names
 from pipeline.runtime.durations import clock
 
 PHASES = ("loading", "activations", "training", "evaluating")
-"""Of a pack, one after the other; activations and training by turns."""
+"""Phases of a pack, in order; activations and training alternate."""
 ROWS_SHOWN = 20
 COLUMNS = ("run", "phase", "step", "L0", "loss", "tokens/s", "ETA")
-SPARED = ("tokens/s", "loss", "L0")
-"""Columns that go, in this order, where a terminal is too narrow for all."""
+DROPPED_FIRST = ("tokens/s", "loss", "L0")
+"""Columns that are dropped, in this order, where a terminal is too narrow."""
 GAP = 2
 
 
 @dataclass
-class Standing:
-    """How far one run is."""
+class RunProgress:
+    """The progress of one run."""
 
     steps: int
     batch: int
@@ -33,19 +33,19 @@ class Standing:
     share: float = 0.0  # of its evaluation
     l0: float | None = None
     loss: float | None = None
-    begun: tuple[float, int] | None = None  # when this training began here, and at which step
+    begun: tuple[float, int] | None = None  # when training began in this process, and at which step
     advanced: float = 0.0  # when it took its last step
     phase_begun: float = 0.0
     pack: tuple[str, ...] = ()
     folder: Path | None = None  # where this process writes progress.json
-    told: dict[str, Any] | None = None  # by another process, in its progress.json
+    reported: dict[str, Any] | None = None  # by another process, in its progress.json
 
     @property
-    def works(self) -> bool:
+    def is_active(self) -> bool:
         return self.state in PHASES
 
 
-def summary(runs: Sequence[Standing], eta: float | None) -> str:
+def summary(runs: Sequence[RunProgress], eta: float | None) -> str:
     """12/30 runs recorded, 1 failed | 8 training, 9 waiting | 63 % of all steps | training ends in 5 min 10 s"""
     counts = Counter(run.state for run in runs)
     failed = f", {counts['failed']} failed" if counts["failed"] else ""
@@ -61,25 +61,25 @@ def summary(runs: Sequence[Standing], eta: float | None) -> str:
     return " | ".join(parts)
 
 
-def row(told: Mapping[str, Any]) -> tuple[str, ...]:
-    """All columns but the run's name."""
-    phase = told["phase"]
+def row(report: Mapping[str, Any]) -> tuple[str, ...]:
+    """All columns except the run's name."""
+    phase = report["phase"]
     if phase == "evaluating":
-        phase = f"evaluating {100 * told['share']:.0f} %"
-    l0 = "" if told["l0"] is None else f"{told['l0']:.1f}"
-    loss = "" if told["loss"] is None else f"{told['loss']:.4g}"
-    speed = f"{told['tokens_per_second']:,.0f}" if told["tokens_per_second"] else ""
-    return phase, f"{told['step']:,}/{told['steps']:,}", l0, loss, speed, eta(told)
+        phase = f"evaluating {100 * report['share']:.0f} %"
+    l0 = "" if report["l0"] is None else f"{report['l0']:.1f}"
+    loss = "" if report["loss"] is None else f"{report['loss']:.4g}"
+    speed = f"{report['tokens_per_second']:,.0f}" if report["tokens_per_second"] else ""
+    return phase, f"{report['step']:,}/{report['steps']:,}", l0, loss, speed, eta(report)
 
 
-def eta(told: Mapping[str, Any]) -> str:
-    return "" if told["eta_seconds"] is None else clock(told["eta_seconds"])
+def eta(report: Mapping[str, Any]) -> str:
+    return "" if report["eta_seconds"] is None else clock(report["eta_seconds"])
 
 
 def lines(working: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """A line a run, and the count of those that are not shown."""
-    for name, told in list(working.items())[:ROWS_SHOWN]:
-        phase, step, l0, loss, _, left = row(told)
+    """One line per run, and the number of runs that are not shown."""
+    for name, report in list(working.items())[:ROWS_SHOWN]:
+        phase, step, l0, loss, _, left = row(report)
         values = [f"{word} {value}" for word, value in (("step", step), ("L0", l0), ("loss", loss)) if value]
         yield f"{name} {phase}: {' '.join([*values, *([f'ETA {left}'] if left else [])])}"
     if len(working) > ROWS_SHOWN:
@@ -87,13 +87,15 @@ def lines(working: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def table(title: str, working: Mapping[str, Mapping[str, Any]], width: int) -> Group:
-    """As wide as a terminal: names shrink to what tells them apart, numbers stay whole."""
-    rows = {name: dict(zip(COLUMNS[1:], row(told), strict=True)) for name, told in list(working.items())[:ROWS_SHOWN]}
+    """A table as wide as the terminal: names are shortened, numbers are not."""
+    rows = {
+        name: dict(zip(COLUMNS[1:], row(report), strict=True)) for name, report in list(working.items())[:ROWS_SHOWN]
+    }
     columns = list(COLUMNS[1:])
     widths = {column: max(len(column), *(len(each[column]) for each in rows.values()), 0) for column in columns}
-    for spared in SPARED:
+    for dropped in DROPPED_FIRST:
         if sum(widths[column] + GAP for column in columns) + LEAST > width:
-            columns.remove(spared)
+            columns.remove(dropped)
     names = short_names(list(rows), max(LEAST, width - sum(widths[column] + GAP for column in columns)))
     shown = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     shown.add_column("run", no_wrap=True)

@@ -1,4 +1,4 @@
-"""The table that a command ends with: every run it was asked for, and what came of it."""
+"""The table at the end of a launch: every run with its result."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def print_results(runs: Mapping[RunConfig, OnDisk]) -> bool:
     for run in sorted(runs, key=lambda r: (r.site.name, r.layer, r.architecture.name, r.sparsity_coefficient, r.seed)):
         values = _values(runs[run])
         setting = (run.site.name, str(run.layer), run.architecture.name, f"{run.sparsity_coefficient:g}", str(run.seed))
-        table.add_row(*map(Text, (*setting, *values)))  # as they are: names may hold rich's markup
+        table.add_row(*map(Text, (*setting, *values)))  # Text: names may look like rich's markup
     console().print(table)
     return all(found.status == "done" for found in runs.values())
 
@@ -36,5 +36,5 @@ def _values(found: OnDisk) -> tuple[str, ...]:
 
 
 def _cell(name: str, value: float | None) -> str:
-    """A number as text; blank where it is unknown, as gamma where no feature fires."""
+    """A number as text; empty where it is unknown, for example gamma where no feature fires."""
     return "" if value is None or math.isnan(value) else FORMS[name].format(value)

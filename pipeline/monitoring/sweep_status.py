@@ -1,4 +1,4 @@
-"""What has become of a sweep, in lines for a terminal: from disk and one look at Slurm."""
+"""A sweep's status in lines for a terminal, from disk and one call of squeue."""
 
 import shutil
 import sys
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import UserError
 from pipeline.monitoring.naming import LEAST, short_names
-from pipeline.records.status import RunOnDisk, one_sweep, read_states, read_tasks, reason, sweeps_on_disk
+from pipeline.records.status import RunOnDisk, SweepOnDisk, one_sweep, read_sweep_on_disk, reason, sweeps_on_disk
 from pipeline.records.verify import verify
 from pipeline.runtime import streams
 from pipeline.runtime.durations import clock
@@ -18,47 +19,44 @@ from pipeline.storage.places import door
 
 STATES = ("done", "running", "waiting", "failed", "missing")
 ROWS_SHOWN = 15
-"""Runs of each kind that are listed; of the others there is a count."""
-RULE = ("running", "failed", "waiting", "missing")
-"""What is listed, in this order."""
+"""Number of runs listed per status; the others are counted."""
+LISTED = ("running", "failed", "waiting", "missing")
+"""Statuses whose runs are listed, in this order."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """What Slurm says of the tasks of a sweep; `note` is why it says nothing."""
+    """What Slurm says about the tasks of a sweep; `note` says why it has no answer."""
 
     rows: Mapping[str, squeue.Row]
     note: str = ""
 
 
 def ask_slurm(tasks: Sequence[Mapping[str, Any]]) -> Cluster:
-    """One squeue call for all tasks that are not known to have ended."""
+    """Call squeue once for all tasks that are not known to have ended."""
     open_tasks = [task for task in tasks if task["executor"] == "slurm" and task["ended"] is None]
     numbers = [task["job_id"] for task in open_tasks if task["job_id"][:1].isdigit()]
     if not numbers:
         return Cluster({})
     if shutil.which("squeue") is None:
-        return Cluster({}, "no squeue here: what Slurm says of the tasks is not shown")
+        return Cluster({}, "no squeue here: the state of the tasks in Slurm is not shown")
     try:
         return Cluster(squeue.jobs(numbers))
     except squeue.NoAnswer as error:
         return Cluster({}, f"Slurm does not answer ({error}): what it last said is shown")
 
 
-def lines(sweeps_dir: Path, sweep: str, now: float | None = None, width: int = 10_000) -> Iterator[str]:
-    """The report on one sweep; names of runs shrink where lines would not fit into `width`."""
-    moment = time.time() if now is None else now
-    on_disk = read_states(sweeps_dir, sweep, moment)
-    tasks = read_tasks(sweeps_dir, sweep)
-    cluster = ask_slurm(tasks)
-    task_of = {name: task for task in tasks for name in task["runs"]}
-    runs = [(run, _as_slurm_knows(state, task_of.get(run.entry["run"]), cluster)) for run, state in on_disk]
+def lines(sweep: SweepOnDisk, width: int = 10_000) -> Iterator[str]:
+    """The report on one sweep; names of runs are shortened where lines would not fit into `width`."""
+    cluster = ask_slurm(sweep.tasks)
+    task_of = {name: task for task in sweep.tasks for name in task["runs"]}
+    runs = [(run, _as_slurm_knows(state, task_of.get(run.entry["run"]), cluster)) for run, state in sweep.runs]
     counts = {state: sum(found == state for _, found in runs) for state in STATES}
     parts = [f"{count} {state}" for state, count in counts.items() if count]
-    yield f"{sweep}: {len(runs)} runs: {', '.join(parts) or 'none is declared'}{_left(runs)}"
+    yield f"{sweep.name}: {len(runs)} runs: {', '.join(parts) or 'none is declared'}{_left(runs)}"
     if cluster.note:
         yield f"  {cluster.note}"
-    for state in RULE:
+    for state in LISTED:
         chosen = [run for run, found in runs if found == state]
         told = {
             run.entry["run"]: _about(run, state, task_of.get(run.entry["run"]), cluster) for run in chosen[:ROWS_SHOWN]
@@ -70,13 +68,13 @@ def lines(sweeps_dir: Path, sweep: str, now: float | None = None, width: int = 1
 
 
 def _as_slurm_knows(state: str, task: Mapping[str, Any] | None, cluster: Cluster) -> str:
-    """A run whose task Slurm has put back into the queue waits, though its last sign of life is young."""
+    """A run whose task Slurm has requeued is waiting, even if its last heartbeat is recent."""
     row = cluster.rows.get(task["job_id"]) if task else None
     return "waiting" if state == "running" and row and row.state in {"PENDING", "REQUEUE_HOLD", "REQUEUED"} else state
 
 
 def _left(runs: Sequence[tuple[RunOnDisk, str]]) -> str:
-    """When what runs now has been trained, and what waits too if it goes on as fast, by what the runs say."""
+    """Estimated time until the running runs are trained, and until the waiting ones are too, at the present speed."""
     progresses = [run.progress or {} for run, state in runs if state == "running"]
     training = [each for each in progresses if each.get("phase") in {"training", "activations"}]
     known = [each["eta_seconds"] for each in training if each.get("eta_seconds") is not None]
@@ -117,7 +115,7 @@ def _progress(progress: Mapping[str, Any] | None) -> str:
 
 
 def _eta(progress: Mapping[str, Any]) -> str:
-    """Of the phase that the run's pack is in."""
+    """Time left of the phase of the run's pack."""
     left = progress.get("eta_seconds")
     return "" if left is None else f", ETA {clock(left)}"
 
@@ -148,13 +146,14 @@ def report(sweeps_dir: Path, sweep: str | None, verifying: bool) -> int:
     """Print the status of one sweep, or of every sweep on disk.
 
     Returns:
-        The exit code: 1 where there is no sweep, or where `verifying` finds a damaged file.
+        The exit code: 1 where there is no sweep, or where `verifying` finds a damaged file; 2 where a sweep cannot be
+        read.
     """
     return _print_status(sweeps_dir, sweep, verifying, "")
 
 
 def watch(sweeps_dir: Path, sweep: str | None, verifying: bool, pause: float) -> int:
-    """Print it again every `pause` seconds, under the time of day, until nobody reads it any more."""
+    """Print it again every `pause` seconds, below the time of day, until standard output is closed."""
     while True:
         clear = "\033[H\033[2J" if sys.stdout.isatty() else ""
         code = _print_status(sweeps_dir, sweep, verifying, f"{clear}{time.strftime('%Y-%m-%d %H:%M:%S')}\n")
@@ -166,16 +165,22 @@ def watch(sweeps_dir: Path, sweep: str | None, verifying: bool, pause: float) ->
 def _print_status(sweeps_dir: Path, sweep: str | None, verifying: bool, heading: str) -> int:
     on_disk = sweeps_on_disk(sweeps_dir)
     if not on_disk and sweep is None:
-        print(f"no sweep on disk: {sweeps_dir} has no manifest; {door('run')} makes one", file=sys.stderr)
+        print(f"no sweep on disk: {sweeps_dir} has no manifest; {door('run')} writes one", file=sys.stderr)
         return 1
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
-    whole, found = True, list[str]()
+    whole, found, code = True, list[str](), 0
     for name in on_disk if sweep is None else [one_sweep(sweep, on_disk)]:
-        found += lines(sweeps_dir, name, width=width)
-        damaged = verify(sweeps_dir, name) if verifying else []
+        try:
+            read = read_sweep_on_disk(sweeps_dir, name)
+        except UserError as error:  # of this sweep: the others are shown
+            print(f"error: {error}", file=sys.stderr)
+            code = 2
+            continue
+        found += lines(read, width)
+        damaged = verify(sweeps_dir, read) if verifying else []
         found += [f"  damaged  {line}" for line in damaged]
         if verifying and not damaged:
             found.append("  verified: every file is as it was written")
         whole &= not damaged
     print(heading + "\n".join(found), flush=True)
-    return 0 if whole else 1
+    return code if whole else 1

@@ -1,6 +1,6 @@
-"""Optional writers that follow the history of each run: TensorBoard or W&B, in the run's own folder.
+"""Optional trackers of each run's history: TensorBoard or W&B, in the run's own folder.
 
-Each process has files of its own there. W&B's are written by a process of W&B's, whom nobody asks for a lease.
+Each process has its own files there. W&B's files are written by a process of W&B, which needs no lease.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from pipeline.config.schema import RunConfig, TrackerConfig, plain
 from pipeline.runtime.preconditions import check_tracker
-from pipeline.storage.files import ask_guard
+from pipeline.storage import write_access
 
 
 class Tracker(Protocol):
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Add rows of a run's history; TensorBoard's are on disk when it returns."""
+        """Add rows of a run's history; TensorBoard's are on disk on return."""
 
     def close(self) -> None: ...
 
@@ -57,10 +57,10 @@ TRACKERS: dict[str, type] = {"tensorboard": TensorBoardTracker, "wandb": WandbTr
 
 
 def open_tracker(run: RunConfig, folder: Path, config: TrackerConfig) -> Tracker | None:
-    """The writer that `tracker=` names, or None."""
+    """The tracker that `tracker=` names, or None."""
     if config.name == "none":
         return None
-    check_tracker(config)  # here too: a node may lack what the machine that launched has
-    ask_guard(folder / config.name)
+    check_tracker(config)  # here too: a node may lack a package that the launching machine has
+    write_access.check(folder / config.name)
     tracker: Tracker = TRACKERS[config.name](run, folder, config)
     return tracker

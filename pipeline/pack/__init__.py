@@ -1,10 +1,9 @@
 """A pack: runs that one process trains together from one activation stream, evaluates together and records.
 
-This room composes the others (tokens, activations, SAE, training, evaluation, record): members (runs, and what happens
-when one goes wrong) -> training (exchange: its blocks, from a process beside this one) -> evaluation -> pack (the order
-of it all).
+This room puts the others together. `pack` has the order of the work, `training` and `evaluation` its two parts, and
+`states` the runs, and what happens when one fails.
 """
 
-from pipeline.activations.block_cache import Circle as Circle
+from pipeline.activations.block_cache import SharingGroup as SharingGroup
 from pipeline.pack.pack import Pack as Pack
 from pipeline.runtime import environment as environment  # bits do not follow the number of threads

@@ -1,4 +1,4 @@
-"""The evaluation of a pack's trained members, all in one pass over the held-out contexts, and their records."""
+"""The evaluation of a pack's trained runs, all in one pass over the held-out contexts, and their records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from pipeline.estimates.compute import encoder_flops, training_dense_flops
 from pipeline.evaluation.evaluate import Candidate, evaluate, metrics_of
 from pipeline.evaluation.metrics import alive_rule
 from pipeline.evaluation.references import References, references
-from pipeline.evaluation.sums import together
-from pipeline.pack.members import Member, Shared
+from pipeline.evaluation.sums import stack_sums
+from pipeline.pack.states import RunState, Shared
 from pipeline.records import record
 from pipeline.records.identity import evaluation_identity, reference_identity, run_name
 from pipeline.runtime.device import process_facts
@@ -28,66 +28,66 @@ from pipeline.tokens.contexts import Contexts
 
 @dataclass
 class Evaluation:
-    """Evaluates and records the members of a pack that are trained."""
+    """Evaluates and records the trained runs of a pack."""
 
     shared: Shared
     runs: Sequence[RunConfig]  # of the whole pack
-    skipped: int | None = None  # rows of a stream without text
+    skipped: int | None = None  # rows without text in a streamed dataset
 
-    def evaluate(self, members: list[Member], contexts: Contexts) -> None:
-        """Evaluate and record; where that fails for all together, each alone, so that only the culprit fails."""
+    def evaluate(self, states: list[RunState], contexts: Contexts) -> None:
+        """Evaluate and record all together; if that fails, each alone, so that only the run at fault fails."""
         try:
-            if members:
-                self._evaluate_together(members, contexts)
-            members = []
+            if states:
+                self._evaluate_together(states, contexts)
+            states = []
         except (Interrupted, UserError):
             raise
         except Exception as error:
-            if self.shared.roster.is_shared(error):
+            if self.shared.pack.is_shared(error):
                 raise
-            if len(members) == 1:
-                self.shared.roster.fail(members[0], error)
+            if len(states) == 1:
+                self.shared.pack.fail(states[0], error)
             else:
-                together = f"evaluating {len(members)} runs together failed ({error})"
+                together = f"evaluating {len(states)} runs together failed ({error})"
                 self.shared.progress.say(f"{together}: each is evaluated alone")
-        for member in members:
-            if not member.out:
-                self.evaluate([member], contexts)
+        for state in states:
+            if state.active:
+                self.evaluate([state], contexts)
 
-    def _evaluate_together(self, members: list[Member], contexts: Contexts) -> None:
+    def _evaluate_together(self, states: list[RunState], contexts: Contexts) -> None:
         language_model = self.shared.language_model
-        eval_batch, identity = members[0].run.eval.batch, reference_identity(members[0].run)
-        progress, runs = self.shared.progress, [member.run for member in members]
-        progress.enter("evaluating", [(member.run, member.folder) for member in members])
-        progress.say(f"evaluating {len(members)} runs on {len(contexts):,} held-out contexts")
+        eval_batch, identity = states[0].run.eval.batch, reference_identity(states[0].run)
+        progress, runs = self.shared.progress, [state.run for state in states]
+        progress.enter("evaluating", [(state.run, state.folder) for state in states])
+        progress.say(f"evaluating {len(states)} runs on {len(contexts):,} held-out contexts")
         with Timer(self.shared.seconds, "evaluation"):
-            means = {m.run.hook_name: self.shared.calibrations[m.run.hook_name].mean for m in members}
+            means = {m.run.hook_name: self.shared.calibrations[m.run.hook_name].mean for m in states}
             folder = shared_folder(Path(self.shared.execution.sweeps_dir))
             reference = references(language_model, contexts, eval_batch, means, identity, folder)
-            candidates = {member.folder.name: self._candidate(member) for member in members}
-            progress.enter("evaluating", [(member.run, member.folder) for member in members])
+            candidates = {state.folder.name: self._candidate(state) for state in states}
+            progress.enter("evaluating", [(state.run, state.folder) for state in states])
             sums = evaluate(
                 language_model, contexts, eval_batch, candidates, self.shared.stop,
                 lambda count: progress.evaluated(runs, count / len(contexts)),
             )  # fmt: skip
         tokens_hash = short_hash(contexts.tokens.tolist())
-        for member in members:
-            with self.shared.roster.only(member):
-                self._record(member, reference, sums[member.folder.name], tokens_hash)
+        for state in states:
+            with self.shared.pack.isolate(state):
+                self._record(state, reference, sums[state.folder.name], tokens_hash)
 
-    def _candidate(self, member: Member) -> Candidate:
-        sae = load_sae(member.folder).to(self.shared.language_model.device)
-        return Candidate(member.run.hook_name, sae, self._thresholds(member.run))
+    def _candidate(self, state: RunState) -> Candidate:
+        sae = load_sae(state.folder).to(self.shared.language_model.device)
+        return Candidate(state.run.hook_name, sae, self._thresholds(state.run))
 
     def _thresholds(self, run: RunConfig) -> list[float]:
-        """Those of the configuration are meant on inputs with E||x||^2 = d_in, whatever the run was trained on."""
+        """For unscaled inputs: `eval.prune_below` is for inputs with E||x||^2 = d_in, whatever the run trained on."""
         unit = self.shared.calibrations[run.hook_name].scale("sqrt_d_in")
         return [below / unit for below in run.eval.prune_below]
 
     def _record(
-        self, member: Member, reference: References, sums: list[dict[str, torch.Tensor]], tokens_hash: str
+        self, state: RunState, reference: References, sums: list[dict[str, torch.Tensor]], tokens_hash: str
     ) -> None:
-        run, hook, frequency = member.run, member.run.hook_name, member.run.eval.alive_frequency
+        run, hook, frequency = state.run, state.run.hook_name, state.run.eval.alive_frequency
         computed, *of_pruned = [metrics_of(each, reference, hook, frequency) for each in sums]
         evaluation = {
             "id": evaluation_identity(run), "tokens": tokens_hash, "clean": reference.stored["clean"],
@@ -97,18 +97,18 @@ class Evaluation:
             {"below": below, "below_unscaled": unscaled, **metrics}
             for below, unscaled, metrics in zip(run.eval.prune_below, self._thresholds(run), of_pruned, strict=True)
         ]
-        record.write_execution(member.folder, self._execution_facts(member))
+        record.write_execution(state.folder, self._execution_facts(state))
         training = training_facts(run, self.shared.calibrations[hook]) | {"dense_flops": training_dense_flops(run)}
-        record.write_record(member.folder, run, evaluation, training, computed, together(sums), pruned)
-        record.write_log(member.folder, "recorded")
+        record.write_record(state.folder, run, evaluation, training, computed, stack_sums(sums), pruned)
+        record.write_log(state.folder, "recorded")
         self.shared.progress.finished(run, computed)
-        self.shared.roster.out(member)
+        self.shared.pack.release(state)
 
-    def _execution_facts(self, member: Member) -> dict[str, Any]:
+    def _execution_facts(self, state: RunState) -> dict[str, Any]:
         return {
             "pack": [run_name(run) for run in self.runs], "pack_seconds": dict(self.shared.seconds),
-            "training_seconds": member.trainer.seconds if member.trainer else 0.0,
-            "encoder_flops": encoder_flops(member.run) * member.run.train.steps,
+            "training_seconds": state.trainer.seconds if state.trainer else 0.0,
+            "encoder_flops": encoder_flops(state.run) * state.run.train.steps,
             "language_model_forwards": self.shared.language_model.forwards,
             "stream_rows_without_text": self.skipped,
         } | process_facts(self.shared.language_model.device)  # fmt: skip

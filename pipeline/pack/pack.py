@@ -1,11 +1,11 @@
-"""The order of a pack's work: what its runs share is made once, they are trained, evaluated and recorded."""
+"""The order of a pack's work: load what its runs share, then train, evaluate and record them."""
 
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.activations.block_cache import Circle
+from pipeline.activations.block_cache import SharingGroup
 from pipeline.activations.blocks import Calibration, calibrate, calibration_size, harvest
 from pipeline.config.schema import Execution, RunConfig, TrackerConfig
 from pipeline.errors import Interrupted, UserError
@@ -15,7 +15,7 @@ from pipeline.language_model.site_check import check_sites
 from pipeline.language_model.sites import d_in
 from pipeline.monitoring.progress import Progress
 from pipeline.pack.evaluation import Evaluation
-from pipeline.pack.members import Member, Roster, Shared
+from pipeline.pack.states import PackState, RunState, Shared
 from pipeline.pack.training import Training
 from pipeline.records import record
 from pipeline.runtime.device import use_device, use_threads
@@ -28,13 +28,16 @@ from pipeline.tokens.sources import calibration_contexts, evaluation_contexts
 class Pack:
     """Trains, evaluates and records runs that share a stream.
 
-    What goes wrong with one run (it diverges, a step of it finds no memory, its file is bad) becomes that run's failure
-    record. What goes wrong for all of them is raised, unless there is only one; so is want of memory outside of
-    steps: it says nothing of any run, and in smaller packs there may be enough.
+    An error of one run (it diverges, its step runs out of memory, its file is damaged) becomes that run's failure
+    record. An error that concerns all of them is raised, unless there is only one run. So is a lack of memory outside
+    of steps: it says nothing of any run, and smaller packs may fit.
+
+    Args:
+        sharing: other processes on this machine that share blocks of activations with this one.
 
     Raises (from `execute`):
         Interrupted: `stop` was set; every run has a checkpoint or a record.
-        UserError: no run can be trained like this, or nothing can be written.
+        UserError: no run can be trained with these settings, or nothing can be written.
     """
 
     runs: Sequence[RunConfig]
@@ -42,48 +45,46 @@ class Pack:
     progress: Progress
     stop: threading.Event = field(default_factory=threading.Event)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
-    circle: Circle | None = None
+    sharing: SharingGroup | None = None
     language_model: LanguageModel | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def execute(self) -> None:
+        """Train, evaluate and record the runs that no other process works on."""
         use_threads(self.execution)
         sweeps_dir = Path(self.execution.sweeps_dir)
-        members = [Member(run, record.run_folder(sweeps_dir, run)) for run in self.runs]
-        with Leases([member.folder for member in members]) as leases:
-            roster = Roster(members, leases, self.progress)
-            for member in members:
-                roster.leave_to_others(member)
+        states = [RunState(run, record.run_folder(sweeps_dir, run)) for run in self.runs]
+        with Leases([state.folder for state in states]) as leases:
+            pack = PackState(states, leases, self.progress)
+            for state in states:
+                pack.skip_if_taken(state)
             try:
-                if roster.left:
-                    self._execute(roster)
+                if pack.active:
+                    self._execute(pack)
             except (Interrupted, UserError):
                 raise
             except Exception as error:
-                if len(roster.left) != 1:
+                if len(pack.active) != 1:
                     raise
-                roster.fail(roster.left[0], error)
+                pack.fail(pack.active[0], error)
 
-    def _execute(self, roster: Roster) -> None:
-        members, first = roster.left, roster.left[0].run
-        self.progress.enter("loading", [(member.run, member.folder) for member in members])
+    def _execute(self, pack: PackState) -> None:
+        states, first = pack.active, pack.active[0].run
+        self.progress.enter("loading", [(state.run, state.folder) for state in states])
         with Timer(self.seconds, "load"):
             held_out = evaluation_contexts(first.model, first.data, first.eval.sequences, first.eval.split)
-            self.language_model = load_language_model(first.model, use_device(self.execution))
-            self.language_model.stop = self.stop
-            widths = {member.run.hook_name: d_in(member.run) for member in members}
+            self.language_model = load_language_model(first.model, use_device(self.execution), self.stop)
+            widths = {state.run.hook_name: d_in(state.run) for state in states}
             check_sites(self.language_model, first.model.name, held_out.tokens[:1], widths)
-            calibrations = self._calibrations(self.language_model, members)
-        shared = Shared(
-            self.language_model, calibrations, self.execution, self.progress, roster, self.stop, self.seconds
-        )
-        skipped = Training(shared, self.tracker, self.circle).train(members)
-        Evaluation(shared, self.runs, skipped).evaluate(roster.left, held_out)
+            calibrations = self._calibrations(self.language_model, states)
+        shared = Shared(self.language_model, calibrations, self.execution, self.progress, pack, self.stop, self.seconds)
+        skipped = Training(shared, self.tracker, self.sharing).train(states)
+        Evaluation(shared, self.runs, skipped).evaluate(pack.active, held_out)
 
     @staticmethod
-    def _calibrations(language_model: LanguageModel, members: Sequence[Member]) -> dict[str, Calibration]:
-        run = members[0].run
-        hooks = sorted({member.run.hook_name for member in members})
+    def _calibrations(language_model: LanguageModel, states: Sequence[RunState]) -> dict[str, Calibration]:
+        run = states[0].run
+        hooks = sorted({state.run.hook_name for state in states})
         size = calibration_size(run.train, run.model.context)
         contexts = calibration_contexts(run.model, run.data, size)
         return {h: calibrate(a) for h, a in harvest(language_model, contexts, hooks, run.train.lm_batch).items()}

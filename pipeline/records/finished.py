@@ -1,7 +1,7 @@
 """What a finished run consists of: its record, and the files that the record states by size and checksum.
 
-Looking at sizes costs nothing and is done wherever a run counts as done; checksums are compared where a file is read,
-on request (`status.py verify=true`), and at a launch for files that were written after the record. Needs no torch.
+Sizes are cheap to check: every command checks them. Checksums are compared where a file is read, on request
+(`status.py verify=true`), and at a launch for files that were written after the record. Needs no torch.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -44,11 +44,11 @@ PARTS = {"settings": dict, "identity": dict, "evaluation": dict, "metrics": dict
 OF_FAILURE = {"error": str, "reason": str}
 OF_EXECUTION = {"attempts": list}
 LISTED = 20
-"""Damaged files of one name that are named by one command; of further ones it is said that there are."""
+"""Number of damaged files with one name that a command lists; for more, it says only that there are more."""
 
 Fault = Callable[[Path, str], str]
 Depth = Literal["look", "newer", "all"]
-"""Whose checksums are compared: nobody's, those of files that are newer than the record, everybody's."""
+"""Which checksums are compared: none, those of files newer than the record, all."""
 
 
 @dataclass(frozen=True)
@@ -59,22 +59,22 @@ class Damage:
     why: str
 
     @property
-    def is_mended(self) -> bool:
-        """Whether the launch command makes it anew; what it cannot make is only named."""
+    def is_rewritten(self) -> bool:
+        """Whether the launch command writes it again; other files are only reported."""
         return self.path.name not in {HISTORY, EXECUTION}
 
     def __str__(self) -> str:
         if self.path.name == HISTORY:
-            return f"{self.why}: training curves lack it; it is made again only if you delete the run's folder"
+            return f"{self.why}: training curves lack it; it is written again only if you delete the run's folder"
         if self.path.name == EXECUTION:
-            return f"{self.why}: when, where and how fast it was trained is not known any more"
+            return f"{self.why}: when, where and how fast it was trained is no longer known"
         verb = "trains" if self.path.name in {WEIGHTS, CONFIG} else "evaluates"
         first = "delete it, and " if self.why == DIFFERS else ""
         return f"{self.why}: {first}the command that launches it {verb} the run again"
 
 
 def record_folder(folder: Path, evaluation: str) -> Path:
-    """Where the record of one evaluation is or will be: the run's folder, unless another evaluation has it."""
+    """Where the record of one evaluation is or will be: the run's folder, unless it has another evaluation's record."""
     later = evaluation_folder(folder, evaluation)
     first = whole_object(folder / METRICS, PARTS)
     if first is None or other_run(first, folder):
@@ -83,19 +83,19 @@ def record_folder(folder: Path, evaluation: str) -> Path:
 
 
 def read_record(folder: Path, evaluation: str) -> tuple[dict[str, Any] | None, str]:
-    """The record of one evaluation, and what is wrong with a file that might have been it, which is said."""
+    """The record of one evaluation, and what is wrong with a file in its place, which is also printed."""
     if damaged := folder_fault(folder):
-        say(f"{damaged}: taken as missing")
+        say(f"{damaged}: treated as missing")
         return None, damaged
     for path in (folder / METRICS, evaluation_folder(folder, evaluation) / METRICS):
         try:
             content = read_object(path, PARTS)
         except DamagedFile as error:
-            say(f"{error}: taken as missing")
+            say(f"{error}: treated as missing")
             damaged = "its record is damaged"
             continue
         if content is not None and (why := other_run(content, folder)):
-            say(f"{path}: {why}: taken as missing")
+            say(f"{path}: {why}: treated as missing")
             damaged = f"{METRICS}: {why}"
             continue
         if content is not None and content["evaluation"].get("id") == evaluation:
@@ -104,17 +104,17 @@ def read_record(folder: Path, evaluation: str) -> tuple[dict[str, Any] | None, s
 
 
 def finished(folder: Path, evaluation: str) -> dict[str, Any] | None:
-    """A finished run's record; None where something is missing or damaged that the launch command makes anew."""
+    """A finished run's record; None where a file is missing or damaged that the launch command writes again."""
     record, _ = read_record(folder, evaluation)
     if record is None:
         return None
     found = list(damages(folder, record, "newer"))
     say_damages(found)
-    return None if any(damage.is_mended for damage in found) else record
+    return None if any(damage.is_rewritten for damage in found) else record
 
 
 def damages(folder: Path, record: Mapping[str, Any], depth: Depth = "look") -> Iterator[Damage]:
-    """What of a finished run is not as its record states; a record that states no files is believed."""
+    """The files of a finished run that differ from its record; none for a record that states no files."""
     files: Mapping[str, Mapping[str, Any]] = record.get("files", {})
     written = _time(folder, files) if depth == "newer" else 0
     for path, size, fault, stated in _checks(folder, record) if files else ():
@@ -127,7 +127,7 @@ def damages(folder: Path, record: Mapping[str, Any], depth: Depth = "look") -> I
 
 
 def _checks(folder: Path, record: Mapping[str, Any]) -> Iterator[tuple[Path, int | None, Fault, str]]:
-    """Each file with its size, where that is stated, with what its contents are tried by, and its stated checksum."""
+    """Each file with its size, where stated; the function that checks its contents; and its stated checksum."""
     for name, stated in record["files"].items():
         yield folder / name, stated["size"], _sum_fault, stated["sha256"]
     for name, size in record["references"].items():
@@ -137,9 +137,9 @@ def _checks(folder: Path, record: Mapping[str, Any]) -> Iterator[tuple[Path, int
 
 
 def _time(folder: Path, files: Iterable[str]) -> int:
-    """When the record was written, in nanoseconds: it is the last of its files, beside its sums."""
-    beside = next((folder / name for name in files if name.endswith(SEQUENCES)), folder / SEQUENCES)
-    return beside.with_name(METRICS).stat().st_mtime_ns
+    """When the record was written, in nanoseconds. It is written last, next to its sums."""
+    sums = next((folder / name for name in files if name.endswith(SEQUENCES)), folder / SEQUENCES)
+    return sums.with_name(METRICS).stat().st_mtime_ns
 
 
 def _sum_fault(path: Path, stated: str) -> str:
@@ -156,17 +156,17 @@ def _tensors_fault(path: Path, _stated: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _fault_of(path: Path, fault: Fault, stated: str, *_state: int) -> str:
-    """A file that stays as it is is read once, however many runs refer to it and however often it is asked about."""
+    """An unchanged file is read once, however many runs refer to it."""
     return fault(path, stated)
 
 
 def read_all_again() -> None:
-    """Forget which files were found whole: a disk can lose bits and leave the time of a file as it is."""
+    """Forget which files were found whole: a disk can lose bits without changing a file's time."""
     _fault_of.cache_clear()
 
 
 def read_failure(folder: Path) -> dict[str, Any] | None:
-    """Why a run failed, as it was written; None where nothing says so. Half of a file says nothing."""
+    """Why a run failed; None where it did not, or where the file is damaged."""
     return None if folder_fault(folder) else whole_object(folder / FAILURE, OF_FAILURE)
 
 
@@ -182,13 +182,13 @@ def _execution_fault(path: Path, _stated: str) -> str:
 
 
 def read_attempts(folder: Path) -> list[dict[str, Any]]:
-    """What execution.json tells of this run's attempts; empty where it is absent, damaged or another run's."""
+    """This run's attempts, from execution.json; empty where it is absent, damaged or another run's."""
     found = whole_object(folder / EXECUTION, OF_EXECUTION) or {"attempts": []}
     return [] if other_run(found, folder) else [each for each in found["attempts"] if isinstance(each, dict)]
 
 
 def read_history(folder: Path, evaluation: str) -> bytes | None:
-    """A finished run's history.csv; None where it is absent or is not what the record states, which is said."""
+    """A finished run's history.csv; None where it is absent, or differs from the record, which is reported."""
     stated = (read_record(folder, evaluation)[0] or {}).get("files", {}).get(HISTORY, {"sha256": None})
     try:
         content = read_bytes(folder / HISTORY)
@@ -203,7 +203,7 @@ def read_history(folder: Path, evaluation: str) -> bytes | None:
 
 
 def training_damages(folder: Path) -> Iterator[Damage]:
-    """What of a trained run is not as its cfg.json states, before there is a record; every checksum is compared."""
+    """The files of a trained run without a record that differ from its cfg.json; every checksum is compared."""
     try:
         config = read_config(folder) or {"metadata": {"files": {}}}
     except DamagedFile as error:
@@ -217,7 +217,7 @@ def training_damages(folder: Path) -> Iterator[Damage]:
 
 
 def say_damages(found: Iterable[Damage]) -> None:
-    """Name damaged files; of many of one name the first."""
+    """Report damaged files; of many with the same name the first ones."""
     for damage in found:
         name = damage.path.name
         _named.setdefault(name, set()).add(damage.path)

@@ -1,6 +1,7 @@
-"""What lies on disk that nobody needs any more: found, listed, deleted."""
+"""Files on disk that are no longer needed: found, listed, deleted."""
 
 import math
+import os
 import re
 import shutil
 import time
@@ -8,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import DamagedFile, UserError
+from pipeline.errors import DamagedFile, UserError, disk_error
 from pipeline.records.finished import PARTS, damages
 from pipeline.records.identity import TRAINING_VERSION
-from pipeline.records.status import RUNNING_SECONDS, declared_runs, lease_of, read_run, sweeps_on_disk
+from pipeline.records.status import RUNNING_SECONDS, declared_runs, lease_of, read_without_record, sweeps_on_disk
 from pipeline.runtime.durations import clock
 from pipeline.storage.layout import (
     ASIDE,
@@ -25,7 +26,7 @@ from pipeline.storage.layout import (
     runs_folder,
     sweep_folder,
 )
-from pipeline.storage.reading import read_bytes, say, whole_object
+from pipeline.storage.reading import folder_fault, read_bytes, say, whole_object
 
 KINDS = ("unwanted", "old", "checkpoints", "temporary")
 YOUNG_SECONDS = 3600.0
@@ -34,72 +35,84 @@ HALF_WRITTEN = (
     f".*{TEMPORARY}", f"*/.*{TEMPORARY}", CLAIM.format(number="*"), f"{UNFINISHED}*", f"{FENCED}*",
     f".*{ASIDE}", f"*/.*{ASIDE}",
 )  # fmt: skip
-"""What processes leave that end in the middle of a write, and folders that lay in the place of a file."""
+"""What processes leave that ended in the middle of a write, and folders that were in the place of a file."""
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """Something that could go."""
+    """Something that can be deleted."""
 
     kind: str
     path: Path
     size: int  # bytes
     why: str
-    age: float = math.inf  # seconds since its last change, where its owner may be about to come back to it
+    age: float = math.inf  # seconds since its last change, where its owner may still use it
 
 
 def find(sweeps_dir: Path, now: float) -> Iterator[Garbage]:
-    """All that could go, each file once.
+    """Everything that can be deleted, each file once.
 
     Raises:
-        UserError: there is no manifest, or one cannot be read, so that nobody knows which runs are wanted.
+        UserError: there is no manifest, or one cannot be read, so that the declared runs are not known.
     """
     sweeps = sweeps_on_disk(sweeps_dir)
     if not sweeps:
         raise UserError(f"sweeps_dir={sweeps_dir} holds no sweep: expected the folder that sweeps were written to")
-    wanted = declared(sweeps_dir)
-    for folder in sorted(path for path in runs_folder(sweeps_dir).glob("*") if path.is_dir()):
-        if folder.name.startswith(DELETING):
-            yield Garbage("temporary", folder, size(folder), "its deletion was begun")
-        elif not is_in_use(folder, now):
-            yield from _of_run(folder, wanted, TRAINING_VERSION, now)
+    names, runs = declared(sweeps_dir), runs_folder(sweeps_dir)
+    if why := folder_fault(runs):
+        raise UserError(f"{why}: make it accessible")
+    for folder in sorted(path for path in runs.glob("*") if path.is_dir()):
+        try:
+            found = list(_of_run_folder(folder, names, now))
+        except PermissionError as error:  # nobody knows what is in it: the others are listed
+            say(f"{disk_error(error)}: left alone")
+            continue
+        yield from found
     for folder in (sweep_folder(sweeps_dir, sweep) for sweep in sweeps):
         if now - (lease_of(folder) or {"beat": 0.0})["beat"] > RUNNING_SECONDS:  # else it is being launched
             yield from _temporaries(folder, now)
 
 
+def _of_run_folder(folder: Path, names: set[str], now: float) -> Iterator[Garbage]:
+    with os.scandir(folder):  # raises where it may not be read, which pathlib's searches pass over
+        pass
+    if folder.name.startswith(DELETING):
+        yield Garbage("temporary", folder, size(folder), "its deletion was begun")
+    elif not is_in_use(folder, now):
+        yield from _of_run(folder, names, TRAINING_VERSION, now)
+
+
 def declared(sweeps_dir: Path) -> set[str]:
-    """The runs that some sweep on disk wants."""
+    """Names of the runs that some sweep on disk declares."""
     return {entry["run"] for sweep in sweeps_on_disk(sweeps_dir) for entry in declared_runs(sweeps_dir, sweep)}
 
 
 def is_in_use(folder: Path, now: float) -> bool:
-    """Whether a process works on a run, also one that evaluates a finished run again."""
-    run = read_run(folder.parent, {"run": folder.name, "evaluation": "none"})
-    return run.is_running(now)
+    """Whether a process works on a run, including one that evaluates a finished run again."""
+    return read_without_record(folder, {"run": folder.name}).is_running(now)
 
 
 def version_of(folder: Path) -> tuple[str, int] | None:
-    """The name and number of the version that a run's weights are of; None where its config.yaml does not say."""
+    """Name and number of the version of a run's weights; None where its config.yaml does not state it."""
     path = folder / SETTINGS
     try:
         found = re.search(rb"^(training_version|numerics_version): (\d{1,9})\s*$", read_bytes(path), re.M)
     except FileNotFoundError:
         return None
     except DamagedFile as error:
-        say(f"{error}: the launch command writes it anew")
+        say(f"{error}: the launch command writes it again")
         return None
     return (found.group(1).decode(), int(found.group(2))) if found else None
 
 
-def _of_run(folder: Path, wanted: set[str], current: int, now: float) -> Iterator[Garbage]:
+def _of_run(folder: Path, names: set[str], current: int, now: float) -> Iterator[Garbage]:
     version = version_of(folder)
     if version is not None and version != ("training_version", current):
         why = f"{version[0]} {version[1]}; this code has training_version {current}"
         yield Garbage("old", folder, size(folder), why)
-    elif folder.name not in wanted:
+    elif folder.name not in names:
         if version is None and not _is_run(folder):
-            return  # somebody else's
+            return  # not one of ours
         yield Garbage("unwanted", folder, size(folder), "no sweep on disk declares it", now - newest(folder))
     else:
         checkpoints = checkpoints_folder(folder)
@@ -109,21 +122,21 @@ def _of_run(folder: Path, wanted: set[str], current: int, now: float) -> Iterato
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a folder without its settings is a run of ours all the same: by its name, its lease or its record."""
+    """Whether a folder without its settings is still a run of ours: by its name, its lease or its record."""
     if re.fullmatch(r".+-[0-9a-f]{12}", folder.name) or lease_of(folder) is not None:
         return True
     return whole_object(folder / METRICS, PARTS) is not None
 
 
 def _has_a_record(folder: Path) -> bool:
-    """Whether it is trained and evaluated, and all of that is still there: else its checkpoints may be of use."""
+    """Whether it is trained and evaluated, with all files present: otherwise its checkpoints may still be used."""
     record = whole_object(folder / METRICS, PARTS)
-    return record is not None and not any(damage.is_mended for damage in damages(folder, record))
+    return record is not None and not any(damage.is_rewritten for damage in damages(folder, record))
 
 
 def _temporaries(folder: Path, now: float) -> Iterator[Garbage]:
     for path in sorted({path for pattern in HALF_WRITTEN for path in folder.glob(pattern)}):
-        why = "lay where a file is due" if path.name.endswith(ASIDE) else "left half-written"
+        why = "was in the place of a file" if path.name.endswith(ASIDE) else "left half-written"
         yield Garbage("temporary", path, size(path), why, now - newest(path))
 
 
@@ -134,7 +147,7 @@ def size(path: Path) -> int:
 
 
 def newest(folder: Path) -> float:
-    """When something in it was changed last; a file that vanishes meanwhile is changed now."""
+    """When something in it last changed; now, where a file vanishes meanwhile."""
     try:
         return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
     except FileNotFoundError:
@@ -142,7 +155,7 @@ def newest(folder: Path) -> float:
 
 
 def delete(garbage: Garbage) -> None:
-    """A folder goes under another name first: what is left of it when this is killed is nobody's run."""
+    """Rename a folder first: if this is killed, what is left no longer looks like a run."""
     if not garbage.path.is_dir() or garbage.path.is_symlink():
         garbage.path.unlink(missing_ok=True)
         return
@@ -161,11 +174,11 @@ def readable(count: float) -> str:
 
 
 def clean(sweeps_dir: Path, only: str | None, deleting: bool, youth: float) -> None:
-    """List what could go, and delete it if `deleting`.
+    """List what can be deleted, and delete it if `deleting`.
 
     Args:
         only: one of KINDS; None: all.
-        youth: seconds since the last change under which a thing is left alone.
+        youth: things that changed within so many seconds are left alone.
     """
     every = [garbage for garbage in find(sweeps_dir, time.time()) if only in {None, garbage.kind}]
     found = [garbage for garbage in every if garbage.age > youth]

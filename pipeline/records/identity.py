@@ -1,4 +1,4 @@
-"""What names a run: its scientific configuration, never where or how it executes."""
+"""What names a run: its scientific configuration, never where or how it runs."""
 
 import hashlib
 import json
@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.schema import EvalConfig, ModelConfig, RunConfig, evaluation_settings, plain
+from pipeline.evaluation.user_metrics import user_metrics_identity
 from pipeline.language_model.sites import d_sae
 from pipeline.storage.files import short_hash
 from pipeline.storage.places import BASE, CHECKOUT
 from pipeline.tokens import text
 
 TRAINING_VERSION = 5
-"""Raised by hand whenever a change alters weights; a part of every run's identity. Until 4: `numerics_version`."""
+"""Raised by hand whenever a change alters weights; part of every run's identity. Called `numerics_version` until 4."""
 EVALUATION_VERSION = 3
-"""Raised by hand whenever a metric is added or corrected; finished runs are then evaluated again, and not trained."""
+"""Raised by hand whenever a metric is added or corrected; finished runs are then evaluated again, not trained."""
 
 
 @lru_cache(maxsize=64)
@@ -37,7 +38,7 @@ IRRELEVANT = {".md", ".py", ".ipynb", ".pdf", ".png", ".jpg", ".jpeg", ".gif", "
 
 
 def _folder_digest(folder: Path) -> str:
-    """Of every file that a model or tokenizer could be read from: all but words, pictures, code and hidden files."""
+    """Over every file that a model or tokenizer may be read from: all but text, images, code and hidden files."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         within = path.relative_to(folder)
@@ -82,20 +83,23 @@ def _run_name(run: RunConfig, _version: int) -> str:
 
 
 def evaluation_identity(run: RunConfig) -> str:
-    """Hash of what a finished run is judged on, and how."""
-    return _evaluation_hash(run, run.eval, EVALUATION_VERSION)
+    """Hash of the held-out tokens, the evaluation's settings and version, and the user's own metrics."""
+    return _evaluation_hash(run, run.eval, EVALUATION_VERSION, tuple(user_metrics_identity().items()))
 
 
 def reference_identity(run: RunConfig) -> str:
-    """Hash of what clean and ablated losses depend on: neither pruning nor what counts as alive touches them."""
+    """Hash of what clean and ablated losses depend on: not on pruning, nor on when a feature counts as alive."""
     evaluation = replace(run.eval, prune_below=(), alive_frequency=EvalConfig().alive_frequency)
     return _evaluation_hash(run, evaluation, EVALUATION_VERSION)
 
 
 @cache
-def _evaluation_hash(run: RunConfig, evaluation: EvalConfig, version: int) -> str:
-    held_out = text.held_out_identity(run.data)
-    return short_hash([token_identity(run), held_out, evaluation_settings(evaluation), version])
+def _evaluation_hash(
+    run: RunConfig, evaluation: EvalConfig, version: int, metrics: tuple[tuple[str, str], ...] = ()
+) -> str:
+    """Args: metrics: a user's own, which count where there are some."""
+    content = [token_identity(run), text.held_out_identity(run.data), evaluation_settings(evaluation), version]
+    return short_hash([*content, metrics] if metrics else content)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""sweeps/<sweep>/manifest.json: the runs that a sweep declares, and which of them a further command may replace."""
+"""sweeps/<sweep>/manifest.json: the runs that a sweep declares, and which of them a later command may replace."""
 
 import json
 import time
@@ -22,16 +22,16 @@ from pipeline.storage.files import write_checksummed
 from pipeline.storage.layout import MANIFEST, sweep_folder
 from pipeline.storage.reading import whole_object
 
-GATHERS = "adhoc"
-"""The sweep of runs that no sweep declares: it keeps all of them."""
+ADHOC = "adhoc"
+"""The sweep of single runs: it keeps all of them."""
 Entry = dict[str, Any]
 
 
 def declare(jobs: Sequence[Job], command: str, extend: bool = False) -> Path:
-    """Write the manifest: the runs of these jobs, after those that were declared before where these are kept.
+    """Write the manifest: the runs of these jobs, after the earlier ones where these are kept.
 
     Raises:
-        UserError: runs that were declared before would be declared no longer.
+        UserError: runs that were declared before would no longer be.
     """
     path = _path(jobs[0])
     entries = declared(jobs, extend)
@@ -44,7 +44,7 @@ def declare(jobs: Sequence[Job], command: str, extend: bool = False) -> Path:
 
 
 def declared(jobs: Sequence[Job], extend: bool = False) -> list[Entry]:
-    """What the manifest will hold. Raises: as `declare`."""
+    """The entries of the new manifest. Raises: as `declare`."""
     new = {run_name(job.run): _entry(job.run, TRAINING_VERSION, EVALUATION_VERSION) for job in jobs}
     earlier = _earlier(_path(jobs[0]))
     old: list[Entry] = earlier["runs"]
@@ -52,19 +52,19 @@ def declared(jobs: Sequence[Job], extend: bool = False) -> list[Entry]:
         left = [entry for entry in old if entry["run"] not in new]
     else:
         left = not_among(old, new.values())
-    if left and not extend and jobs[0].sweep_name != GATHERS:
+    if left and not extend and jobs[0].sweep_name != ADHOC:
         name = jobs[0].sweep_name
         raise UserError(
-            f"sweep_name={name} has {len(left)} runs that this command would drop, as {left[0]['run']}: add "
+            f"sweep_name={name} has {len(left)} runs that this command would drop, for example {left[0]['run']}: add "
             f"extend=true to keep them, or another sweep_name=NAME"
         )
     return [*left, *new.values()]
 
 
 def not_among(old: Sequence[Entry], new: Iterable[Entry]) -> list[Entry]:
-    """Entries whose settings no new one has, for manifests of another version, by which the same runs had other names.
+    """Old entries whose settings no new entry has, for manifests of another version: the same runs had other names.
 
-    Settings that only one of the two versions knows are left out of the comparison, and so is the evaluation.
+    Settings that only one of the two versions has are not compared, and neither is the evaluation.
     """
     olds, news = [_flat(e["settings"]) for e in old], [_flat(e["settings"]) for e in new]
     both = {key for flat in olds for key in flat} & {key for flat in news for key in flat}
@@ -77,14 +77,14 @@ def _path(job: Job) -> Path:
 
 
 def _earlier(path: Path) -> dict[str, Any]:
-    """The manifest that is there; a damaged one declares nothing, which is said, and is written anew."""
+    """The manifest on disk; a damaged one declares nothing, is reported, and is written again."""
     found = whole_object(path, {"runs": list})
     return found if found and all(holds(entry, OF_ENTRY) for entry in found["runs"]) else {"runs": []}
 
 
 @cache
 def _entry(run: RunConfig, *_versions: int) -> Entry:
-    """A launch asks twice: before it has the lease on the sweep's folder, and then."""
+    """Cached: a launch asks before and after it takes the lease on the sweep's folder."""
     return {
         "run": run_name(run), "evaluation": evaluation_identity(run), "model": model_identity(run.model),
         "d_in": d_in(run), "d_sae": d_sae(run), "settings": settings(run),

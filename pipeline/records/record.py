@@ -1,6 +1,6 @@
-"""What a run leaves on disk, and all that aggregation reads: complete or absent, `metrics.json` last.
+"""What a run writes, and all that aggregation reads: complete or absent, `metrics.json` last.
 
-Arrays and JSON carry their own checksums; cfg.json states those of weights and history, metrics.json those of all.
+Arrays and JSON contain their own checksums; cfg.json states those of weights and history, metrics.json all of them.
 
 A run's folder holds config.yaml, cfg.json and sae_weights.safetensors, sequences.safetensors, history.csv,
 execution.json, log.txt, and metrics.json once it is done, or failure.json if it failed. A second evaluation of the same
@@ -31,10 +31,10 @@ from pipeline.storage import layout
 from pipeline.storage.files import (
     append_line,
     csv_text,
+    file_state,
     remove,
     remove_folder,
     safetensors_bytes,
-    state,
     write_bytes,
     write_checksummed,
     write_text,
@@ -54,6 +54,7 @@ from pipeline.storage.layout import (
     shared_folder,
     sweeps_dir_of,
 )
+from pipeline.storage.phases import phase
 from pipeline.storage.reading import GONE, other_run, problem, read_bytes, read_config, say
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
 
@@ -69,12 +70,12 @@ def run_folder(sweeps_dir: Path, run: RunConfig) -> Path:
 
 
 def is_trained(folder: Path) -> bool:
-    """Whether the folder holds a finished SAE, as far as a look tells: its record may still wait for an evaluation."""
+    """Whether the folder holds a trained SAE, judged without reading it; it may not have been evaluated yet."""
     return not problem(folder / CONFIG) and not problem(folder / WEIGHTS)
 
 
 def is_whole_training(folder: Path) -> bool:
-    """Whether the run's own SAE can be read back as it was written; what is wrong is said."""
+    """Whether the run's own SAE can be read as it was written; what is wrong is reported."""
     try:
         load_sae(folder)
         if why := other_run((read_config(folder) or {"metadata": {}})["metadata"], folder):
@@ -85,8 +86,9 @@ def is_whole_training(folder: Path) -> bool:
     return True
 
 
+@phase("configuration")
 def start_run(folder: Path, run: RunConfig) -> None:
-    """Write the run's configuration; an earlier attempt's failure goes."""
+    """Write the run's configuration, and remove an earlier attempt's failure."""
     write_settings(folder, run)
     remove(folder / FAILURE)
 
@@ -95,20 +97,21 @@ def write_settings(folder: Path, run: RunConfig) -> None:
     """config.yaml, where it is absent or damaged."""
     if why := settings_fault(folder / SETTINGS):
         if why != GONE:
-            say(f"{folder / SETTINGS}: {why}: it is written anew")
+            say(f"{folder / SETTINGS}: {why}: it is written again")
         content = plain(run) | {"training_version": TRAINING_VERSION}
         write_text(folder / SETTINGS, settings_text(yaml.safe_dump(content, sort_keys=False), folder.name))
 
 
 def forget_training(folder: Path) -> None:
-    """Damaged weights are trained again: what says that the run is trained goes first."""
+    """Before damaged weights are trained again: remove the file that says that the run is trained."""
     remove(folder / CONFIG)
 
 
+@phase("weights")
 def write_training(folder: Path, trainer: Trainer, folded: SAE) -> None:
-    """What training leaves: the history, and the SAE in SAELens' format, whose cfg.json comes last and means trained.
+    """Write the history, and the SAE in SAELens' format, whose cfg.json comes last and means trained.
 
-    Records of weights that were there before and were damaged go first.
+    Records of earlier, damaged weights are removed first.
     """
     run = trainer.run
     history = csv_text(trainer.history, HISTORY_COLUMNS).encode()
@@ -118,7 +121,7 @@ def write_training(folder: Path, trainer: Trainer, folded: SAE) -> None:
         "dataset_path": run.data.dataset or run.data.name, "disable_concat_sequences": run.data.packing == "document",
         "architecture": plain(run.architecture), "sparsity_coefficient": run.sparsity_coefficient,
         "input_scale": trainer.scale, "run": folder.name, SPARSE_SHARE: sparse_share(trainer.history),
-        TRAINING_FLOPS: trainer.flops, "files": {HISTORY: state(history)},
+        TRAINING_FLOPS: trainer.flops, "files": {HISTORY: file_state(history)},
     }  # fmt: skip
     for path in (folder / METRICS, *folder.glob(f"{EVALUATION}*/{METRICS}")):
         remove(path)
@@ -130,21 +133,22 @@ def write_record(
     folder: Path, run: RunConfig, evaluation: Mapping[str, Any], training: Mapping[str, Any],
     metrics: Mapping[str, Any], sequences: Mapping[str, Tensor], pruned: Sequence[Mapping[str, Any]] = (),
 ) -> None:  # fmt: skip
-    """Write a finished run's record; metrics.json appears last, and then the checkpoints go.
+    """Write a finished run's record, metrics.json last, then remove the checkpoints.
 
     Args:
         evaluation: id, hashes of tokens and references.
-        training: facts that follow from the configuration, or from it together with the data: widths, scale, epochs.
-        pruned: metrics without the activations below each threshold, where the evaluation asks for some.
+        training: facts that follow from the configuration and the data: widths, scale, epochs.
+        pruned: metrics without the activations below each threshold, where the evaluation has thresholds.
     """
     target, config = record_folder(folder, evaluation["id"]), read_config(folder)
     if config is None:
-        raise UserError(f"{folder / CONFIG} went away while the run was evaluated: the same command trains it again")
+        raise UserError(f"{folder / CONFIG} was removed while the run was evaluated: the same command trains it again")
     trained = config["metadata"]
     sums = safetensors_bytes(sequences)
     write_bytes(target / SEQUENCES, sums)
     files = trained["files"] | {
-        CONFIG: state(read_bytes(folder / CONFIG)), (target / SEQUENCES).relative_to(folder).as_posix(): state(sums),
+        CONFIG: file_state(read_bytes(folder / CONFIG)),
+        (target / SEQUENCES).relative_to(folder).as_posix(): file_state(sums),
     }  # fmt: skip
     references = [f"{evaluation[name]}.safetensors" for name in ("clean", "ablated")]
     content = {
@@ -163,19 +167,19 @@ def write_record(
 
 
 def _as_json(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Null where a metric has no value: JSON knows no NaN."""
+    """Null where a metric has no value: JSON has no NaN."""
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in metrics.items()}
 
 
 def sparse_share(history: Sequence[Mapping[str, Any]]) -> float:
-    """The share of a run's steps after EARLY that left the silent features out; 0 for a run that is no longer."""
+    """Share of a run's steps after EARLY that skipped the inactive features; 0 for a run with no step after EARLY."""
     rows = [(row["step"], row["sparse_steps"]) for row in history]
     (first, before), (last, in_all) = max((row for row in rows if row[0] <= EARLY), default=(0, 0)), rows[-1]
     return (in_all - before) / (last - first) if last > first else 0.0
 
 
 def write_failure(folder: Path, error: BaseException, step: int) -> None:
-    """Why a run failed: its type, its message and where."""
+    """Write why a run failed: type, message, step and traceback."""
     content = {
         "error": type(error).__name__, "reason": (str(error).splitlines() or [type(error).__name__])[0], "step": step,
         "traceback": "".join(traceback.format_exception(error)), "provenance": provenance(),
@@ -184,12 +188,13 @@ def write_failure(folder: Path, error: BaseException, step: int) -> None:
 
 
 def write_log(folder: Path, message: str) -> None:
-    """Add a line to log.txt, with the time and the process: what befell the run, over all its attempts."""
+    """Add a line to log.txt, with time and process; it covers all attempts."""
     append_line(folder / LOG, f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()}: {message}")
 
 
+@phase("execution")
 def write_execution(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Times, memory and host; attempts accumulate."""
+    """Add an attempt to execution.json: times, memory, host."""
     write_checksummed(folder / EXECUTION, {"run": folder.name, "attempts": [*read_attempts(folder), dict(facts)]})
 
 

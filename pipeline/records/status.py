@@ -1,22 +1,32 @@
-"""What a sweep's runs have come to, read from disk alone: the one definition of a run's status.
+"""The status of a sweep's runs, from disk alone: the one definition of a run's status.
 
 Needs neither torch nor pandas: `status.py` reads a thousand runs in a fraction of a second.
 """
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.hints import did_you_mean
+from pipeline.config.accepted import NAME
+from pipeline.config.hints import hint
 from pipeline.errors import DamagedFile, UserError
 from pipeline.records.finished import Damage, damages, read_failure, read_record, say_damages
-from pipeline.storage.layout import CONFIG, LEASE, MANIFEST, PROGRESS, TASKS, runs_folder, sweep_folder
+from pipeline.storage.layout import (
+    CONFIG,
+    LEASE,
+    MANIFEST,
+    PROGRESS,
+    RUNS,
+    SHARED,
+    TASKS,
+    runs_folder,
+    sweep_folder,
+)
 from pipeline.storage.lease import is_alive
-from pipeline.storage.reading import Parts, folder_fault, problem, read_object, say, whole_object
+from pipeline.storage.reading import DENIED, Parts, folder_fault, problem, read_object, say, whole_object
 
 RUNNING_SECONDS = 120.0
 """A run of another machine whose progress.json and lease.json are older than this is no longer running."""
@@ -29,7 +39,7 @@ OF_TASK: dict[str, type] = {"task": int, "pack": str, "runs": list, "attempt": i
 
 @dataclass(frozen=True)
 class RunOnDisk:
-    """What one declared run has left so far; None is a file that is absent."""
+    """The files of one declared run so far; None for an absent file."""
 
     entry: Mapping[str, Any]  # of the manifest: run, evaluation, settings
     record: dict[str, Any] | None
@@ -37,13 +47,13 @@ class RunOnDisk:
     progress: dict[str, Any] | None
     lease: dict[str, Any] | None  # of the process that works on it, or did; `beat` is its last sign of life
     trained: bool
-    damaged: str  # what is wrong with a file that might be the record, or with what lies in the folder's place
-    damages: tuple[Damage, ...] = ()  # files that are not as the record states
+    damaged: str  # what is wrong with the file in the record's place, or with the folder
+    damages: tuple[Damage, ...] = ()  # files that differ from the record
 
     @property
     def is_done(self) -> bool:
-        """Whether it has its record and nothing that is made anew is missing or damaged."""
-        return self.record is not None and not any(damage.is_mended for damage in self.damages)
+        """Whether it has its record, and no file that a launch writes again is missing or damaged."""
+        return self.record is not None and not any(damage.is_rewritten for damage in self.damages)
 
     def is_running(self, now: float) -> bool:
         if self.is_done or self.failure is not None:
@@ -56,25 +66,43 @@ class RunOnDisk:
 
 
 def sweeps_on_disk(sweeps_dir: Path) -> list[str]:
-    """Names of the sweeps that have a manifest."""
+    """Names of the sweeps that have a manifest, or a folder in which nobody can look for one."""
     if not sweeps_dir.is_dir():
         return []
-    return sorted(folder.name for folder in sweeps_dir.iterdir() if os.path.lexists(folder / MANIFEST))
+    return sorted(folder.name for folder in sweeps_dir.iterdir() if _may_be_a_sweep(folder))
+
+
+def _may_be_a_sweep(folder: Path) -> bool:
+    try:
+        (folder / MANIFEST).lstat()
+    except PermissionError:
+        return folder.name not in {RUNS, SHARED} and NAME.holds(folder.name)
+    except OSError:
+        return False
+    return True
 
 
 def one_sweep(sweep: str, on_disk: Sequence[str]) -> str:
-    """The sweep, which must be on disk."""
+    """Returns the sweep's name. Raises: UserError, where it is not on disk."""
     if sweep not in on_disk:
-        hint = did_you_mean(sweep, on_disk)
-        raise UserError(f"sweep={sweep} is not on disk; {hint}(on disk: {', '.join(on_disk) or 'none'})")
+        raise UserError(f"sweep={sweep} is not on disk{hint(sweep, on_disk, said='on disk')}")
     return sweep
 
 
-def read_states(sweeps_dir: Path, sweep: str, now: float | None = None) -> list[tuple[RunOnDisk, str]]:
-    """Every declared run of a sweep with its status, in the order of the manifest.
+@dataclass(frozen=True)
+class SweepOnDisk:
+    """A sweep at one moment, each of its files read once."""
+
+    name: str
+    runs: Sequence[tuple[RunOnDisk, str]]  # every declared run with its status, in the order of the manifest
+    tasks: Sequence[dict[str, Any]]
+
+
+def read_sweep_on_disk(sweeps_dir: Path, sweep: str, now: float | None = None) -> SweepOnDisk:
+    """Read a sweep.
 
     Args:
-        now: seconds since the epoch, against which progress is old or young; the present by default.
+        now: seconds since the epoch, by which the age of progress is judged; the present by default.
 
     Raises:
         UserError: the manifest is damaged.
@@ -83,9 +111,11 @@ def read_states(sweeps_dir: Path, sweep: str, now: float | None = None) -> list[
     say_damages(damage for run in runs for damage in run.damages)
     moment = time.time() if now is None else now
     some_running = any(run.is_running(moment) for run in runs)
-    tasks = [task for task in read_tasks(sweeps_dir, sweep) if task["ended"] is None and task["executor"] == "slurm"]
-    submitted = {name for task in tasks for name in task["runs"]}
-    return [(run, status(run, moment, some_running or run.entry["run"] in submitted)) for run in runs]
+    tasks = read_tasks(sweeps_dir, sweep)
+    open_tasks = [task for task in tasks if task["ended"] is None and task["executor"] == "slurm"]
+    submitted = {name for task in open_tasks for name in task["runs"]}
+    found = [(run, status(run, moment, some_running or run.entry["run"] in submitted)) for run in runs]
+    return SweepOnDisk(sweep, found, tasks)
 
 
 def declared_runs(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
@@ -98,21 +128,23 @@ def declared_runs(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
     try:
         content = read_object(path, {"runs": list}) or {"runs": []}
     except DamagedFile as error:
-        raise UserError(f"{error}: the command that launched {sweep} writes it anew") from error
+        again = f"the command that launched {sweep} writes it again"
+        advice = "make it accessible" if error.why == DENIED else again
+        raise UserError(f"{error}: {advice}") from error
     runs: list[dict[str, Any]] = content["runs"]
     if not all(holds(entry, OF_ENTRY) for entry in runs):
         raise UserError(
-            f"{path} cannot be read (it declares no runs): the command that launched {sweep} writes it anew"
+            f"{path} cannot be read (it declares no runs): the command that launched {sweep} writes it again"
         )
     return runs
 
 
 def read_tasks(sweeps_dir: Path, sweep: str) -> list[dict[str, Any]]:
-    """What tasks.json holds, in the order of submission; `ended` is None for a task not known to have ended."""
+    """The tasks in tasks.json, in the order of submission; `ended` is None for a task not known to have ended."""
     path = sweep_folder(sweeps_dir, sweep) / TASKS
     tasks: list[dict[str, Any]] = (whole_object(path, {"tasks": list}) or {"tasks": []})["tasks"]
     if not all(holds(task, OF_TASK) and "ended" in task for task in tasks):
-        say(f"{path} cannot be read (it lists no tasks): taken as missing")
+        say(f"{path} cannot be read (it lists no tasks): treated as missing")
         return []
     return tasks
 
@@ -122,17 +154,22 @@ def holds(found: Any, parts: Mapping[str, type]) -> bool:
 
 
 def read_run(folder_of_runs: Path, entry: Mapping[str, Any]) -> RunOnDisk:
-    """Everything that aggregation wants from one run's folder; unreadable files are named on stderr."""
+    """Read one run's folder; unreadable files are reported on stderr."""
     folder = folder_of_runs / entry["run"]
     record, damaged = read_record(folder, entry["evaluation"])
-    if folder_fault(folder):
-        return RunOnDisk(entry, None, None, None, None, trained=False, damaged=damaged)
     found = tuple(damages(folder, record)) if record is not None else ()
-    if record is not None and not any(damage.is_mended for damage in found):
+    if record is not None and not any(damage.is_rewritten for damage in found):
         return RunOnDisk(entry, record, None, None, None, trained=True, damaged="", damages=found)
+    return replace(read_without_record(folder, entry), record=record, damaged=damaged, damages=found)
+
+
+def read_without_record(folder: Path, entry: Mapping[str, Any]) -> RunOnDisk:
+    """Read everything but the record."""
+    if folder_fault(folder):
+        return RunOnDisk(entry, None, None, None, None, trained=False, damaged="")
     failure, progress = read_failure(folder), whole_object(folder / PROGRESS, OF_PROGRESS)
     trained = not problem(folder / CONFIG)
-    return RunOnDisk(entry, record, failure, progress, lease_of(folder), trained, damaged, found)
+    return RunOnDisk(entry, None, failure, progress, lease_of(folder), trained, damaged="")
 
 
 def lease_of(folder: Path) -> dict[str, Any] | None:
@@ -165,7 +202,7 @@ def reason(run: RunOnDisk, state: str) -> str | None:
         return None
     if run.damaged:
         return run.damaged
-    mended = [damage for damage in run.damages if damage.is_mended]
+    mended = [damage for damage in run.damages if damage.is_rewritten]
     if mended:
         return f"{mended[0].path.name}: {mended[0]}"
     if run.trained:

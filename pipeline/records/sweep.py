@@ -1,4 +1,4 @@
-"""A sweep: the desired set of runs, and what of it is on disk."""
+"""The runs of a launch, and what is on disk of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from pipeline.training.checkpoint import checkpoints
 
 
 def unique(runs: Sequence[RunConfig]) -> list[RunConfig]:
-    """Runs in order, each once: the same settings are the same run."""
+    """Runs in order, without duplicates: the same settings are the same run."""
     return list({run_name(run): run for run in runs}.values())
 
 
 @dataclass(frozen=True)
 class OnDisk:
-    """What a run had come to when a launch looked at it."""
+    """A run's state when a launch read it."""
 
     status: str  # done, failed, begun (there is something to resume) or missing
     metrics: Mapping[str, Any] | None = None  # of one that is done
@@ -33,11 +33,11 @@ def on_disk(sweeps_dir: Path, run: RunConfig) -> OnDisk:
     """Read a run's record, its failure, or how far it was trained.
 
     Raises:
-        UserError: something else lies where the run's folder is due.
+        UserError: something else is in the place of the run's folder.
     """
     folder = record.run_folder(sweeps_dir, run)
     if why := folder_fault(folder):
-        raise UserError(f"{why}, and one is due there: move it away and give the same command again")
+        raise UserError(f"{why}: move it away, or make it accessible, and give the same command again")
     if found := finished(folder, evaluation_identity(run)):
         return OnDisk("done", metrics=found["metrics"])
     if failure := read_failure(folder):

@@ -1,6 +1,6 @@
-"""One page a sweep, whole in itself: results/<sweep>/report.html.
+"""One self-contained page per sweep: results/<sweep>/report.html.
 
-cells (text of a number) -> table (runs, cost), comparisons, charts (panels as SVG), provenance -> page, which puts
-them into templates/. The template escapes whatever comes from records; the page's policy lets nothing else run or be
-fetched.
+cells (text of a number) -> table (runs, cost), comparisons, figures (their SVG, by inline_svg), provenance -> page,
+which puts them into templates/. The template escapes whatever comes from records; the page's policy lets nothing else
+run or be fetched.
 """

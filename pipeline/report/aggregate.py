@@ -1,4 +1,4 @@
-"""Results of every sweep that is asked for; what goes wrong in one stops no other."""
+"""Results of every chosen sweep. A fault in one does not stop the others."""
 
 import logging
 import sys

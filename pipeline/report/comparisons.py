@@ -1,4 +1,4 @@
-"""Tables of the page: every pair of fronts that is compared, one row a pair, every kind of noise beside it."""
+"""Tables of the page: every pair of fronts that is compared, one row per pair, with every kind of noise."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def saved_table(savings: pd.DataFrame) -> Table:
 
 
 def _pairs(rows: pd.DataFrame, value: str) -> pd.DataFrame:
-    """One row a pair of fronts (and ablation), with its names, and for each noise the interval or why there is none."""
+    """One row per pair of fronts (and ablation): its names, and for each noise the interval or why there is none."""
     by = [
         name
         for name in (*PANEL, "reference", "candidate", "d_sae_reference", "d_sae_candidate", "ablation")

@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from pipeline.comparison.arms import Arms
 
 ABOUT = """
-Reads the records of a sweep, of every sweep on disk by default, and writes results/<sweep>/:
+Reads the records of a sweep, of every sweep on disk by default, and writes results/<sweep>/. It replaces files of these
+names there, and leaves others alone:
   runs.csv                   every declared run, with its status
   columns.csv                what each column of runs.csv means
   frontier.csv               the non-dominated points in (L0, loss recovered), means over seeds
   frontiers.csv              each frontier's extent and hypervolume
   verdicts.csv               which arm is better, and the paper's claims, at every site: with p-values
   l0_ratio.csv               L0 of the reference over L0 of a candidate at equal loss recovered, with intervals
-  l0_ratio_curve.csv         that ratio along loss recovered, with a simultaneous band
+  l0_ratio_curve.csv         that ratio along loss recovered, with a simultaneous band, as trained and pruned
   saved.csv                  cross-entropy that a candidate saves at equal L0, with intervals
   ce_at_l0.csv               cross-entropy added at L0 of 10, 20, 50, 100, and between the fronts on the average
   robustness.csv             the ratio with other choices: a lambda left out, pruned, joined otherwise, ...
+  documents.csv              the held-out documents that intervals resample, with their numbers of tokens
   compute_hit.csv            with family=: the share of training compute that each run's loss is worth
   summary.md                 claims, numbers and rules in words
   report.html                all of it on one page, for a browser: points show their settings, tables sort
+  pruning.csv                the same without small activations, for runs evaluated with eval=pruning
   figure_*.png, .pdf, .svg, .csv
-                             1: loss recovered against L0; 6: gamma and alive fraction against L0; l0_ratio: the ratio
-                             along loss recovered; diagnostics: gamma, alive and cross-entropy against L0;
-                             training: curves; density: how often features fire; 8, 9: variants of either arm
-  pruning.csv, figure_pruning.*
-                             the same without small activations, for runs evaluated with eval=pruning"""
+                             figures, each with the data that it is drawn from; report.html says what each shows.
+                             Your own are figures/figure_*.py in the working directory"""
 REPLICATES = 2000
 """Draws of the bootstrap unless others are asked for."""
 FEWEST_REPLICATES = 100

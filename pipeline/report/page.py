@@ -11,51 +11,52 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.analysis.frontier import died_lines, points
+from pipeline.analysis.frontier import died_lines
 from pipeline.comparison import pruning, shown_claims, shown_numbers, summary, tables
 from pipeline.comparison.cautions import cautions
 from pipeline.comparison.findings import Findings
 from pipeline.comparison.settings import settings_line
 from pipeline.comparison.words import explained
-from pipeline.figures.inputs import material
-from pipeline.report import charts, comparisons, provenance, table
+from pipeline.figures.draw_all import DrawnFigure, without_gc
+from pipeline.report import comparisons, provenance, table
 from pipeline.report.cells import NOTHING
-from pipeline.report.pictures import pictures
+from pipeline.report.figures import shown
+from pipeline.report.inline_svg import StyleClasses
 
 
 @dataclass(frozen=True)
-class Results:
-    """All that the page is built from; the tables are those that lie beside it as CSV."""
+class ReportInputs:
+    """All that the page is built from; the tables are those that lie next to it as CSV."""
 
     name: str  # of the sweep, or of the source
     found: Findings
     runs: pd.DataFrame  # with intervals and `on_frontier`
     folder: Path | None  # of the sweeps; None for points from a table
-    commands: Sequence[str]  # that made them, in order
-    pictures: Sequence[Path] = ()  # files of the figures
+    commands: Sequence[str]  # that produced them, in order
+    figures: Sequence[DrawnFigure] = ()
 
 
-def page(results: Results, at: Path) -> str:
+def page(results: ReportInputs, at: Path) -> str:
     """The page as HTML: the same text for the same records.
 
     Args:
         at: the folder that it will lie in; links to runs lead from there.
     """
     runs = table.shown(results.runs)
-    source = material(runs)
-    data = charts.finished(source.runs)
-    entries = charts.legend(data, source.looks)
+    rows = {str(run): row for row, run in enumerate(runs["run"])}
+    classes = StyleClasses()
+    with without_gc():  # it would walk the figures' elements, and find none to free
+        figures = [shown(figure, rows, classes) for figure in results.figures]
     environment = Environment(
         loader=PackageLoader("pipeline.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    style = Markup(environment.get_template("style.css").render(entries=entries, grid=charts.GRID))
+    style = Markup(environment.get_template("style.css").render(classes=classes.css()))
     script = Markup(files("pipeline.report").joinpath("templates", "script.js").read_text(encoding="utf-8"))
     return environment.get_template("report.html").render(
         name=results.name, style=style, script=script, policy=policy(style, script), nothing=NOTHING,
-        entries=entries, charts=charts.charts(data, points(results.found.runs), entries), drawing=charts,
-        runs=table.runs_table(runs, len(results.runs), results.folder, at), commands=results.commands,
-        pictures=pictures(results.pictures), about=", ".join(map(str, results.runs["model"].dropna().unique()[:3])),
+        figures=figures, runs=table.runs_table(runs, len(results.runs), results.folder, at), commands=results.commands,
+        about=", ".join(map(str, results.runs["model"].dropna().unique()[:3])),
         **_words(results.found), **_tables(results),
     )  # fmt: skip
 
@@ -73,22 +74,22 @@ def _hash(content: str) -> str:
 
 
 def _words(found: Findings) -> dict[str, object]:
-    """What summary.md says too, by the same functions."""
+    """What summary.md says as well, by the same functions."""
     headlines = shown_numbers.ratios(found)
     return {
         "status": summary.status_line(found), "compared": summary.compared(found),
         "trained": settings_line(found.runs), "first": [*cautions(found), *shown_claims.turned(found)],
-        "moved_note": summary.MOVED, "judged_on": shown_claims.judged_on(found),
+        "moved_note": summary.moved_note(shown_numbers.moved(found)), "judged_on": shown_claims.judged_on(found),
         "rules": summary.rules(found), "explained": explained([str(headlines)]), "method": summary.METHOD,
         "added_note": summary.ADDED, "choices_note": summary.CHOICES, "ablations": summary.ablations(found),
         "pruned": pruning.saved_alone(found.pruned),
         "pruning_method": pruning.METHOD,
         "thresholds": pruning.thresholds_line(found.pruned), "died": died_lines(found.runs),
-        "not_compared": summary.not_compared(found),
+        "not_compared": summary.not_compared(found), "spent": summary.spent(found), "spent_note": summary.SPENT_NOTE,
     }  # fmt: skip
 
 
-def _tables(results: Results) -> dict[str, object]:
+def _tables(results: ReportInputs) -> dict[str, object]:
     found = results.found
     by_site = shown_claims.by_site(found)
     return {

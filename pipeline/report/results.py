@@ -13,10 +13,10 @@ from pipeline.analysis.table import read_pruned, read_sweep
 from pipeline.comparison import pruning, robustness, summary, tables
 from pipeline.comparison.findings import Findings, findings
 from pipeline.figures.draw_all import draw_figures
-from pipeline.figures.inputs import material
+from pipeline.figures.inputs import figure_inputs
 from pipeline.records.columns import guide
 from pipeline.report.options import REPLICATES, Options
-from pipeline.report.page import Results, page
+from pipeline.report.page import ReportInputs, page
 from pipeline.report.terminal import print_ratios, print_results, print_unfinished
 from pipeline.storage.files import csv_text, write_text
 from pipeline.storage.layout import MANIFEST, sweep_folder
@@ -25,7 +25,7 @@ from pipeline.storage.reading import whole_object
 
 TABLES = (
     "frontier", "frontiers", "verdicts", "l0_ratio", "l0_ratio_curve", "saved", "ce_at_l0", "robustness", "pruning",
-    "compute_hit",
+    "compute_hit", "documents",
 )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def write_results(options: Options, name: str, found: Findings, pruned: pd.DataF
     """Tables, figures, words and page of one sweep or source; the ratios go to the screen too.
 
     Returns:
-        The paths of the pictures (of one kind: the others lie beside), then of the words, and the page's last.
+        The paths of the pictures (PNG; the other kinds lie next to them), then of the words, and the page's last.
     """
     results, runs = options.results_dir / name, found.runs
     with_intervals = tables.with_intervals(runs, found.compared).assign(on_frontier=on_frontier(runs))
@@ -64,31 +64,34 @@ def write_results(options: Options, name: str, found: Findings, pruned: pd.DataF
     _write_tables(options, results, found)
     write_text(results / "summary.md", summary.summary(name, found))
     records, typed = (None if options.source else options.sweeps_dir), _commands(options, name)
-    beside = None if options.source and options.source.resolve() == PAPER_TABLE else paper_points(runs)
-    drawn = material(with_intervals, tables.curves(found.compared), records, pruned, beside)
-    pictures = draw_figures(drawn, results)
-    write_text(results / "report.html", page(Results(name, found, with_intervals, records, typed, pictures), results))
+    published = None if options.source and options.source.resolve() == PAPER_TABLE else paper_points(runs)
+    drawn = figure_inputs(with_intervals, tables.curves(found.compared), records, pruned, published)
+    figures = draw_figures(drawn, results)
+    inputs = ReportInputs(name, found, with_intervals, records, typed, figures)
+    write_text(results / "report.html", page(inputs, results))
     print_ratios(summary.ratio_lines(found), [*died_lines(runs), *summary.not_compared(found)])
     _keep_faults(results, found)
-    return [*(path for path in pictures if path.suffix == ".png"), results / "summary.md", results / "report.html"]
+    pictures = [path for figure in figures for path in figure.files if path.suffix == ".png"]
+    return [*pictures, results / "summary.md", results / "report.html"]
 
 
 def _write_tables(options: Options, results: Path, found: Findings) -> None:
     """The tables that a sweep has something for; those of an earlier call go where it has nothing."""
-    made: dict[str, pd.DataFrame | None] = {}
+    written: dict[str, pd.DataFrame | None] = {}
     if found.runs["status"].eq("done").any():
-        made = {
+        written = {
             "frontier": frontier(found.runs), "frontiers": frontiers(found.runs),
             "verdicts": tables.verdicts(found.answers), "l0_ratio": tables.l0_ratios(found.compared),
-            "l0_ratio_curve": tables.curves(found.compared), "saved": tables.savings(found.compared),
+            "l0_ratio_curve": tables.curves([*found.compared, *found.pruned.scenarios]),
+            "saved": tables.savings(found.compared), "documents": tables.documents(found.compared),
             "ce_at_l0": found.at_l0, "robustness": robustness.table(found.robustness),
         }  # fmt: skip
         if options.family is not None:
-            made["compute_hit"] = compute_hits(found.runs, options.family)
+            written["compute_hit"] = compute_hits(found.runs, options.family)
     if found.pruned.scenarios:
-        made["pruning"] = pruning.table(found.compared, found.pruned)
+        written["pruning"] = pruning.table(found.compared, found.pruned)
     for file in TABLES:
-        table = made.get(file)
+        table = written.get(file)
         if table is None:
             (results / f"{file}.csv").unlink(missing_ok=True)
         else:
@@ -96,7 +99,7 @@ def _write_tables(options: Options, results: Path, found: Findings) -> None:
 
 
 def _keep_faults(results: Path, found: Findings) -> None:
-    """What went wrong in a panel by our fault, for whoever mends it."""
+    """Tracebacks of panels that failed by a fault of this program."""
     faults = [one.fault for one in found.compared if one.fault]
     if faults:
         write_text(results / "faults.txt", "\n".join(faults))
@@ -105,15 +108,15 @@ def _keep_faults(results: Path, found: Findings) -> None:
 
 
 def _commands(options: Options, name: str) -> list[str]:
-    """What was typed to make the runs, and what makes the results of them."""
+    """The commands that trained the runs, and the one that writes their results."""
     manifest = {} if options.source else whole_object(sweep_folder(options.sweeps_dir, name) / MANIFEST) or {}
     chosen = f"source={options.source.name}" if options.source else f"sweep={name}"
     further = ["percent=true"] if options.percent else []
     further += [] if options.arms.reference == "baseline" else [f"reference={options.arms.reference}"]
     further += [] if options.arms.candidates is None else [f"candidates={','.join(options.arms.candidates)}"]
     further += [] if options.replicates == REPLICATES else [f"replicates={options.replicates}"]
-    made = [manifest["command"]] if manifest.get("command") else []
-    return [*made, f"{door('plot_pareto')} {shlex.join([chosen, *further])}"]
+    training = [manifest["command"]] if manifest.get("command") else []
+    return [*training, f"{door('plot_pareto')} {shlex.join([chosen, *further])}"]
 
 
 def write_table(path: Path, rows: pd.DataFrame) -> None:

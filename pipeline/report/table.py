@@ -68,7 +68,7 @@ def shown(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def runs_table(runs: pd.DataFrame, declared: int, folder: Path | None, page: Path) -> Table:
-    """A row a run: what sets it apart, what was measured, what it cost, where it lies.
+    """One row per run: what sets it apart, what was measured, what it cost, where it lies.
 
     Args:
         runs: as `shown` gives them.
@@ -88,7 +88,7 @@ def runs_table(runs: pd.DataFrame, declared: int, folder: Path | None, page: Pat
 
 
 def costs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Training seconds, tokens a second of them, FLOPs of the products formed, peak memory of the process."""
+    """Training seconds, tokens per second, FLOPs of the products formed, peak memory of the process."""
     seconds = as_floats(runs["training_seconds"])
     name = "execution.peak_memory_bytes"
     memory = as_floats(runs[name]) / 1e9 if name in runs else np.full(len(runs), np.nan)
@@ -107,7 +107,7 @@ def _settings(runs: pd.DataFrame) -> dict[str, str]:
 
 
 def varying(runs: pd.DataFrame) -> list[str]:
-    """Settings that differ among the runs that have them, besides those that every table shows."""
+    """Settings that differ among the runs that have them, other than those that every table shows."""
     names = [name for name in map(str, runs) if name.startswith(SETTING_PREFIXES) and name not in KEY]
     return [name for name in names if name not in {"site.hook", "architecture.expansion"} and runs[name].nunique() > 1]
 
@@ -146,7 +146,7 @@ def _folders(runs: pd.DataFrame, folder: Path | None, page: Path) -> Column:
 
 
 def cost_table(runs: pd.DataFrame) -> Table:
-    """A row an arm of a panel: what its finished runs took; medians over runs, and their sum."""
+    """One row per arm of a panel: what its finished runs took; medians over runs, and their sum."""
     done = runs[runs["status"] == "done"]
     found = costs(done).assign(**{name: done[name] for name in KEY})
     rows = []

@@ -82,7 +82,7 @@ def _aligned(lines: list[list[str]], numbers: list[bool]) -> list[str]:
 
 
 def print_ratios(ratios: Sequence[str], not_compared: Sequence[str]) -> None:
-    """The headline, a line a comparison; what has none, is refused or died."""
+    """The headline, one line per comparison; then what has none, is refused or died."""
     if ratios:
         print("  verdicts, by L0 of the reference / L0 of the candidate at equal loss recovered (95 % intervals):")
     for line in [*ratios, *not_compared][:LINES_SHOWN]:

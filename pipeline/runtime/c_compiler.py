@@ -1,4 +1,4 @@
-"""The C compiler that Triton starts a GPU's loops with."""
+"""The C compiler that Triton needs to start a GPU's loops."""
 
 import os
 import shutil

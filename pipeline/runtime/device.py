@@ -22,15 +22,15 @@ def choose_device(execution: Execution) -> torch.device:
     try:
         device = torch.device(execution.device)
     except RuntimeError as error:
-        message = f"execution.device={execution.device} is unknown; auto, cpu, cuda or cuda:1 would be right"
+        message = f"execution.device={execution.device} is unknown: expected auto, cpu, cuda or cuda:1"
         raise UserError(message) from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"execution.device={execution.device}, but this machine shows no GPU: auto or cpu would run")
+        raise UserError(f"execution.device={execution.device}, but PyTorch sees no GPU here: expected auto or cpu")
     return device
 
 
 def use_device(execution: Execution) -> torch.device:
-    """The device, made this process's current one: Triton starts its loops there.
+    """The device, set as this process's current one: Triton starts its loops there.
 
     Raises:
         UserError: there is none, or Triton cannot use it, which the first sparse step would find out.
@@ -61,7 +61,7 @@ def _try_triton() -> None:
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The host's tensor there; a GPU fetches it from pinned memory while the host goes on."""
+    """The host's tensor there; a GPU fetches it from pinned memory while the host continues."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
@@ -70,7 +70,7 @@ def available_cores() -> int:
 
 
 def threads_each(execution: Execution, at_once: int) -> int:
-    """Threads of each of so many processes that share this machine's cores."""
+    """Threads per process, if that many processes share this machine's cores."""
     return execution.threads or max(1, available_cores() // at_once)
 
 
@@ -78,7 +78,7 @@ def use_threads(execution: Execution) -> int:
     """Give this process's operations `execution.threads` cores; the number changes no bit (see pipeline/__init__.py).
 
     The runs of a pack take turns: on small matrices Python threads that each train a run spend more time handing the
-    interpreter's lock to one another than they gain (11 against 25 ms a step on two cores).
+    interpreter's lock to one another than they gain (11 against 25 ms per step on two cores).
     """
     threads = execution.threads or available_cores()
     torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""Signals only raise a flag: the pack saves at the next step, and whoever started it decides what follows."""
+"""Signals only raise a flag: the pack saves at the next step, and the launcher decides what follows."""
 
 import os
 import signal

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from pipeline.errors import UserError
 from pipeline.sae.objective import StepContext
-from pipeline.sae.precision import product
+from pipeline.sae.precision import FLOAT32, product
 from pipeline.sae.sparse_step.codes import Codes, DenseCodes, ParameterGrad
 
 
@@ -52,6 +53,7 @@ class Losses(NamedTuple):
     f: Tensor  # features of this batch, detached: [batch, d_sae]
 
     def total(self, sparsity_coefficient: float) -> Tensor:
+        """The whole loss: equation 8 of the paper, or equation 4 where the auxiliary term is zero."""
         return self.reconstruction + sparsity_coefficient * self.sparsity + self.auxiliary
 
 
@@ -94,8 +96,6 @@ class SAE(nn.Module):
     feature_parameters: ClassVar[tuple[PerFeature, ...]] = ()
     feature_buffers: ClassVar[tuple[str, ...]] = ()
     """Names of what training keeps track of per feature, in proportion to it."""
-    axis: ClassVar[str] = "sparsity_coefficient"
-    """The setting that a frontier is drawn along."""
     unit_norm_decoder: ClassVar[bool] = True
     """Whether training keeps the rows of W_dec on the unit sphere."""
     frozen: ClassVar[frozenset[str]] = frozenset()
@@ -118,6 +118,7 @@ class SAE(nn.Module):
             self.register_parameter(each.name, nn.Parameter(torch.full((d_sae,), each.start)))
 
     def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
+        """Features of activations; zero where a feature does not fire."""
         raise NotImplementedError
 
     def decode(self, f: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_in"]:
@@ -129,9 +130,11 @@ class SAE(nn.Module):
         return DenseCodes(), self.encode(x)
 
     def forward(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_in"]:
+        """The reconstruction x_hat of x."""
         return self.decode(self.encode(x))
 
     def training_losses(self, x: Float[Tensor, "batch d_in"], at: StepContext) -> Losses:
+        """The terms of the loss, from which autograd can compute gradients."""
         raise NotImplementedError
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
@@ -144,6 +147,15 @@ class SAE(nn.Module):
         gradients = torch.autograd.grad(total, list(parameters.values()), materialize_grads=True)
         named = {name: by_feature(name, gradient) for name, gradient in zip(parameters, gradients, strict=True)}
         return AutogradStep(losses, named, dense_flops(self.dense_products, len(x), self.d_in, self.d_sae))
+
+    def set_precision(self, precision: str) -> None:
+        """Choose the precision of the training step's matrix products: here float32 alone.
+
+        Raises:
+            UserError: another one, which a step by autograd does not have.
+        """
+        if precision != FLOAT32:
+            raise UserError(f"train.precision={precision}: {self.config.name} is trained by autograd, in {FLOAT32}")
 
     @torch.no_grad()
     def fold_input_scale(self, scale: float) -> None:

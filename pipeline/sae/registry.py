@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.errors import UserError
+from pipeline.runtime.user_code import load, user_files
 from pipeline.sae.base import SAE
 
 S = TypeVar("S", bound=type[SAE])
@@ -26,16 +27,21 @@ def register(name: str, config: type) -> Callable[[S], S]:
 
 
 def sae_class(name: str) -> type[SAE]:
+    """The SAE class of an architecture. Raises UserError: there is none of this name."""
     return _lookup(name)[0]
 
 
 def config_class(name: str) -> type:
+    """The configuration dataclass of an architecture. Raises UserError: there is none of this name."""
     return _lookup(name)[1]
 
 
 def registered() -> list[str]:
+    """Names of all architectures, in alphabetical order."""
     for module in pkgutil.iter_modules([str(Path(__file__).parent / "architectures")]):  # each file registers itself
         importlib.import_module(f"pipeline.sae.architectures.{module.name}")
+    for path in user_files("architectures"):
+        load(path)
     return sorted(_ARCHITECTURES)
 
 

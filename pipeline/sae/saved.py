@@ -10,7 +10,7 @@ from pipeline.config.schema import ModelConfig
 from pipeline.errors import UserError
 from pipeline.sae.base import SAE
 from pipeline.sae.registry import config_class, sae_class
-from pipeline.storage.files import SEAL, safetensors_bytes, state, with_checksum, write_bytes, write_json
+from pipeline.storage.files import CHECKSUM, file_state, safetensors_bytes, with_checksum, write_bytes, write_json
 from pipeline.storage.layout import CONFIG, WEIGHTS
 from pipeline.storage.reading import problem, read_config, read_safetensors
 
@@ -43,9 +43,9 @@ def save_sae(sae: SAE, folder: Path, metadata: dict[str, Any]) -> None:
         "reshape_activations": "hook_z" if hook_name.endswith("hook_z") else "none",
     }  # fmt: skip
     weights = safetensors_bytes(sae.state_dict())
-    files = metadata.get("files", {}) | {WEIGHTS: state(weights)}
+    files = metadata.get("files", {}) | {WEIGHTS: file_state(weights)}
     config["metadata"] = SAELENS | metadata | {"pipeline_architecture": name, "files": files}
-    config["metadata"][SEAL] = with_checksum(config)[SEAL]
+    config["metadata"][CHECKSUM] = with_checksum(config)[CHECKSUM]
     write_bytes(folder / WEIGHTS, weights)
     write_json(folder / CONFIG, config)
 

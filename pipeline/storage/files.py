@@ -1,10 +1,10 @@
 """Files that are complete or absent: written to a temporary name, flushed to disk, renamed.
 
-A process that holds a lease on a folder (`lease.py`) is asked before each change there whether it still does.
-What it writes lies until its rename in a folder of its own, and what it removes goes through there; its successor takes
-that folder away first of all. So a rename that was begun before the lease went fails after it: nothing is replaced and
-nothing removed by a process that was replaced, however long it stood still between the question and the rename. Lines
-added to a log are the exception: one that the system holds up in the middle of a line adds that line.
+A process that holds a lease on a folder (`lease.py`) checks before each change there that it still holds it. It writes
+each file in a private folder for unfinished files, and moves what it removes to there. The next holder of the lease
+takes that private folder away first. A rename that began before the lease was lost therefore fails: a process that lost
+its lease replaces and removes nothing, however long it paused between check and rename. Lines in a log are the
+exception: a process that pauses in the middle of a line completes that line.
 """
 
 import csv
@@ -22,27 +22,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import LeaseLost, NotWritable
+from pipeline.storage import write_access
 from pipeline.storage.layout import ASIDE, TEMPORARY
+from pipeline.storage.phases import phase
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-GUARDS: dict[Path, Callable[[], Path]] = {}
-"""By folder: raises LeaseLost when this process may not write below it, else returns its folder of unfinished files."""
-
-SEAL = "sha256"
-NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+CHECKSUM = "sha256"
+NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file or none; a folder in its place is moved aside.
+    """Write a whole file or nothing; a folder in its place is moved aside.
 
     Raises:
-        NotWritable: the disk is full, the folder is read-only, or a file lies where a folder is due.
-        LeaseLost: another process has taken this folder over; what is there stays as it is.
+        NotWritable: the disk is full, the folder is read-only, or a file is in the place of a folder.
+        LeaseLost: another process has taken this folder over; nothing is changed.
     """
     with plain_disk_errors(path.parent):
-        unfinished = ask_guard(path)
+        unfinished = write_access.check(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = (unfinished or path.parent) / f".{path.name}.{platform.node()}.{os.getpid()}{TEMPORARY}"
         try:
@@ -51,12 +50,9 @@ def write_bytes(path: Path, content: bytes) -> None:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-                ask_guard(path)
-                try:
-                    temporary.replace(path)
-                except IsADirectoryError:
-                    make_way(path)
-                    temporary.replace(path)
+                write_access.check(path)
+                with phase("rename", path):
+                    _replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -68,14 +64,14 @@ def remove(path: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder with all that is in it, or what lies in its place. Raises as `write_bytes` does."""
+    """Remove a folder with its contents, or a file in its place. Raises as `write_bytes` does."""
     _remove(path, folder=True)
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a log; what lies in its place and is no file goes. Raises as `write_bytes` does."""
+    """Add a line to a log; anything in its place that is not a file is moved aside. Raises as `write_bytes` does."""
     with plain_disk_errors(path.parent):
-        ask_guard(path)
+        write_access.check(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(path) and not path.is_file():
             remove(path)
@@ -83,23 +79,25 @@ def append_line(path: Path, line: str) -> None:
             file.write(line + "\n")
 
 
-def ask_guard(path: Path) -> Path | None:
-    """The folder for unfinished files, where the lease on a folder above `path` has one; raises LeaseLost."""
-    guard = next((GUARDS[folder] for folder in path.parents if folder in GUARDS), None)
-    return guard() if guard else None
+def _replace(temporary: Path, path: Path) -> None:
+    try:
+        temporary.replace(path)
+    except IsADirectoryError:
+        make_way(path)
+        temporary.replace(path)
 
 
 def make_way(folder: Path) -> None:
-    """Move a folder aside that lies where a file is due: nobody knows what is in it."""
+    """Move a folder out of the place of a file; its contents are unknown and therefore kept."""
     try:
-        folder.rmdir()  # nothing is
+        folder.rmdir()  # succeeds where it is empty
     except OSError:
         folder.rename(folder.with_name(f".{folder.name}.{time.time_ns()}{ASIDE}"))
 
 
 def _remove(path: Path, folder: bool) -> None:
     with plain_disk_errors(path.parent):
-        unfinished = ask_guard(path)
+        unfinished = write_access.check(path)
         if not os.path.lexists(path):
             return
         if path.is_dir() and not path.is_symlink() and not folder:
@@ -108,7 +106,7 @@ def _remove(path: Path, folder: bool) -> None:
             _delete(path)
         else:
             gone = unfinished / f".{path.name}.gone"
-            with suppress(FileNotFoundError), _lost_with_its_folder(path, unfinished):  # another removed it
+            with suppress(FileNotFoundError), _lost_with_its_folder(path, unfinished):  # another process removed it
                 path.rename(gone)
                 _delete(gone)
 
@@ -122,33 +120,30 @@ def _delete(path: Path) -> None:
 
 @contextmanager
 def _lost_with_its_folder(path: Path, unfinished: Path | None) -> Iterator[None]:
-    """The folder of unfinished files is gone: another process has taken the lease, or will."""
+    """Raise LeaseLost where the folder for unfinished files is gone: another process is taking the lease."""
     try:
         yield
     except FileNotFoundError:
         if unfinished is None or unfinished.is_dir():
             raise
-        ask_guard(path)
+        write_access.check(path)
         raise LeaseLost(f"{unfinished} is gone: this process leaves its folder alone") from None
 
 
 @contextmanager
 def plain_disk_errors(folder: Path) -> Iterator[None]:
-    """A full disk, a read-only folder, or a file in the place of a folder, as one line for people."""
+    """Report a full disk, a read-only folder, or a file in the place of a folder in one line."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
         blocking = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), folder)
-        raise NotWritable(
-            f"{blocking} is no folder, and one is due there: move it away and give the same command again"
-        ) from error
+        raise NotWritable(f"{blocking} is not a folder: move it away and give the same command again") from error
     except OSError as error:
-        if error.errno not in NO_PLACE:
+        if error.errno not in NOT_WRITABLE:
             raise
         hint = "make room" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "make it writable"
         raise NotWritable(
-            f"{folder} cannot be written ({os.strerror(error.errno)}): {hint} and give the same command again; "
-            "every run goes on from its last checkpoint"
+            f"{folder} cannot be written ({os.strerror(error.errno)}): {hint} and give the same command again"
         ) from error
 
 
@@ -165,37 +160,39 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_checksummed(path: Path, content: Mapping[str, Any]) -> None:
-    """A JSON object with its checksum, which `pipeline.storage.reading` looks at."""
+    """Write a JSON object with its checksum, which `pipeline.storage.reading` verifies."""
     write_json(path, with_checksum(content))
 
 
 def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The same object, as JSON gives it back, with its checksum."""
+    """The object as JSON returns it, with its checksum."""
     as_read: dict[str, Any] = json.loads(json.dumps(content))
-    return as_read | {SEAL: _seal(as_read)}
+    return as_read | {CHECKSUM: _object_checksum(as_read)}
 
 
 def checksum_ok(content: Mapping[str, Any]) -> bool:
-    """Whether an object that was read from JSON is what was written; one without a checksum is believed."""
-    if SEAL not in content:
+    """Whether an object read from JSON is what was written; true for one without a checksum."""
+    if CHECKSUM not in content:
         return True
     try:
-        return bool(content[SEAL] == _seal({key: value for key, value in content.items() if key != SEAL}))
-    except RecursionError:  # nothing of ours is nested so deeply
+        return bool(
+            content[CHECKSUM] == _object_checksum({key: value for key, value in content.items() if key != CHECKSUM})
+        )
+    except RecursionError:  # no file of ours is nested so deeply
         return False
 
 
-def _seal(content: dict[str, Any]) -> str:
+def _object_checksum(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def digest(content: bytes) -> str:
-    """The checksum of a file that has no place for its own, for the file that vouches for it."""
+    """The checksum of a file that cannot hold its own; another file states it."""
     return hashlib.sha256(content).hexdigest()
 
 
-def state(content: bytes) -> dict[str, Any]:
-    """What a record states of a file."""
+def file_state(content: bytes) -> dict[str, Any]:
+    """What a record states of a file: its size and checksum."""
     return {"size": len(content), "sha256": digest(content)}
 
 
@@ -205,11 +202,11 @@ def short_hash(content: Any) -> str:
 
 
 def safetensors_bytes(tensors: Mapping[str, "Tensor"]) -> bytes:
-    """A file of tensors with their checksum, which `pipeline.storage.reading` looks at."""
+    """A file of tensors with their checksum, which `pipeline.storage.reading` verifies."""
     from safetensors.torch import save  # imports torch, which aggregation does without
 
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content: bytes = save(contiguous, {SEAL: tensors_checksum(contiguous, tensor_bytes)})
+    content: bytes = save(contiguous, {CHECKSUM: tensors_checksum(contiguous, tensor_bytes)})
     return content
 
 
@@ -218,7 +215,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
 
 
 def tensors_checksum(tensors: Mapping[str, Any], to_bytes: Callable[[Any], memoryview]) -> str:
-    """Of names, types, shapes and values; the same for torch's tensors and for numpy's arrays."""
+    """Over names, types, shapes and values; the same for torch's tensors and numpy's arrays."""
     found = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name]

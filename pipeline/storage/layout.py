@@ -17,7 +17,7 @@ WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 SETTINGS, LOG, PROGRESS = "config.yaml", "log.txt", "progress.json"
 CHECKPOINTS = "checkpoints"
 EVALUATION = "evaluation-"
-"""Begins the name of a folder in a run's folder: the record of a second evaluation."""
+"""Prefix of a folder in a run's folder: the record of a second evaluation."""
 
 MANIFEST, TASKS = "manifest.json", "tasks.json"
 PACKS, OUTCOMES, LOGS, SLURM_LOGS, BLOCKS = "packs", "outcomes", "logs", "slurm", "blocks"
@@ -26,10 +26,10 @@ LEASE = "lease.json"
 """In a run's folder and in a sweep's."""
 CLAIM = ".lease-{number}.claim"
 UNFINISHED, FENCED = ".unfinished-", ".fenced-"
-"""Begin the names of folders for files that a process has not finished, inside the folder that it has leased; and of
-those that were taken from it."""
+"""Prefixes of folders inside a leased folder: for the files that a process has not finished, and those taken from an
+earlier process."""
 ASIDE, TEMPORARY = ".aside", ".tmp"
-"""End the names of a folder that lay in the place of a file, and of a file that is being written."""
+"""Suffixes of a folder that was in the place of a file, and of a file that is being written."""
 
 
 def runs_folder(sweeps_dir: Path) -> Path:

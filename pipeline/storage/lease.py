@@ -1,8 +1,8 @@
-"""Leases: which process works on a folder. One that was left for dead (a lost node, a cut network) and lives on finds
-its lease gone before its next change to that folder, and stops.
+"""Leases: which process works on a folder. A process presumed dead (a lost node, a cut network) that is still alive
+finds its lease taken before its next change to that folder, and stops.
 
 lease.json names the attempt, the host and the process; its modification time is the heartbeat. Clocks of two machines
-are never compared: whether another host's process lives is seen by watching the heartbeat for a while.
+are never compared: a process on another host is alive if its heartbeat changes while we watch.
 """
 
 import json
@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DamagedFile, LeaseLost, NotWritable
-from pipeline.storage.files import GUARDS, plain_disk_errors, remove, write_json
+from pipeline.storage import write_access
+from pipeline.storage.files import plain_disk_errors, remove, write_json
 from pipeline.storage.layout import CLAIM, FENCED, LEASE, UNFINISHED
+from pipeline.storage.phases import phase
 from pipeline.storage.reading import open_file, whole_object
 
 PARTS = {"attempt": int, "host": str, "pid": int, "slurm_job": str}
@@ -28,7 +30,7 @@ BEAT_SECONDS, PATIENCE_SECONDS = 5.0, 20.0
 
 
 def own_job() -> str:
-    """The Slurm task that this process is, as squeue names it; empty elsewhere, also in a shell inside a job."""
+    """This process's Slurm task, as squeue names it; empty outside of Slurm and in a shell inside a job."""
     if os.environ.get("SUBMITIT_EXECUTOR") != "slurm":
         return ""
     array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
@@ -36,7 +38,7 @@ def own_job() -> str:
 
 
 def process_start(pid: int) -> str | None:
-    """When a process of this host began, in its kernel's ticks; None when none with this number lives."""
+    """When a process of this host began, in kernel ticks; None where no living process has this number."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -45,7 +47,7 @@ def process_start(pid: int) -> str | None:
 
 
 def read_lease(folder: Path) -> dict[str, Any] | None:
-    """The lease of a folder; None where there is none, or a damaged one, which counts as gone."""
+    """The lease of a folder; None where it is absent or damaged."""
     return whole_object(folder / LEASE, PARTS)
 
 
@@ -56,9 +58,9 @@ def holder(lease: dict[str, Any]) -> str:
 
 
 def is_alive(lease: dict[str, Any]) -> bool | None:
-    """Whether the process that holds a lease lives; None where only its heartbeat can tell."""
+    """Whether the process that holds a lease is alive; None where only its heartbeat can tell."""
     if lease.get("ended") or (lease.get("slurm_job") and lease["slurm_job"] == own_job()):
-        return False  # the same Slurm task again: Slurm started us because the earlier process is gone to it
+        return False  # the same Slurm task again: Slurm gave the earlier process up before it started us
     if lease.get("host") != platform.node() or not lease.get("started"):
         return None
     start = process_start(lease.get("pid", 0))
@@ -67,14 +69,14 @@ def is_alive(lease: dict[str, Any]) -> bool | None:
 
 @dataclass(frozen=True)
 class Held:
-    """A lease that this process has taken, with its folder for files that it has not finished."""
+    """A lease that this process holds, with its folder for unfinished files."""
 
     folder: Path
     lease: dict[str, Any]
     unfinished: Path
 
-    def guard(self) -> Path:
-        """The folder for unfinished files, as long as the lease is still ours; raises LeaseLost."""
+    def check(self) -> Path:
+        """The folder for unfinished files. Raises: LeaseLost, where the lease is no longer ours."""
         found = read_lease(self.folder)
         if found != self.lease:
             by = f"by {holder(found)}, attempt {found['attempt']}" if found else "from disk"
@@ -82,7 +84,9 @@ class Held:
         return self.unfinished
 
     def beat(self) -> None:
-        """Touch the very file that was read: if another process replaces it meanwhile, its own stays as it is."""
+        """Touch the file through the descriptor that was read: if another process replaces it meanwhile, its file is
+        not touched.
+        """
         with open_file(self.folder / LEASE) as file:
             if json.loads(file.read()) == self.lease:
                 os.utime(file.fileno())
@@ -108,14 +112,14 @@ def watch(folders: Sequence[Path], patience: float) -> tuple[Watched, dict[Path,
 
 
 class Leases:
-    """The leases of some folders while a block runs; folders that a living process holds are in `living` instead.
+    """Holds the leases of some folders while a block runs; folders held by a living process are in `living` instead.
 
     Args:
-        patience: seconds to watch for a heartbeat of a process on another host.
+        patience: seconds to watch for a heartbeat of a process on another host; PATIENCE_SECONDS by default.
     """
 
-    def __init__(self, folders: Sequence[Path], patience: float = PATIENCE_SECONDS) -> None:
-        self.folders, self.patience = folders, patience
+    def __init__(self, folders: Sequence[Path], patience: float | None = None) -> None:
+        self.folders, self.patience = folders, PATIENCE_SECONDS if patience is None else patience
         self.mine: dict[Path, Held] = {}
         self.living: dict[Path, dict[str, Any]] = {}
         self._ended = threading.Event()
@@ -137,33 +141,33 @@ class Leases:
             self.release(folder, finished=False)
 
     def release(self, folder: Path, finished: bool) -> None:
-        """Give a folder back: without a lease when nothing is left to do in it, else with one that says it ended.
+        """Give a folder back: without a lease if it is finished, else with a lease that says its process ended.
 
-        From then on nothing of this process is written there, until it has another lease.
+        From then on this process writes nothing there until it takes another lease.
         """
         held = self.mine.pop(folder, None)
         if held is None:
             return
-        with suppress(LeaseLost, NotWritable, OSError):  # another's by now, or read-only: the heartbeat says the same
-            held.guard()
+        with suppress(LeaseLost, NotWritable, OSError):  # taken over, or read-only: the heartbeat stops anyway
+            held.check()
             if finished:
                 remove(folder / LEASE)
             else:
                 write_json(folder / LEASE, held.lease | {"ended": time.time()})
         shutil.rmtree(held.unfinished, ignore_errors=True)
-        if GUARDS.get(folder) == held.guard:
-            GUARDS[folder] = _given_back
+        write_access.revoke(folder, held.check)
 
     # ------------------------------------------------------------------------------------------------------ inside
 
+    @phase("lease")
     def _take(self, folder: Path, earlier: dict[str, Any] | None) -> None:
-        """Write our lease after `earlier`. Two that try at once: one makes the claim, the other finds it living."""
+        """Write our lease after `earlier`. Of two that try at once, one creates the claim and the other yields."""
         folder.mkdir(parents=True, exist_ok=True)
         number = (earlier["attempt"] if earlier else 0) + 1
         claim = folder / CLAIM.format(number=number)
         deadline = time.monotonic() + self.patience
         while not _create(claim) and time.monotonic() < deadline:
-            time.sleep(0.1)  # another claims it now; if it died at that, its claim stays, and counts no longer
+            time.sleep(0.1)  # another process holds the claim; if it died, the claim stays behind and expires
         try:
             if read_lease(folder) != earlier:
                 self.living[folder] = read_lease(folder) or {"pid": "?", "host": "another host"}
@@ -172,30 +176,26 @@ class Leases:
                 "attempt": number, "host": platform.node(), "pid": os.getpid(), "started": process_start(os.getpid()),
                 "slurm_job": own_job(), "time": time.time(), "ended": None,
             }  # fmt: skip
-            GUARDS.pop(folder, None)  # of a lease that this process has given back
+            write_access.forget(folder)  # a lease that this process has given back
             write_json(folder / LEASE, lease)
             unfinished = _fence(folder)
         finally:
             with suppress(OSError):
                 claim.unlink()
         held = self.mine[folder] = Held(folder, lease, unfinished)
-        GUARDS[folder] = held.guard
+        write_access.grant(folder, held.check)
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
             for held in list(self.mine.values()):
-                with suppress(DamagedFile, OSError, ValueError):  # the next rename finds out
+                with suppress(DamagedFile, OSError, ValueError):  # the next write raises
                     held.beat()
 
 
-def _given_back() -> Path:
-    raise LeaseLost("given back: this process leaves it alone")
-
-
 def _fence(folder: Path) -> Path:
-    """Take their folders of unfinished files from processes that had the lease before; returns our own.
+    """Take the folders for unfinished files from earlier holders of the lease; returns our own.
 
-    They are renamed first, which is done at once: a rename out of them or into them fails from here on.
+    They are renamed first, which is atomic: from then on a rename out of them or into them fails.
     """
     for earlier in folder.glob(f"{UNFINISHED}*"):
         fenced = folder / f"{FENCED}{uuid.uuid4().hex}"

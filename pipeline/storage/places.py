@@ -1,8 +1,8 @@
 """Where everything is, in a checkout and as an installed package. Imports nothing slow.
 
-A checkout (`python pipeline/run.py`, or an editable install) is known by the pyproject.toml and conf/ beside the
-package: conf/, sweeps/ and results/ are the checkout's, wherever the command is typed. An installed package brings a
-conf/ of its own; a user's conf/, sweeps/ and results/ are in the working directory.
+A checkout (`python pipeline/run.py`, or an editable install) has pyproject.toml and conf/ next to the package: its
+conf/, sweeps/ and results/ are used, wherever the command is typed. An installed package has a conf/ of its own; a
+user's conf/, sweeps/ and results/ are in the working directory.
 """
 
 import os
@@ -30,6 +30,8 @@ CONF = BASE / "conf" if CHECKOUT else PACKAGE / "conf"
 CONF_FOLDERS = (CONF,) if CHECKOUT else (CONF, BASE / "conf")
 """Folders that Hydra searches, in this order: what the first has, the second does not replace. The second, a user's own
 (`conf/sweep/mine.yaml`, `conf/local/default.yaml`), need not exist."""
+USER_FIGURES = (_working_directory() or Path()) / "figures"
+"""A user's own figures, figure_*.py; it need not exist."""
 PAPER_TABLE = (PACKAGE / "gated_paper_tables.csv").resolve()
 """The points that the paper published: docs/gated_paper_tables.csv, to which the package has a link."""
 

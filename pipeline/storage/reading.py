@@ -1,9 +1,10 @@
-"""The one reader of what lies on disk: a file is whole, absent, or damaged, and which is said in one voice.
+"""The one reader of files: each is whole, absent or damaged, and errors say so in the same words.
 
-Whatever lies in a file's place (a folder, a pipe, a link to nothing, foreign bytes) is damage, and neither stops a
+Anything else in a file's place (a folder, a pipe, a dangling link, foreign bytes) counts as damage; it neither stops a
 reader nor makes it wait. Needs no torch.
 """
 
+import errno
 import json
 import os
 import stat
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DamagedFile
-from pipeline.storage.files import SEAL, checksum_ok, tensors_checksum
+from pipeline.storage.files import CHECKSUM, checksum_ok, tensors_checksum
 from pipeline.storage.layout import CONFIG
 
 if TYPE_CHECKING:
@@ -23,24 +24,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Parts = Mapping[str, type | tuple[type, ...]]
-"""What a JSON object must hold, by key."""
+"""Types that a JSON object must have, by key."""
 
+DENIED = os.strerror(errno.EACCES)
 GONE, DIFFERS = "it is gone", "its checksum differs"
 _said: set[str] = set()
 
 
 def say(line: str) -> None:
-    """A line on stderr, once in a process however often its cause is met."""
+    """Print a line on stderr, once per process."""
     if line not in _said:
         _said.add(line)
         print(line, file=sys.stderr)
 
 
 def problem(path: Path, size: int | None = None) -> str:
-    """What a look at a file shows to be wrong with it, without reading it; empty where nothing is.
+    """What is wrong with a file, without reading it; empty where nothing is.
 
     Args:
-        size: in bytes, as it should be; None where that is unknown.
+        size: expected bytes; None where unknown.
     """
     try:
         found = path.stat()
@@ -54,25 +56,27 @@ def problem(path: Path, size: int | None = None) -> str:
 
 
 def folder_fault(folder: Path) -> str:
-    """What lies where a run's folder, or the folder of all runs, is due; empty where there is a folder or nothing."""
+    """What is wrong with a run's folder, or the folder of all runs; empty where it can be read or is absent."""
     for path in (folder.parent, folder):
         if os.path.lexists(path) and not path.is_dir():
-            return f"{path} is {'no folder' if path.exists() else 'a link to nothing, and no folder'}"
+            return f"{path} is {'not a folder' if path.exists() else 'a link to nothing, not a folder'}"
+        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+            return f"{path} cannot be read ({DENIED})"
     return ""
 
 
 def other_run(content: Mapping[str, Any], folder: Path) -> str:
-    """Whether a file of a run's folder states another run's name, in words; empty where it states this one or none."""
+    """Says that a file in a run's folder states another run's name; empty where it states this run's name or none."""
     stated = content.get("run", folder.name)
-    return "" if stated == folder.name else f"it is of another run ({stated})"
+    return "" if stated == folder.name else f"it belongs to another run ({stated})"
 
 
 def open_file(path: Path) -> BufferedReader:
     """A regular file, opened for reading; a pipe is not waited for.
 
     Raises:
-        FileNotFoundError: there is nothing of that name.
-        DamagedFile: it is no regular file, or the system cannot open it.
+        FileNotFoundError: nothing has that name.
+        DamagedFile: it is not a regular file, or the system cannot open it.
     """
     try:
         file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")  # noqa: PTH123, SIM115  by its descriptor
@@ -81,7 +85,8 @@ def open_file(path: Path) -> BufferedReader:
             raise DamagedFile(path, "it is a link to nothing") from None
         raise
     except OSError as error:
-        raise DamagedFile(path, _kind(path.stat().st_mode) if path.is_dir() else _in_words(error)) from None
+        # os.path answers also where the folder cannot be entered
+        raise DamagedFile(path, "it is a folder" if os.path.isdir(path) else _in_words(error)) from None  # noqa: PTH112
     if not stat.S_ISREG(mode := os.fstat(file.fileno()).st_mode):
         file.close()
         raise DamagedFile(path, _kind(mode))
@@ -89,12 +94,12 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def _kind(mode: int) -> str:
-    return "it is a folder" if stat.S_ISDIR(mode) else "it is no regular file"
+    return "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
 
 
 def _in_words(error: OSError) -> str:
     if isinstance(error, NotADirectoryError):
-        return "a file lies where a folder is due"
+        return "a file is in the place of its folder"
     return os.strerror(error.errno or 0)
 
 
@@ -110,7 +115,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def checksum(path: Path) -> str:
-    """Of a file's bytes, as `pipeline.storage.files.digest` gives it. Raises as `open_file` does."""
+    """Checksum of a file's bytes, as `pipeline.storage.files.digest` computes it. Raises as `open_file` does."""
     with open_file(path) as file:
         return file_digest(file, "sha256").hexdigest()
 
@@ -119,7 +124,7 @@ def checksum(path: Path) -> str:
 
 
 def read_object(path: Path, parts: Parts | None = None) -> dict[str, Any] | None:
-    """A JSON object that holds these parts and is what was written; None where there is no file.
+    """Read a JSON object that has these parts and a correct checksum; None where there is no file.
 
     Raises:
         DamagedFile: it is something else.
@@ -129,8 +134,8 @@ def read_object(path: Path, parts: Parts | None = None) -> dict[str, Any] | None
         why = _fault(content, parts or {})
     except FileNotFoundError:
         return None
-    except ValueError as error:  # no text, or no JSON
-        raise DamagedFile(path, f"it is no JSON: {error}") from None
+    except ValueError as error:  # not text, or not JSON
+        raise DamagedFile(path, f"it is not JSON: {error}") from None
     except RecursionError:
         raise DamagedFile(path, "it is nested too deeply") from None
     if why:
@@ -141,19 +146,19 @@ def read_object(path: Path, parts: Parts | None = None) -> dict[str, Any] | None
 
 def _fault(content: Any, parts: Parts) -> str:
     if not isinstance(content, dict):
-        return "it is no JSON object"
-    lacking = [key for key, kind in parts.items() if not isinstance(content.get(key), kind)]
-    if lacking:
-        return f"it has no {lacking[0]}"
+        return "it is not a JSON object"
+    missing = [key for key, kind in parts.items() if not isinstance(content.get(key), kind)]
+    if missing:
+        return f"it has no {missing[0]}"
     return "" if checksum_ok(content) else DIFFERS
 
 
 def whole_object(path: Path, parts: Parts | None = None) -> dict[str, Any] | None:
-    """As `read_object`, but a damaged file is said to be, and taken as missing."""
+    """As `read_object`, but a damaged file is reported and treated as missing."""
     try:
         return read_object(path, parts)
     except DamagedFile as error:
-        say(f"{error}: taken as missing")
+        say(f"{error}: treated as missing")
         return None
 
 
@@ -161,14 +166,14 @@ def whole_object(path: Path, parts: Parts | None = None) -> dict[str, Any] | Non
 
 
 def read_safetensors(path: Path, stated: str | None = None) -> dict[str, "Tensor"]:
-    """Tensors as they were written.
+    """Read tensors as they were written.
 
     Args:
-        stated: checksum of the file, from another that vouches for it; else the file's own is looked at.
+        stated: checksum of the file, from another file; without it the file's own is verified.
 
     Raises:
         FileNotFoundError: there is no such file.
-        DamagedFile: it is not what was written; one without any checksum, which is not ours, is believed.
+        DamagedFile: it is not what was written. A file without any checksum is not ours, and is not checked.
     """
     from pipeline.storage.files import tensor_bytes
 
@@ -176,7 +181,7 @@ def read_safetensors(path: Path, stated: str | None = None) -> dict[str, "Tensor
 
 
 def read_arrays(path: Path) -> dict[str, "np.ndarray[Any, Any]"]:
-    """The same for aggregation, as arrays and without torch."""
+    """The same as arrays, without torch."""
     return _read_tensors(path, "np", lambda array: array.reshape(-1).view("uint8").data)
 
 
@@ -191,7 +196,7 @@ def _read_tensors(
     try:
         with safe_open(path, framework=framework) as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            own = (file.metadata() or {}).get(SEAL)
+            own = (file.metadata() or {}).get(CHECKSUM)
     except (SafetensorError, OSError, ValueError) as error:
         raise DamagedFile(path, " ".join(str(error).split())) from None
     if stated is None and own is not None and own != tensors_checksum(found, to_bytes):
@@ -200,14 +205,14 @@ def _read_tensors(
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:
-    """A run's cfg.json; None where there is none.
+    """Read a run's cfg.json; None where there is none.
 
     Raises:
         DamagedFile: it is not what was written.
     """
     config = read_object(folder / CONFIG, {"d_in": int, "d_sae": int, "metadata": dict})
     if config is not None:
-        stated = config["metadata"].pop(SEAL, None)
-        if not checksum_ok(config | {SEAL: stated}):
+        stated = config["metadata"].pop(CHECKSUM, None)
+        if not checksum_ok(config | {CHECKSUM: stated}):
             raise DamagedFile(folder / CONFIG, DIFFERS)
     return config

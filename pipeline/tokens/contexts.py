@@ -1,6 +1,6 @@
-"""Packing of documents into contexts of one length, each beginning with BOS."""
+"""Contexts of one length, each beginning with BOS, and the tokenizer."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +14,15 @@ from pipeline.config.model_shape import embedding_rows
 from pipeline.config.schema import ModelConfig
 from pipeline.errors import UserError
 from pipeline.runtime.hub import hub_or_cache, no_hub, quiet, shown
+from pipeline.tokens.packing import Document, PackingRule, Window
 from pipeline.tokens.tables import Content
 
-Window = tuple[list[int], int]
 WINDOWS_AT_A_TIME = 1024
 
 
 @dataclass(frozen=True)
 class Contexts:
-    """Contexts of equal length, with the document that each came from (its first, where documents are joined)."""
+    """Contexts of equal length, with the number of the document that each begins in."""
 
     tokens: Int[Tensor, "n pos"]
     special: Bool[Tensor, "n pos"]
@@ -36,17 +36,22 @@ class Contexts:
 
 
 class Packer:
-    """Turns documents into contexts by the stated rule; short tails are dropped."""
+    """Turns documents into contexts of `model.context` tokens, with the model's tokenizer.
+
+    Args:
+        packing: document, or concatenate, which joins documents with `separator`: bos, eos or none.
+    """
 
     def __init__(self, model: ModelConfig, packing: str, separator: str = "bos") -> None:
-        self.model_name, self.context = model.name, model.context
+        self.model_name = model.name
         self.tokenizer = load_tokenizer(model)
         self.vocabulary = len(self.tokenizer)
-        self.joined = packing == "concatenate"
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
         self.bos: int = eos if bos is None else bos
         self.eos: int = self.bos if eos is None else eos
-        self.separator = {"bos": self.bos, "eos": self.eos, "none": None}[separator] if self.joined else None
+        joined = packing == "concatenate"
+        between = {"bos": self.bos, "eos": self.eos, "none": None}[separator] if joined else None
+        self.rule = PackingRule(model.context - 1, joined, between)
         self.rows = embedding_rows(model)
         self.special_ids = torch.tensor(sorted({*self.tokenizer.all_special_ids, self.bos, self.eos}))
 
@@ -67,39 +72,40 @@ class Packer:
             )
         return document[document[0] == self.bos : len(document) - (document[-1] in {self.bos, self.eos})]
 
-    def windows(self, documents: Iterable[Content], first_document: int = 0) -> Iterator[Window]:
-        """Yield (context - 1 tokens, number of the document they begin in)."""
-        windows = Windows(self)
-        for number, document in enumerate(documents, first_document):
-            yield from windows.add(self.encode(document), number)
+    def pack(self, documents: Iterable[Content]) -> Contexts:
+        """Contexts of these documents, numbered from 0."""
+        numbered = (Document(self.encode(document), number) for number, document in enumerate(documents))
+        return self.contexts(self.rule.windows(numbered))
 
-    def pack(self, windows: Iterable[Window]) -> Contexts:
-        """Contexts of these windows, each after BOS."""
+    def contexts(self, windows: Iterable[Window]) -> Contexts:
+        """Each window after BOS."""
         collected = Collected(self)
-        collected.extend(windows)
+        for window in windows:
+            collected.add(window)
         return collected.contexts()
 
-    def part(self, windows: list[Window]) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens, whether they are special, and documents."""
-        body = torch.tensor([tokens for tokens, _ in windows], dtype=torch.int64).view(len(windows), self.context - 1)
+    def part(self, windows: Sequence[Window]) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens [n, pos], whether they are special [n, pos], and the numbers of documents [n]."""
+        body = torch.tensor([window.tokens for window in windows], dtype=torch.int64)
+        body = body.view(len(windows), self.rule.length)
         tokens = torch.cat([torch.full((len(windows), 1), self.bos), body], dim=1)
         if self.rows is not None and len(tokens) and int(tokens.max()) >= self.rows:
             token = self.tokenizer.convert_ids_to_tokens(int(tokens.max()))
             raise UserError(
                 f"the text holds {token}, token {int(tokens.max())}, but the embedding has {self.rows} rows"
             )
-        document = torch.tensor([number for _, number in windows], dtype=torch.int64)
+        document = torch.tensor([window.owner for window in windows], dtype=torch.int64)
         return tokens, torch.isin(tokens, self.special_ids), document
 
 
 class Collected:
-    """Contexts that grow: lists of tokens become tensors by and by, which take a quarter of the memory."""
+    """Collects windows as contexts. Many at a time become tensors, which take a quarter of the memory of lists."""
 
     def __init__(self, packer: Packer) -> None:
         self.packer, self.parts, self.waiting = packer, [packer.part([])], list[Window]()
 
-    def extend(self, windows: Iterable[Window]) -> None:
-        self.waiting.extend(windows)
+    def add(self, window: Window) -> None:
+        self.waiting.append(window)
         if len(self.waiting) >= WINDOWS_AT_A_TIME:
             self.parts.append(self.packer.part(self.waiting))
             self.waiting = []
@@ -109,37 +115,8 @@ class Collected:
         return Contexts(torch.cat(tokens), torch.cat(special), torch.cat(document))
 
 
-class Windows:
-    """Cuts documents, which come one after another, into the tokens that follow BOS in a context.
-
-    No window begins with the separator: BOS stands there.
-    """
-
-    def __init__(self, packer: Packer, rest: Iterable[int] = (), owner: int = 0) -> None:
-        self.rest, self.owner = list(rest), owner  # tokens that fill no window yet, and the document they begin in
-        self.length, self.joined, self.separator = packer.context - 1, packer.joined, packer.separator
-
-    def add(self, tokens: Sequence[int], number: int) -> Iterator[Window]:
-        """The windows that a document completes."""
-        if not self.rest:
-            self.owner = number
-        self.rest.extend(tokens)
-        if self.separator is not None:
-            self.rest.append(self.separator)
-        start = self._past_separators(0)
-        while len(self.rest) - start >= self.length:
-            yield self.rest[start : start + self.length], self.owner
-            start, self.owner = self._past_separators(start + self.length), number
-        self.rest = self.rest[start:] if self.joined else []
-
-    def _past_separators(self, start: int) -> int:
-        while self.separator is not None and self.rest[start : start + 1] == [self.separator]:
-            start += 1
-        return start
-
-
 def load_tokenizer(model: ModelConfig) -> Any:
-    """The model's fast tokenizer, from its folder or the hub; code that comes with one is never run.
+    """The model's tokenizer, from its folder or the hub; code that comes with one is never run.
 
     Raises:
         UserError: there is none, it has tokens that the model's embedding has no row for, or neither BOS nor EOS.
@@ -163,9 +140,9 @@ def load_tokenizer(model: ModelConfig) -> Any:
 
 
 def check_vocabulary(tokenizer: Any, source: str, rows: int | None) -> None:
-    """Refuse a tokenizer of nothing, as transformers makes one without files, or one of too many tokens.
+    """Refuse an empty tokenizer, which transformers returns if there are no files, or one with too many tokens.
 
-    Special tokens beyond the embedding are let pass: Gemma 3 has one, which stands for pictures.
+    Special tokens beyond the embedding are accepted: Gemma 3 has one, which stands for images.
 
     Args:
         tokenizer: of the tokenizers library.

@@ -1,13 +1,15 @@
-"""Whether there is enough text, said before anything is loaded: for eval.sequences, and some to train on."""
+"""Checks before anything is loaded that there is enough text to train on and for eval.sequences."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
 from pipeline.errors import UserError
 from pipeline.tokens import text
-from pipeline.tokens.contexts import Packer, Windows
+from pipeline.tokens.contexts import Packer
 from pipeline.tokens.local import Counts, local_documents
+from pipeline.tokens.packing import Document
 from pipeline.tokens.sources import packer
 from pipeline.tokens.tables import Content
 
@@ -16,7 +18,7 @@ HELD_OUT_AT_MOST = 50
 
 
 def check_text(runs: Sequence[RunConfig]) -> list[str]:
-    """Read all local text that these runs name; say in a line each what a person should know of it.
+    """Read all local text of these runs; return notes on it, one line each.
 
     Raises:
         UserError: it cannot be read, or does not suffice; the message has settings that would work.
@@ -39,9 +41,9 @@ def _check(run: RunConfig) -> list[str]:
 
 
 def _has_words(run: RunConfig, counts: Counts) -> bool:
-    """Whether there are contexts enough if a word were one token: no tokenizer is needed then, but to check token ids.
+    """Whether there would be enough contexts if each word were one token: then no tokenizer is needed, except for ids.
 
-    No pass is shorter: all documents are read, so that what cannot be read is said now.
+    All documents are read, so that an unreadable one is reported now.
     """
     length, joined = run.model.context - 1, run.data.packing == "concatenate"
     pack = packer(run.model, run.data) if run.data.token_column else None  # of text, words are counted
@@ -54,7 +56,7 @@ def _has_words(run: RunConfig, counts: Counts) -> bool:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Documents by what decides how many contexts they fill."""
+    """Lengths of the documents, from which the number of contexts follows."""
 
     documents: list[tuple[float | text.Split, int]]  # place of a local one, else side; number of tokens
     data: DataConfig
@@ -65,19 +67,20 @@ class Lengths:
         pack = packer(model, data)
         placed: Iterator[tuple[float | text.Split, Content]] = (
             ((document.place, document.content) for document in local_documents(data))
-            if data.source == "files"
+            if data.source != "bundled"
             else text.sides(data)
         )
         return cls([(place, len(pack.encode(document))) for place, document in placed], data, pack)
 
     def contexts(self, fraction: float) -> dict[text.Split, int]:
-        """How many contexts packing makes of each side, if this share of local documents were held out."""
-        data, count = replace(self.data, evaluation_fraction=fraction), dict.fromkeys(text.SIDES, 0)
-        windows = {side: Windows(self.packer) for side in text.SIDES}
-        for place, tokens in self.documents:
-            side = place if isinstance(place, str) else text.side_of_place(place, data)
-            count[side] += sum(1 for _ in windows[side].add([-1] * tokens, 0))
-        return count
+        """How many contexts each side would fill if this share of local documents were held out."""
+        data = replace(self.data, evaluation_fraction=fraction)
+        documents = (
+            Document([-1] * tokens, 0, place if isinstance(place, str) else text.side_of_place(place, data))
+            for place, tokens in self.documents
+        )
+        count = Counter(window.document.side for window in self.packer.rule.windows(documents))
+        return {side: count[side] for side in text.SIDES}
 
     def suffice(self, evaluation: EvalConfig, fraction: float) -> bool:
         count = self.contexts(fraction)
@@ -86,8 +89,8 @@ class Lengths:
 
 def _what_would_work(run: RunConfig, lengths: Lengths, counts: Counts) -> str:
     count = lengths.contexts(run.data.evaluation_fraction)
-    named = f"data.path={run.data.path}" if run.data.source == "files" else f"data={run.data.name}"
-    if run.data.source == "files" and counts.documents - counts.copies < 2:
+    named = f"data.path={run.data.path}" if run.data.path else f"data={run.data.name}"
+    if run.data.path and counts.documents - counts.copies < 2:
         what = f"{named} holds {_number_of(counts)}, and training and held-out text are split by document"
     elif count["train"]:
         side = run.eval.split
@@ -109,16 +112,16 @@ def _number_of(counts: Counts) -> str:
 
 
 def _ways(run: RunConfig, lengths: Lengths) -> Iterator[str]:
-    """Settings with which the same command goes on."""
+    """Settings with which the same command would work."""
     held = _held_out(run, lengths)
     if held:
         yield _fewer_sequences(run, held)
-    if run.data.source != "files":
+    if run.data.source == "bundled":
         return
     fraction = _larger_fraction(run, lengths)
     if fraction:
         yield f"data.evaluation_fraction={fraction:g}"
-    if run.data.split_documents == "none":
+    if run.data.source == "files" and run.data.split_documents == "none":
         cut = Lengths.of(run.model, replace(run.data, split_documents="blank_line"))
         held_if_cut = _held_out(run, cut)
         if held_if_cut >= run.eval.sequences:
@@ -128,7 +131,7 @@ def _ways(run: RunConfig, lengths: Lengths) -> Iterator[str]:
 
 
 def _held_out(run: RunConfig, lengths: Lengths) -> int:
-    """Contexts to evaluate on; none where nothing is left to train on."""
+    """Contexts to evaluate on; 0 if nothing is left to train on."""
     count = lengths.contexts(run.data.evaluation_fraction)
     return count[run.eval.split] if count["train"] else 0
 

@@ -1,4 +1,4 @@
-"""Which files `data.path` names, and what names their contents."""
+"""The files that `data.path` names, and a digest of their contents."""
 
 import hashlib
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ ENDINGS = f"{', '.join((*PLAIN, *TABLES))}, also with {', '.join(COMPRESSED)}"
 
 @dataclass(frozen=True, order=True)
 class TextFile:
-    """A file of text: plain, or a table with a document in each row."""
+    """A file of plain text, or a table with one document per row."""
 
     path: Path
     kind: str  # its ending in lower case: one of PLAIN or TABLES
@@ -36,7 +36,7 @@ def local_files(data: DataConfig) -> list[TextFile]:
     """The files that data.path names (a file, a folder or a glob), in the order of their paths.
 
     Raises:
-        UserError: nothing is there, or nothing that can be read as text.
+        UserError: there is no such file, or none that can be read as text.
     """
     given = (data.path or "").strip()
     if not given:
@@ -52,7 +52,7 @@ def local_files(data: DataConfig) -> list[TextFile]:
 
 
 def text_file(path: Path) -> TextFile | None:
-    """How a file is read, by its name; None if it is no text. Spark's `part-` files may have their folder's ending."""
+    """How to read a file, from its name; None: it is no text. Spark's `part-` files may have their folder's ending."""
     name = path.name.lower()
     compression = next((ending for ending in COMPRESSED if name.endswith(ending)), "")
     stem = PurePath(name.removesuffix(compression))
@@ -86,12 +86,12 @@ def _fixed_and_pattern(path: Path) -> tuple[Path, str]:
 
 
 def _is_meant(parts: tuple[str, ...]) -> bool:
-    """Hidden files (macOS writes `._name` beside each) and folders of bookkeeping (`_delta_log`) are not."""
+    """Whether to read a file: not hidden ones (macOS writes `._name` next to each), nor `_delta_log` and the like."""
     return not any(part.startswith(".") for part in parts) and not any(part.startswith("_") for part in parts[:-1])
 
 
 def digest(files: Iterable[TextFile]) -> str:
-    """Names contents and how they are read, whatever the files are called."""
+    """A hash of the files' contents and of how they are read; their names do not matter."""
     total = hashlib.sha256()
     for file in files:
         try:

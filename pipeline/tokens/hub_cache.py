@@ -1,7 +1,7 @@
-"""Documents of a streamed dataset that `pipeline/prefetch.py` brought beside the hub's cache, for machines without it.
+"""Documents of a streamed dataset, fetched by `pipeline/prefetch.py` for machines that cannot reach the hub.
 
-They are the dataset's first documents in its own order, in Parquet: a stream of them is the stream of the dataset, as
-far as it goes.
+They are the dataset's first documents in its own order, as Parquet files next to the hub's cache. A stream of them is
+the beginning of the dataset's stream.
 """
 
 import hashlib
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.schema import DataConfig
-from pipeline.tokens.tables import Content, wanted_columns
+from pipeline.tokens.tables import Content, columns_to_read
 
 ABOUT = "about.json"
-DOCUMENTS_A_FILE = 10_000
-CHARACTERS_A_TOKEN = 6.0
-"""English and code have 3 to 5: some text is brought in vain, and no run ends for want of it."""
+DOCUMENTS_PER_FILE = 10_000
+CHARACTERS_PER_TOKEN = 6.0
+"""English and code have 3 to 5: rather too much text is fetched than too little."""
 
 
 def hub_cache() -> Path:
@@ -28,14 +28,14 @@ def hub_cache() -> Path:
 
 
 def folder(data: DataConfig) -> Path:
-    """Named by what decides the documents and their order; how contexts are packed does not matter."""
-    named = [data.dataset, data.subset, data.split, data.revision, wanted_columns(data)[0]]
+    """Its name depends on what decides the documents and their order, not on how contexts are packed."""
+    named = [data.dataset, data.subset, data.split, data.revision, columns_to_read(data)[0]]
     digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()[:12]
     return hub_cache() / "sae-pareto-text" / f"{str(data.dataset).replace('/', '--')}-{digest}"
 
 
 def about(data: DataConfig) -> dict[str, Any] | None:
-    """documents, characters and whether that is the whole dataset; None where nothing was brought."""
+    """documents, characters, and whether that is the whole dataset; None if nothing was fetched."""
     try:
         content: dict[str, Any] = json.loads((folder(data) / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -44,7 +44,7 @@ def about(data: DataConfig) -> dict[str, Any] | None:
 
 
 def files(data: DataConfig) -> list[str]:
-    """The Parquet files in their order; none where nothing was brought."""
+    """The Parquet files in their order; empty if nothing was fetched."""
     return [str(path) for path in sorted(folder(data).glob("*.parquet"))] if about(data) else []
 
 
@@ -77,7 +77,7 @@ def _until(
         texts.append(text)
         content["documents"] += 1
         content["characters"] += _size(text)
-        if len(texts) == DOCUMENTS_A_FILE:
+        if len(texts) == DOCUMENTS_PER_FILE:
             yield texts
             texts = []
     if texts:
@@ -86,7 +86,7 @@ def _until(
 
 def _size(document: Content | None) -> float:
     """In characters: a token id counts as the text that it stands for."""
-    return len(document or ()) * (1 if isinstance(document, str) else CHARACTERS_A_TOKEN)
+    return len(document or ()) * (1 if isinstance(document, str) else CHARACTERS_PER_TOKEN)
 
 
 def _write_parquet(path: Path, data: DataConfig, documents: list[Content | None]) -> None:
@@ -94,5 +94,5 @@ def _write_parquet(path: Path, data: DataConfig, documents: list[Content | None]
     import pyarrow.parquet
 
     kind = pyarrow.list_(pyarrow.int64()) if data.token_column else pyarrow.string()  # stated: all may be missing
-    table = pyarrow.table({wanted_columns(data)[0]: pyarrow.array(documents, kind)})
+    table = pyarrow.table({columns_to_read(data)[0]: pyarrow.array(documents, kind)})
     pyarrow.parquet.write_table(table, path, compression="zstd")

@@ -1,4 +1,4 @@
-"""Rows of JSON: an object in each line, objects one after another, or one list of objects.
+"""Rows of JSON: one object per line, objects one after another, or one list of objects.
 
 Arrow's reader ends the process at a row that is null, and takes text that looks like a date for one.
 """
@@ -46,7 +46,7 @@ def json_rows(file: TextFile, encoding: str, columns: Sequence[str]) -> Iterator
 
 
 def lacks_column(file: TextFile, column: str, found: Sequence[str]) -> UserError:
-    """The columns that a file has instead of this one."""
+    """The error for a missing column; it lists the columns that the file has."""
     return UserError(
         f"{file.path} has no column {column}: it has {', '.join(found)}; data.text_column, "
         "data.token_column and data.document_column name columns, a glob as data.path chooses files"
@@ -54,7 +54,7 @@ def lacks_column(file: TextFile, column: str, found: Sequence[str]) -> UserError
 
 
 class _Values:
-    """The JSON values of a stream, of which no more than one and a piece of the file are in memory."""
+    """The JSON values of a stream; only one value and one piece of the file are in memory at a time."""
 
     def __init__(self, file: TextFile, stream: io.TextIOWrapper) -> None:
         self.file, self.stream = file, stream
@@ -83,7 +83,7 @@ class _Values:
         return UserError(f"{self.file.path}, line {line}: {what}")
 
     def _next(self) -> str:
-        """The first sign that is not blank; empty at the end."""
+        """The first character that is not blank; empty at the end."""
         while True:
             self.at = _BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]
             if self.at < len(self.text):
@@ -92,7 +92,7 @@ class _Values:
                 return ""
 
     def _more(self) -> bool:
-        """Read on; what is used is forgotten."""
+        """Read the next piece, and drop what has been used."""
         self.lines += self.text.count("\n", 0, self.at)
         rest = self.text[self.at :]
         chunk = self.stream.read(max(CHUNK, len(rest)))

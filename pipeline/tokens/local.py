@@ -1,4 +1,4 @@
-"""Documents of `data=files`: of all files, in a fixed order, each with the side that it falls on."""
+"""Documents of `data.source=files` and `python`, in a fixed order, each with its place: training or held-out text."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -9,12 +9,13 @@ from pipeline.config.schema import DataConfig
 from pipeline.errors import UserError
 from pipeline.tokens.files import TABLES, TextFile, local_files
 from pipeline.tokens.plain import plain_documents
+from pipeline.tokens.python_source import python_documents
 from pipeline.tokens.tables import Content, content, table_rows
 
 
 @dataclass
 class Counts:
-    """What was met while documents were read."""
+    """Counts of what was read and skipped."""
 
     documents: int = 0
     copies: int = 0  # documents that are equal to an earlier one
@@ -37,12 +38,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class LocalDocument:
+    """A document of a local file, and its place."""
+
     content: Content
     place: float  # from 0 to 1: held out where it is below data.evaluation_fraction
 
 
 def local_documents(data: DataConfig, counts: Counts | None = None) -> Iterator[LocalDocument]:
-    """Every document that is not blank; `counts` is kept up to date.
+    """Every document that is not blank. `counts` is updated on the way.
 
     Raises:
         UserError: a file cannot be read as data.* says; the message names both.
@@ -58,14 +61,14 @@ def local_documents(data: DataConfig, counts: Counts | None = None) -> Iterator[
 
 
 def place(document: Content) -> float:
-    """By its content, so that copies of a text stay on one side."""
+    """From 0 to 1, from the content alone, so that copies of a text stay on one side."""
     written = document if isinstance(document, str) else repr(document)
     hashed = hashlib.sha256(written.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(hashed[:8], "big") / 2**64
 
 
 def _single(data: DataConfig, counts: Counts) -> Iterator[LocalDocument]:
-    for _, document in _pieces(data, counts):
+    for _, document in _of_python(data, counts) if data.source == "python" else _pieces(data, counts):
         yield LocalDocument(document, place(document))
 
 
@@ -110,6 +113,14 @@ def _pieces(data: DataConfig, counts: Counts) -> Iterator[tuple[Any, Content]]:
             else:
                 yield group, document
     counts.unsplit = data.split_documents != "none" and pieces == sum(file.is_plain for file in files)
+
+
+def _of_python(data: DataConfig, counts: Counts) -> Iterator[tuple[None, Content]]:
+    for document in python_documents(data):
+        if is_blank(document):
+            counts.blank_documents += 1
+        else:
+            yield None, document
 
 
 def _check_columns_are_of_use(data: DataConfig, files: Sequence[TextFile]) -> None:

@@ -1,4 +1,4 @@
-"""Documents in files of plain text."""
+"""Documents in plain text files."""
 
 import io
 import re
@@ -15,7 +15,7 @@ UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def plain_documents(file: TextFile, data: DataConfig) -> Iterator[str]:
-    """The file as one document, or what lies between separators, in order.
+    """The file as one document, or its parts between separators, in order.
 
     Raises:
         UserError: the file is not in data.encoding, or no text; the message names both.
@@ -30,7 +30,7 @@ def plain_documents(file: TextFile, data: DataConfig) -> Iterator[str]:
         raise
     except UnicodeError as error:
         raise wrong_encoding(file, data.encoding) from error
-    except Exception as error:  # each library of compression has errors of its own
+    except Exception as error:  # each compression library has errors of its own
         raise UserError(f"{file.path} cannot be read: {error}") from error
 
 
@@ -50,7 +50,7 @@ _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
 
 
 def codec(encoding: str) -> str:
-    """With the mark that some editors put before UTF-8 taken off."""
+    """The codec for an encoding; for UTF-8, one that skips the byte-order mark of some editors."""
     return "utf-8-sig" if encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else encoding
 
 

@@ -1,85 +1,53 @@
-"""Contexts that are wanted next, read, tokenised and packed beside the work on the last ones."""
+"""Training contexts that are read, tokenised and packed in a background thread before they are needed."""
 
-import threading
-from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
+from pipeline.runtime.prefetcher import Prefetcher
 from pipeline.tokens.contexts import Contexts
 from pipeline.tokens.sources import ContextSource
 
 CLOSE_SECONDS = 5.0
-"""How long an exit waits for the thread: ended in the middle of decoding, it might take the process down."""
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    first: int
-    count: int
-    position: dict[str, Any]  # of the source before it was read on
-    contexts: Future[Contexts]
+class PrefetchedContexts:
+    """A source of contexts, to be used in a `with` block: after each read, a thread reads the contexts that follow.
 
-
-class ReadAhead:
-    """A source of contexts that a thread reads on: what follows those that were read, up to the context `until`."""
+    Args:
+        source: used by nobody else inside the block.
+        until: number of the context at which prefetching ends; 0: nothing is prefetched.
+    """
 
     def __init__(self, source: ContextSource, until: int = 0) -> None:
         self.contexts_per_epoch = source.contexts_per_epoch
         self._source, self._until = source, until
-        self._prepared: _Prepared | None = None
+        self._prefetcher: Prefetcher[tuple[int, int], Contexts] = Prefetcher(source.position, "prefetch-contexts")
 
-    def prepare(self, first: int, count: int) -> None:
-        """Begin to read contexts; an error waits for the one who reads them.
-
-        The thread is a daemon: a process that is told to stop at once does not wait for a network.
-        """
-        self._finish()
-        self._prepared = _Prepared(first, count, self._source.position(), Future())
-        threading.Thread(target=self._read_prepared, args=(self._prepared,), name="read-ahead", daemon=True).start()
-
-    def _read_prepared(self, prepared: _Prepared) -> None:
-        try:
-            prepared.contexts.set_result(self._source.read(prepared.first, prepared.count))
-        except BaseException as error:
-            prepared.contexts.set_exception(error)
+    def prefetch(self, first: int, count: int) -> None:
+        """Begin to read `count` contexts from number `first` on."""
+        self._prefetcher.start((first, count), lambda: self._source.read(first, count))
 
     def read(self, first: int, count: int) -> Contexts:
-        prepared = self._finish()
-        if prepared and (prepared.first, prepared.count) == (first, count):
-            contexts = prepared.contexts.result()
+        """As the source's `read`; raises what it raises."""
+        prefetched = self._prefetcher.take()
+        if prefetched and prefetched.key == (first, count):
+            contexts = prefetched.result()
         else:
             contexts = self._source.read(first, count)
         if first + 2 * count <= self._until:
-            self.prepare(first + count, count)
+            self.prefetch(first + count, count)
         return contexts
 
     def position(self) -> dict[str, Any]:
-        """As if nothing were prepared: it is to be read by whoever goes on from here."""
-        return self._prepared.position if self._prepared else self._source.position()
+        """Of the source as if nothing were prefetched."""
+        return self._prefetcher.position()
 
     def restore(self, position: dict[str, Any]) -> None:
-        self._finish()
+        self._prefetcher.take()
         self._source.restore(position)
 
-    def _finish(self, seconds: float | None = None) -> _Prepared | None:
-        """Leave the source to the caller."""
-        prepared, self._prepared = self._prepared, None
-        if prepared:
-            prepared.contexts.exception(seconds)  # waits
-        return prepared
+    def __enter__(self) -> Self:
+        return self
 
-    def close(self) -> None:
-        """Nothing more is wanted: what is being read may end, if it does so soon."""
-        with suppress(TimeoutError):
-            self._finish(CLOSE_SECONDS)
-
-
-@contextmanager
-def read_ahead(source: ContextSource, until: int = 0) -> Iterator[ReadAhead]:
-    ahead = ReadAhead(source, until)
-    try:
-        yield ahead
-    finally:
-        ahead.close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._prefetcher.close(CLOSE_SECONDS)

@@ -1,7 +1,8 @@
-"""Where training contexts come from: text held in memory in a seeded order, or a stream in its own order."""
+"""Training and held-out contexts: of text in memory, in a seeded order, or of a stream, in its own order."""
 
 import copy
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -15,16 +16,17 @@ from torch import Tensor
 from pipeline.config.schema import DataConfig, ModelConfig
 from pipeline.errors import UserError
 from pipeline.tokens import text
-from pipeline.tokens.contexts import Collected, Contexts, Packer, Window, Windows
+from pipeline.tokens.contexts import Collected, Contexts, Packer
 from pipeline.tokens.local import Counts, is_blank
-from pipeline.tokens.tables import content, wanted_columns
+from pipeline.tokens.packing import Document, PackingState, Window
+from pipeline.tokens.tables import Content, columns_to_read, content
 
 FIXED_ORDER = 20240424
-"""Seed of the order in which evaluation and calibration contexts are taken: the same for every run."""
+"""Seed of the order of evaluation and calibration contexts: the same for every run."""
 
 
 class ContextSource(Protocol):
-    """Training contexts, numbered from 0 without end; a number is always the same context."""
+    """Training contexts, numbered from 0 without end; a number always stands for the same context."""
 
     contexts_per_epoch: int | None
 
@@ -55,7 +57,7 @@ class ContextsInMemory:
         return {}
 
     def restore(self, position: dict[str, Any]) -> None:
-        """Nothing to do: any context is at hand."""
+        """Nothing to do: any context can be read at any time."""
 
 
 class ContextsStreamed:
@@ -65,18 +67,19 @@ class ContextsStreamed:
 
     def __init__(self, stream: Any, packer: Packer, data: DataConfig) -> None:
         self.stream, self.packer, self.data = stream, packer, data
-        self.column, self.origin = wanted_columns(data)[0], text.origin(data)
+        self.column, self.origin = columns_to_read(data)[0], text.origin(data)
         start = {"number": 0, "document": 0, "skipped": 0, "rest": [], "owner": 0, "origin": self.origin}
         self._start = start | {"stream": copy.deepcopy(stream.state_dict())}
         self.restore(self._start)
 
     def restore(self, position: dict[str, Any]) -> None:
-        """Go to a position; one that was taken elsewhere is found again from the beginning."""
+        """Go to a position. If it was saved from another copy of the text, start from the beginning."""
         if position.get("origin", "hub") != self.origin:
             position = self._start
         self._position = copy.deepcopy(position)
         self._next = int(position["number"])
-        self._windows = self._read_on(copy.deepcopy(position))
+        state = PackingState(position["rest"], int(position["owner"]), self._next)
+        self._windows = self.packer.rule.windows(self._documents(copy.deepcopy(position)), state)
 
     def position(self) -> dict[str, Any]:
         return copy.deepcopy(self._position)
@@ -85,50 +88,61 @@ class ContextsStreamed:
         if first < self._next:
             self.restore(self._position if self._position["number"] <= first else self._start)
         try:
-            windows = list(islice(self._windows, first - self._next, first - self._next + count))
+            windows = self._take(first, count)
         except Exception:
-            self.restore(self._position)  # what raises is at its end: it would look like the dataset's
+            self.restore(self._position)  # a generator that raised is at its end: that would look like the dataset's
             raise
         if len(windows) < count:
+            end = self._next
             self.restore(self._position)
-            raise UserError(f"the dataset ended at context {self._next}: fewer steps, or more text")
-        self._next = first + count
-        return self.packer.pack(windows)
+            raise UserError(f"the dataset ended at context {end}: expected fewer steps, or more text")
+        self._position = self._before(windows[-1])
+        return self.packer.contexts(windows)
 
-    def _read_on(self, position: dict[str, Any]) -> Iterator[Window]:
-        """Windows from a position on; the position is renewed before each document."""
-        self.stream.load_state_dict(position["stream"])
-        number, document, skipped = (int(position[key]) for key in ("number", "document", "skipped"))
-        windows = Windows(self.packer, position["rest"], position["owner"])
+    def _take(self, first: int, count: int) -> list[Window]:
+        """The windows of these contexts; fewer where the dataset ends."""
+        taken: list[Window] = []
+        for window in islice(self._windows, first + count - self._next):
+            self._next += 1
+            if self._next > first:
+                taken.append(window)
+        return taken
+
+    def _documents(self, position: dict[str, Any]) -> Iterator[Document]:
+        """Documents from a position on, each with the source's position before it. Their numbers count all rows."""
+        source = {key: position[key] for key in ("document", "skipped", "stream")}
+        self.stream.load_state_dict(copy.deepcopy(source["stream"]))
         for row in self.stream:
+            number, skipped = int(source["document"]), int(source["skipped"])
             found = content(row[self.column], self.data, f"data={self.data.name}")
             if found is None or is_blank(found):
                 skipped += 1
             else:
-                for window in windows.add(self.packer.encode(found), document):
-                    number += 1
-                    yield window
-            document += 1
-            kept = {"number": number, "document": document, "rest": list(windows.rest), "owner": windows.owner}
-            kept |= {"skipped": skipped, "origin": self.origin}
-            self._position = kept | {"stream": copy.deepcopy(self.stream.state_dict())}
+                yield Document(self.packer.encode(found), number, source=source)
+            source = {"document": number + 1, "skipped": skipped, "stream": copy.deepcopy(self.stream.state_dict())}
+
+    def _before(self, window: Window) -> dict[str, Any]:
+        """The position before the document that completes a window."""
+        state = window.before
+        packing = {"number": state.windows, "rest": list(state.rest), "owner": state.owner, "origin": self.origin}
+        return packing | dict(window.document.source)
 
 
 def permutation(n: int, *key: int) -> Int[Tensor, " n"]:
-    """The order that a key stands for; hashed, because torch's CPU generator reads only the low 32 bits of a seed."""
+    """A random order, from a key; hashed, because torch's CPU generator reads only the low 32 bits of a seed."""
     seed = int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:4], "big")
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 
 def training_contexts(model: ModelConfig, data: DataConfig, seed: int) -> ContextSource:
-    """The training text of a (model, data) pair in the order that a stream's seed gives."""
+    """The training contexts of a (model, data) pair, in the order of a stream's seed."""
     if data.source == "hub":
         return ContextsStreamed(text.streamed(data), packer(model, data), data)
     return ContextsInMemory(_filled(model, data, "train"), seed)
 
 
 def calibration_contexts(model: ModelConfig, data: DataConfig, count: int) -> Contexts:
-    """Training contexts that set the input scale and the means: the same for every seed."""
+    """Training contexts from which scale and mean are estimated: the same for every seed."""
     return training_contexts(model, data, FIXED_ORDER).read(0, count)
 
 
@@ -139,8 +153,7 @@ def evaluation_contexts(model: ModelConfig, data: DataConfig, count: int, split:
         UserError: the text of that side is too short.
     """
     if data.source == "hub":
-        pack = packer(model, data)
-        held_out = pack.pack(pack.windows(text.held_out_of_stream(data, split)))
+        held_out = packer(model, data).pack(text.held_out_of_stream(data, split))
     else:
         held_out = _filled(model, data, split)
     if len(held_out) < count:
@@ -152,11 +165,12 @@ def evaluation_contexts(model: ModelConfig, data: DataConfig, count: int, split:
 
 
 def text_facts(model: ModelConfig, data: DataConfig) -> dict[str, int]:
-    """What a record says of local text: documents read, copies among them, and what was skipped; else nothing."""
-    return asdict(_packed(model, data).counts) if data.source == "files" else {}
+    """For the record of a run on local text: documents read, copies among them, rows skipped; otherwise empty."""
+    return asdict(_packed(model, data).counts) if data.path else {}
 
 
 def packer(model: ModelConfig, data: DataConfig) -> Packer:
+    """The packer for the model's tokenizer and the packing of the text."""
     return Packer(model, data.packing, data.separator)
 
 
@@ -170,13 +184,18 @@ class _Packed:
 def _packed(model: ModelConfig, data: DataConfig) -> _Packed:
     """All text that is not streamed, read once."""
     pack, counts = packer(model, data), Counts()
-    cutters = {side: Windows(pack) for side in text.SIDES}
-    numbers = dict.fromkeys(text.SIDES, 0)
-    contexts = {side: Collected(pack) for side in text.SIDES}
-    for side, document in text.sides(data, counts):
-        contexts[side].extend(cutters[side].add(pack.encode(document), numbers[side]))
+    collected: dict[str, Collected] = {side: Collected(pack) for side in text.SIDES}
+    for window in pack.rule.windows(_numbered(pack, text.sides(data, counts))):
+        collected[window.document.side].add(window)
+    return _Packed({side: collected[side].contexts() for side in text.SIDES}, counts)
+
+
+def _numbered(pack: Packer, documents: Iterator[tuple[text.Split, Content]]) -> Iterator[Document]:
+    """Documents of all sides as tokens, numbered on each side."""
+    numbers: Counter[str] = Counter()
+    for side, document in documents:
+        yield Document(pack.encode(document), numbers[side], side)
         numbers[side] += 1
-    return _Packed({side: collected.contexts() for side, collected in contexts.items()}, counts)
 
 
 def _filled(model: ModelConfig, data: DataConfig, side: text.Split) -> Contexts:

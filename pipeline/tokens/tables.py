@@ -24,7 +24,7 @@ def table_rows(file: TextFile, data: DataConfig) -> Iterator[dict[str, Any] | No
     try:
         if file.kind not in BINARY and _is_blank(file):
             return
-        columns = wanted_columns(data)
+        columns = columns_to_read(data)
         if TABLES[file.kind] == "json":
             yield from json_rows(file, data.encoding, columns)
             return
@@ -41,13 +41,13 @@ def table_rows(file: TextFile, data: DataConfig) -> Iterator[dict[str, Any] | No
         raise UserError(f"{file.path} cannot be read as {TABLES[file.kind]}: {said}") from error
 
 
-def wanted_columns(data: DataConfig) -> list[str]:
-    """The column of documents, and that which groups rows, if there is one."""
+def columns_to_read(data: DataConfig) -> list[str]:
+    """The columns to read: the documents, and the one that groups rows, if there is one."""
     return [data.token_column or data.text_column, *([data.document_column] if data.document_column else [])]
 
 
 def content(value: Any, data: DataConfig, where: str) -> Content | None:
-    """A document out of a cell; None out of an empty one.
+    """The document in a cell; None if the cell is empty.
 
     Raises:
         UserError: the cell holds something else.
@@ -82,9 +82,9 @@ def _kind(value: Any) -> str:
 
 
 def _loaded(file: TextFile, encoding: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A stream: no file is written but empty locks, to a folder that is removed.
+    """Stream the rows. Only empty lock files are written, to a folder that is removed.
 
-    The library reads a link with a plain name: in the file's own, it would take `[`, `*` and `::` for patterns.
+    The library reads a link with a plain name: in the file's own name it would read `[`, `*` and `::` as patterns.
     """
     import datasets
 
@@ -105,10 +105,10 @@ def _loaded(file: TextFile, encoding: str, columns: Sequence[str]) -> Iterator[d
         )
 
 
-def _check_columns(file: TextFile, wanted: Sequence[str], found: Sequence[str]) -> None:
+def _check_columns(file: TextFile, needed: Sequence[str], found: Sequence[str]) -> None:
     if any(name.startswith("__index_level_") for name in found):
         raise UserError(f"{file.path} has rows with more fields than its header")
-    for column in wanted:
+    for column in needed:
         if column not in found:
             raise lacks_column(file, column, found)
 

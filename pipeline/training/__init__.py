@@ -1,1 +1,1 @@
-"""Training of one SAE: optimizer and constraint, schedules, resampling, checkpoints, and the loop over a block."""
+"""Training of one SAE: the loop over a block's steps, optimizer, schedules, resampling and checkpoints."""

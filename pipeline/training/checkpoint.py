@@ -1,4 +1,4 @@
-"""Checkpoints of one run: tensors in safetensors, the rest in JSON, the last two kept, each with its checksum."""
+"""Checkpoints of one run: tensors in safetensors, the rest in JSON, with checksums. The last two are kept."""
 
 from pathlib import Path
 from typing import Any
@@ -7,14 +7,16 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pipeline.errors import DamagedFile
-from pipeline.storage.files import SEAL, digest, remove, write_bytes, write_checksummed
+from pipeline.storage.files import CHECKSUM, digest, remove, write_bytes, write_checksummed
+from pipeline.storage.phases import phase
 from pipeline.storage.reading import other_run, read_bytes, read_object, say
 
 KEPT, TENSORS = 2, "tensors_sha256"
 
 
+@phase("checkpoint")
 def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write the tensors, then the JSON: it holds the checksums of both, appears last and means complete."""
+    """Write the tensors, then the JSON with the checksums of both: once it is there, the checkpoint is complete."""
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     name = f"step-{step:09d}"
     write_bytes(folder / f"{name}.safetensors", content)
@@ -36,7 +38,7 @@ def step_of(path: Path) -> int:
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The newest undamaged checkpoint; a damaged one is reported and skipped."""
+    """Tensors and state of the newest undamaged checkpoint, if there is one; damaged ones are reported and skipped."""
     for path in reversed(checkpoints(folder)):
         try:
             return _read(path)
@@ -48,7 +50,7 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    state = read_object(path, {TENSORS: str, SEAL: str}) or {}
+    state = read_object(path, {TENSORS: str, CHECKSUM: str}) or {}
     if why := other_run(state, path.parent.parent):
         raise DamagedFile(path, why)
     tensors = path.with_suffix(".safetensors")

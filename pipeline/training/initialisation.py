@@ -1,4 +1,4 @@
-"""The start of an SAE: its initial parameters."""
+"""Initial parameters of an SAE."""
 
 import torch
 from jaxtyping import Float
@@ -7,15 +7,12 @@ from torch.nn import functional
 
 from pipeline.activations.blocks import Calibration
 from pipeline.config.schema import RunConfig
-from pipeline.errors import UserError
 from pipeline.sae.base import SAE
-from pipeline.sae.precision import FLOAT32
 from pipeline.sae.registry import sae_class
-from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 
 def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SAE, torch.Generator]:
-    """A new SAE and the generator that the rest of its training draws from, both from the run's seed.
+    """A new SAE and the generator for the rest of its training, both from the run's seed.
 
     W_dec's rows are random unit directions, mixed with those of activations (`data_directions`). W_enc is
     `encoder_norm` times their transpose (`tied_init`) or its own Kaiming-uniform draw. b_dec is the mean of the scaled
@@ -28,11 +25,7 @@ def initialise(run: RunConfig, calibration: Calibration, d_sae: int) -> tuple[SA
     train, generator = run.train, torch.Generator().manual_seed(run.seed)
     d_in = calibration.activations.shape[1]
     sae = sae_class(run.architecture.name)(run.architecture, d_in, d_sae)
-    if isinstance(sae, ElementwiseSAE):
-        sae.precision = train.precision
-    elif train.precision != FLOAT32:
-        name = run.architecture.name
-        raise UserError(f"train.precision={train.precision}: {name} is trained by autograd, in {FLOAT32}")
+    sae.set_precision(train.precision)
     with torch.no_grad():
         sae.W_dec.copy_(_directions(calibration, d_sae, train.data_directions, generator))
         if train.tied_init:

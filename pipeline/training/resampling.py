@@ -9,9 +9,11 @@ from torch import Tensor
 from pipeline.config.schema import ResampleConfig
 from pipeline.errors import TrainingDiverged
 from pipeline.sae.base import SAE
+from pipeline.storage.phases import phase
 from pipeline.training.optimizer import Optimizer
 
 
+@phase("resampling")
 @torch.no_grad()
 def resample(
     sae: SAE, optimizer: Optimizer, inputs: Float[Tensor, "n d_in"], dead: Int[Tensor, " k"],

@@ -13,6 +13,7 @@ from pipeline.config.schema import RunConfig
 from pipeline.errors import TrainingDiverged
 from pipeline.sae.base import Step
 from pipeline.sae.objective import StepContext
+from pipeline.storage.phases import phase
 from pipeline.training.checkpoint import read_checkpoint, write_checkpoint
 from pipeline.training.initialisation import initialise
 from pipeline.training.optimizer import Optimizer
@@ -53,7 +54,8 @@ class Trainer:
         started = time.perf_counter()
         last = min((block.index + 1) * block.shape.steps_per_block, self.run.train.steps)
         while self.step < last and not stop.is_set():
-            self._train_step(block)
+            with phase("step", self):
+                self._train_step(block)
         self.seconds += time.perf_counter() - started
 
     def _train_step(self, block: Block) -> None:

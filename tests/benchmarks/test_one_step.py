@@ -7,6 +7,8 @@ from benchmarks.three_ways import DENSE, SPARSE
 from pipeline.sae.sparse_step import selection
 from pipeline.training import optimizer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def common(tiny_model, tiny_text, monkeypatch):

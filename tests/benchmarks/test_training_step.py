@@ -9,6 +9,7 @@ from benchmarks.untrained import trainer
 from pipeline.sae.objective import StepContext
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["gated", "baseline"])
 @pytest.mark.parametrize("l0", [0, 5, 60])
 def test_l0_is_as_asked_and_stays(architecture, l0):
@@ -29,6 +30,7 @@ def test_calls_take_turns_and_the_slow_come_less_often():
     assert len(times["a"]) == 4 and len(times["b"]) == 2
 
 
+@pytest.mark.slow
 def test_a_wrong_gradient_is_seen(monkeypatch):
     torch.manual_seed(0)
     assert gradients._against_float64("gated", 10)["over_allowed"] < 1

@@ -12,6 +12,8 @@ from pipeline.activations.blocks import Block, StreamShape
 from pipeline.evaluation.evaluate import metrics_of
 from pipeline.sae.sparse_step import selection, selectors
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_training")]  # one worker trains for all of them
+
 SEEDS, ARM = (0, 1, 2, 3), "gated"
 
 

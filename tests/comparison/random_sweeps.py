@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.comparison.records import Sweep, Text
+from tests.factories import Sweep, Text
 
 Points = list[tuple[float, float]]  # L0, loss recovered
 SHAPES = ("falling", "grid", "wild", "touching", "narrow", "apart", "equal", "single")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.comparison.along import GRID, RATIO, SAVED, Sampler, gaps, reading
-from tests.test_curves import at_by_definition, front_by_definition
+from tests.analysis.test_curves import at_by_definition, front_by_definition
+from tests.seeds import over_seeds
 
 Points = list[tuple[float, float]]
 
@@ -35,7 +36,7 @@ def ratio_by_definition(arms: list[Points]) -> tuple[float, float, float] | None
     return statistics.median(ratios), low, high
 
 
-@pytest.mark.parametrize("seed", range(150))
+@over_seeds(150)
 def test_equals_the_definition(seed: int) -> None:
     rng = np.random.default_rng(seed)
     arms = []

@@ -13,11 +13,12 @@ from tests.comparison import brute_noise as noise
 from tests.comparison.brute_band import largest_deviations, p_value
 from tests.comparison.brute_force import FIDELITY
 from tests.comparison.brute_records import by_panel, read_runs
-from tests.comparison.records import Sweep, Text
+from tests.factories import Sweep, Text
 
 REPLICATES = 1500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "scatter"), [(1, 0.2), (3, 0.02), (5, 0.1)])
 def test_band_and_levels(tmp_path: Path, seeds: int, scatter: float) -> None:
     sweep = Sweep(tmp_path / "sweeps")

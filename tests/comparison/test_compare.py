@@ -17,9 +17,9 @@ from pipeline.comparison.compare import Compared, panels
 from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.summary import not_compared, ratio_lines
 from pipeline.comparison.t_distribution import t_quantile
-from tests.comparison.records import Sweep, Text
+from tests.analysis.test_curves import Point, at_by_definition, front_by_definition
 from tests.comparison.test_along import ratio_by_definition
-from tests.test_curves import Point, at_by_definition, front_by_definition
+from tests.factories import Sweep, Text
 
 REPLICATES = 60
 

@@ -11,7 +11,7 @@ from pipeline.comparison.cautions import cautions
 from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.pruning import REFERENCE_PRUNED
 from pipeline.comparison.summary import not_compared, ratio_lines, summary
-from tests.comparison.records import Sweep, Text
+from tests.factories import Sweep, Text
 
 TEXT = Text(sequences=90, documents=30)
 SITES = ("attn_z", "mlp_out", "resid_post")
@@ -96,7 +96,7 @@ def test_one_of_two_widths_that_is_lost_leaves_what_it_would_have_been_judged_by
         sweep.run("baseline", 4.0 - number, l0, recovered, TEXT, expansion=4)
     lose(*wide)
     found = found_in(sweep)
-    assert cells(found)[0] == "undecided: 1 not judged"
+    assert cells(found)[0] == "not judged: at none of 1"
     assert {pair.names[0] for one in found.compared for pair in one.pairs} == {"equal_width"}
 
 
@@ -147,7 +147,7 @@ def test_arms_that_were_trained_on_other_numbers_of_tokens_are_compared_and_not_
     found = found_in(sweep)
     said = "gated was trained on 3 times the tokens"
     assert all(answer.left_out.endswith(said) and answer.word == "undecided" for answer in found.answers)
-    assert cells(found)[0] == "undecided: 1 not judged"
+    assert cells(found)[0] == "not judged: at none of 1"
     (line,) = ratio_lines(found)
     assert ": L0 ratio 1.99 (" in line and f"not judged: {said}" in line
     assert f"mlp_out, layer 1, baseline / gated (48 / 32): {said}: not judged." in cautions(found)

@@ -8,6 +8,7 @@ import pytest
 from pipeline.comparison.band import Band
 from pipeline.comparison.direction import direction
 from pipeline.comparison.t_distribution import t_quantile, two_tails
+from tests.seeds import over_seeds
 
 FREEDOM = 4.0
 STUDENT = np.array([t_quantile(0.5 + share / 2, FREEDOM) for share in (np.arange(20_000) + 0.5) / 20_000])
@@ -49,7 +50,7 @@ def test_where_the_fronts_cross() -> None:
     assert direction(np.array([1.0, 1.0, 2.0]), AT, None).changes == ()
 
 
-@pytest.mark.parametrize("seed", range(20))
+@over_seeds(20)
 def test_the_level_says_what_the_ends_of_the_band_say(seed: int) -> None:
     rng = np.random.default_rng(seed)
     band = Band.of(np.cumsum(rng.normal(size=(500, 30)), 1), 8.0, None)

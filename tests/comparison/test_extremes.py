@@ -8,8 +8,8 @@ import pytest
 from pipeline.comparison import tables
 from pipeline.comparison.along import OUTRIGHT, RATIO, SAVED
 from pipeline.comparison.questions import judged_by
-from tests.comparison.records import Sweep, Text
 from tests.comparison.test_random_sweeps import all_found
+from tests.factories import Sweep, Text
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -12,7 +12,7 @@ from pipeline.analysis.table import read_pruned, read_sweep
 from pipeline.comparison import pruning, shown_claims, tables
 from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.summary import summary
-from tests.comparison.records import Sweep
+from tests.factories import Sweep
 
 REPLICATES = 60
 SCENARIOS = ("as trained", "reference pruned", "both pruned")
@@ -158,6 +158,7 @@ def test_seeds_are_averaged_at_each_threshold(sweep: Sweep) -> None:
     assert row["ratio_low"] < row["ratio_median"] < row["ratio_high"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_both_ways_and_says_so(sweep: Sweep, tmp_path: Path) -> None:
     arms = sweep.arms()
     prune_all(sweep, arms["baseline"], {0.1: (0.5, 0.0), 0.2: (0.4, 0.5)})
@@ -178,6 +179,7 @@ def test_the_command_writes_both_ways_and_says_so(sweep: Sweep, tmp_path: Path) 
     assert points[points["architecture"] == "baseline"]["on_frontier"].all()
 
 
+@pytest.mark.slow
 def test_without_thresholds_there_is_nothing_of_it(sweep: Sweep, tmp_path: Path) -> None:
     sweep.arms()
     found = found_in(sweep)

@@ -26,6 +26,8 @@ from tests.comparison.brute_force import FIDELITY, LOG_L0, front, points, read
 from tests.comparison.brute_records import ArmKey, by_panel, read_runs, with_pruned
 from tests.comparison.brute_records import Panel as PanelKey
 from tests.comparison.random_sweeps import write_random_sweep
+from tests.factories import Sweep
+from tests.seeds import named
 
 REPLICATES = 8
 ABSOLUTE = 1e-9
@@ -33,9 +35,18 @@ EVERYWHERE = (-math.inf, math.inf)
 Arms = dict[ArmKey, noise.Arm]
 
 
-@pytest.mark.parametrize("number", range(240))
-def test_equals_the_brute_force(number: int, tmp_path: Path) -> None:
-    sweep = write_random_sweep(number, tmp_path / "sweeps")
+@pytest.mark.parametrize(
+    "numbers",
+    [range(10), *(pytest.param(range(n, n + 23), marks=pytest.mark.slow) for n in range(10, 240, 23))],
+    ids=str,
+)
+def test_equals_the_brute_force(numbers: range, tmp_path: Path) -> None:
+    for number in numbers:
+        with named(number):
+            check_all(write_random_sweep(number, tmp_path / str(number)))
+
+
+def check_all(sweep: Sweep) -> None:
     found = all_found(sweep.sweeps_dir)
     brute = by_panel(read_runs(sweep.sweeps_dir, "s"))
     for compared in found.compared:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pipeline.analysis.table import read_pruned, read_sweep
-from tests.comparison.records import Sweep
+from tests.factories import Sweep
 
 
 def test_a_pruned_evaluation_may_lack_what_the_run_as_it_is_has(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pipeline.analysis.table import read_sweep
 from pipeline.comparison.compare import Compared, panels
 from pipeline.comparison.refusal import blanked, refusals
-from tests.comparison.records import Sweep, Text
+from tests.factories import Sweep, Text
 
 REPLICATES = 300
 

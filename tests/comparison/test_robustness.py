@@ -16,7 +16,7 @@ from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.noise import Noise
 from pipeline.comparison.robustness import _even_in_log_l0
 from pipeline.comparison.summary import summary
-from tests.comparison.records import Sweep
+from tests.factories import Sweep
 
 RECOVERED = (0.6, 0.7, 0.8, 0.9)
 

@@ -9,7 +9,7 @@ from pipeline.comparison import shown_claims, shown_numbers
 from pipeline.comparison.findings import Findings, findings
 from pipeline.comparison.shown import NOTHING, shown
 from pipeline.comparison.summary import MOST_ROWS, _markdown, ratio_lines, summary
-from tests.comparison.records import Sweep, Text
+from tests.factories import Sweep, Text
 
 ABOVE = "Gated is above the baseline: as faithful with fewer active features."
 

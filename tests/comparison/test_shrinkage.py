@@ -13,7 +13,7 @@ from pipeline.comparison.compare import Compared, panels
 from pipeline.comparison.noise import Noise
 from pipeline.comparison.shrinkage import Shrinkage
 from pipeline.comparison.t_distribution import t_quantile
-from tests.comparison.records import Sweep
+from tests.factories import Sweep
 
 REPLICATES = 80
 POINTS = ((5, 0.6), (10, 0.75), (20, 0.85), (40, 0.92))

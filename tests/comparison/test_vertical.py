@@ -16,7 +16,7 @@ from pipeline.comparison.shown import NOTHING
 from pipeline.comparison.shown_numbers import ce_at_l0
 from pipeline.comparison.t_distribution import t_quantile
 from pipeline.comparison.vertical import COLUMNS, _read, _slopes
-from tests.comparison.records import Sweep
+from tests.factories import Sweep
 
 REPLICATES = 100
 LOST = {"baseline": (0.5, 0.10), "gated": (0.4, 0.09)}

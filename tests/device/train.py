@@ -50,13 +50,13 @@ def train(runs: list[RunConfig], folder: Path, device: str, stop: threading.Even
 def main(model: Path, text: Path, folder: Path) -> None:
     register(folder)
     prepared: list[str] = []
-    make = prefetch.Blocks._make_prepared
+    compute = prefetch.PrefetchedBlocks._compute_in_stream
 
-    def noted(*arguments: object) -> None:
+    def noted(*arguments: object) -> object:
         prepared.append(threading.current_thread().name)
-        make(*arguments)  # type: ignore[arg-type]
+        return compute(*arguments)  # type: ignore[arg-type]
 
-    prefetch.Blocks._make_prepared = noted  # type: ignore[method-assign, assignment]
+    prefetch.PrefetchedBlocks._compute_in_stream = noted  # type: ignore[method-assign, assignment]
     runs = sixteen(model, text)
     train(runs, folder / "whole", NAME)
     train(runs, folder / "interrupted", NAME, StopAfter(150))
@@ -64,7 +64,7 @@ def main(model: Path, text: Path, folder: Path) -> None:
     train(rounded(model, text), folder / "bfloat16", NAME)
     with sparse_below(ALWAYS):
         train(few(model, text), folder / "sparse", NAME)
-    assert set(prepared) == {"next-block"} and len(prepared) > 3, "blocks are made beside the steps"
+    assert set(prepared) == {"prefetch-block"} and len(prepared) > 3, "blocks are made beside the steps"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.evaluation.evaluate import Candidate, evaluate
-from pipeline.evaluation.sums import UNTOUCHED, EvaluationSums, together
+from pipeline.evaluation.sums import UNTOUCHED, EvaluationSums, stack_sums
 from pipeline.sae.architectures.baseline import BaselineConfig, BaselineSAE
 from pipeline.sae.architectures.gated import GatedConfig, GatedSAE
 from pipeline.sae.base import SAE
@@ -102,8 +102,8 @@ def test_pruning_hides_no_activation_that_is_not_a_number(sae: SAE, x: Tensor) -
 
 def test_what_is_stored_beside_an_sae_as_it_is(sae: SAE, x: Tensor) -> None:
     sums = sums_of(sae, x, [0.1, 0.3])
-    stored = together(sums)
-    assert together(sums[:1]) == sums[0]
+    stored = stack_sums(sums)
+    assert stack_sums(sums[:1]) == sums[0]
     assert {name for name in stored if name.startswith("pruned_")} == {
         f"pruned_{name}" for name in sums[0] if name not in UNTOUCHED
     }

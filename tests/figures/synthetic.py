@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from pipeline.analysis.table import PRUNE_BELOW, table
 from pipeline.comparison.compare import panels
 from pipeline.comparison.tables import curves
-from pipeline.figures.inputs import Material, material
+from pipeline.figures.inputs import FigureInputs, figure_inputs
 
 WORSE = {"gated": 1.0, "baseline": 2.0}
 TOKENS = 4000
@@ -42,7 +42,9 @@ def row(architecture: str = "gated", lam: float = 1.0, **given: Any) -> dict[str
     return found | {name: value for name, value in given.items() if name != "expansion"}
 
 
-def of(rows: Sequence[dict[str, Any]], sweeps_dir: Path | None = None, thresholds: Sequence[float] = ()) -> Material:
+def of(
+    rows: Sequence[dict[str, Any]], sweeps_dir: Path | None = None, thresholds: Sequence[float] = ()
+) -> FigureInputs:
     runs = table([dict(one) for one in rows])
     pruned = [
         runs.assign(
@@ -50,7 +52,7 @@ def of(rows: Sequence[dict[str, Any]], sweeps_dir: Path | None = None, threshold
         )
         for below in thresholds
     ]
-    return material(runs, curves(panels(runs, None, 0)), sweeps_dir, pd.concat(pruned) if pruned else None)
+    return figure_inputs(runs, curves(panels(runs, None, 0)), sweeps_dir, pd.concat(pruned) if pruned else None)
 
 
 def busy(sweeps_dir: Path | None = None) -> list[dict[str, Any]]:

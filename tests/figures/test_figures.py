@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -22,8 +23,10 @@ from pipeline.figures import (
     figure_l0_ratio,
     figure_training,
 )
-from pipeline.figures.draw_all import draw_figures, figures
-from pipeline.figures.inputs import material
+from pipeline.figures.draw_all import draw_figures
+from pipeline.figures.find import figures
+from pipeline.figures.inputs import figure_inputs
+from pipeline.figures.marker_ids import read_gid, rows_gid
 from pipeline.figures.sample import LAMBDAS, PANELS, sample, spread
 from tests.figures.synthetic import TOKENS, leave, of, row
 
@@ -38,6 +41,7 @@ def test_figures_are_found_by_their_files_those_of_the_paper_first() -> None:
     assert [*figures()][:4] == ["figure_1", "figure_6", "figure_8", "figure_9"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", figures())
 def test_the_data_beside_a_figure_draws_it(name: str, tmp_path: Path) -> None:
     rows = [*GRID, *(row(arm, lam) for arm in ("gated_untied", "baseline_rescale_shift") for lam in (1, 2))]
@@ -53,13 +57,17 @@ def test_the_data_beside_a_figure_draws_it(name: str, tmp_path: Path) -> None:
         assert len(one.lines) == len(other.lines)
 
 
+@pytest.mark.slow
 def test_a_sweep_has_the_figures_that_it_feeds_and_no_stale_ones(tmp_path: Path) -> None:
     results = tmp_path / "results"
     results.mkdir()
     (results / "figure_8.png").write_text("of an earlier sweep")
-    pictures = draw_figures(of(GRID), results)
+    drawn = draw_figures(of(GRID), results)
     names = [f"figure_{name}" for name in ("1", "6", "diagnostics", "l0_ratio")]
-    assert [path.name for path in pictures] == [f"{name}.{kind}" for name in names for kind in ("png", "svg", "pdf")]
+    assert [figure.name for figure in drawn] == names
+    assert [[path.name for path in figure.files] for figure in drawn] == [
+        [f"{name}.{kind}" for kind in ("png", "svg", "pdf")] for name in names
+    ]
     assert sorted(path.name for path in results.iterdir()) == sorted(
         f"{name}.{kind}" for name in names for kind in ("csv", "pdf", "png", "svg")
     )
@@ -80,7 +88,7 @@ def test_arms_without_an_expansion_are_named_by_width() -> None:
         "gated (131,072 wide)"
     ]
     runs = table([{"run": "r", "architecture": "gated", "status": "missing"}])
-    assert [*material(runs).looks] == ["gated"]
+    assert [*figure_inputs(runs).looks] == ["gated"]
 
 
 # ------------------------------------------------------------------------------------------------------- against L0
@@ -254,18 +262,51 @@ def test_panels_share_their_y_range_or_the_heading_says_that_they_do_not() -> No
     assert "the y range differs between panels: loss recovered" in figure._suptitle.get_text()
 
 
+@pytest.mark.slow
 def test_names_are_drawn_as_they_are(tmp_path: Path) -> None:
-    names = ("$\\frac{", "_hidden", "<b>a|b&c</b>", "[/x]")
+    names = ("$\\frac{", "_hidden", "<b>a|b&c</b>", "[/x]", "a--\x01\ufffe>")
     source = of([row(name, lam, model="$m$@1") for name in names for lam in (1, 2)])
     draw_figures(source, tmp_path)
     legend = figure_1.draw(figure_1.data(source), source.looks).legends[0].get_texts()
     assert {f"{name} (4 x d_in)" for name in names} <= {text.get_text().strip() for text in legend}
     assert (tmp_path / "figure_1.png").is_file()
+    ElementTree.parse(tmp_path / "figure_1.svg")  # which is XML, whatever the names hold
 
 
 def test_a_measure_that_no_run_has_is_left_out() -> None:
     source = of([row(lam=lam, dead_fraction=np.nan, alive_fraction=np.nan) for lam in (1, 2)])
     assert len(figure_diagnostics.draw(figure_diagnostics.data(source), source.looks).axes) == 2
+
+
+def test_groups_of_points_are_named_by_the_rows_of_the_csv(tmp_path: Path) -> None:
+    """The SVG's markers, in the order in which they stand there, are those of the rows that their group names."""
+    refused = dict.fromkeys(("loss_recovered", "loss_recovered_low", "loss_recovered_high"), np.nan)
+    rows = [*GRID, row(lam=9, l0=0.0), row(lam=8, l0=3.0, gamma=np.nan), row(lam=7, l0=90.0, loss_recovered=0.2),
+            *(row(lam=lam, site="a", **refused) for lam in (1, 2))]  # fmt: skip
+    for drawn in draw_figures(of(rows), tmp_path)[:2]:
+        points = pd.read_csv(tmp_path / f"{drawn.name}.csv")
+        svg = ElementTree.parse(tmp_path / f"{drawn.name}.svg").getroot()
+        seen = set()
+        for group in svg.iter("{http://www.w3.org/2000/svg}g"):
+            found = read_gid(group.get("id", ""))
+            if found is None:
+                continue
+            column, numbers = found
+            markers = [float(use.get("x", "nan")) for use in group.iter("{http://www.w3.org/2000/svg}use")]
+            places = np.polyfit(np.log(points.loc[numbers, "l0"]), markers, 1) if len(numbers) > 2 else None
+            assert len(markers) == len(numbers)
+            if places is not None:
+                assert np.polyval(places, np.log(points.loc[numbers, "l0"])) == pytest.approx(markers, abs=1e-3)
+            seen |= {(column, number) for number in numbers}
+        columns = ["loss_recovered"] if drawn.name == "figure_1" else ["gamma", "alive_fraction"]
+        visible = points["l0"] > 0
+        assert seen == {(name, at) for name in columns for at in points.index[visible & points[name].notna()]}
+
+
+def test_a_group_id_is_read_back() -> None:
+    assert read_gid(rows_gid("gamma", [3, 1, 12]) or "") == ("gamma", [3, 1, 12])
+    assert read_gid(rows_gid("train.lr", [0]) or "") == ("train.lr", [0])
+    assert rows_gid("gamma", []) is None and read_gid("points.gamma") is None and read_gid("axes_1") is None
 
 
 # --------------------------------------------------------------------------------------------------------- variants
@@ -317,9 +358,9 @@ def test_candidates_differ_in_colour_and_a_refused_panel_has_an_axis_of_its_own(
     points = points.assign(fidelity=np.where(points["site"] == "attn_z", "delta_ce", "loss_recovered"))
     figure = figure_l0_ratio.draw(points, source.looks)
     first, second = figure.axes
-    assert (first.get_xlabel(), second.get_xlabel()) == (
-        "Cross-entropy added, nats",
-        "Loss recovered, by zero ablation",
+    assert tuple(" ".join(axes.get_xlabel().split()) for axes in (first, second)) == (
+        "Cross-entropy added (nats per prediction)",
+        "Loss recovered, by zero ablation (fraction)",
     )
     gated, topk = (next(look.colour for label, look in source.looks.items() if name in label)
                    for name in ("gated", "topk"))  # fmt: skip
@@ -354,7 +395,7 @@ def test_training_curves_are_those_of_the_histories(tmp_path: Path) -> None:
         (history["sparsity_coefficient"] * history["sparsity"]).to_numpy(), rel=1e-5
     )
     figure = figure_training.draw(points, of(GRID).looks)
-    assert [axes.get_title() for axes in figure.axes[:5]] == [*figure_training.CURVES.values()]
+    assert [axes.get_title().partition("\n")[0] for axes in figure.axes[:5]] == [*figure_training.CURVES.values()]
     assert len(figure.axes) == 10 and all(axes.get_yscale() == "log" for axes in figure.axes)
 
 
@@ -369,7 +410,8 @@ def test_training_that_rises_and_is_won_in_the_last_fifth_is_said(tmp_path: Path
     points = figure_training.data(of(GRID, tmp_path))
     first, second = figure_training.last_fifth(points).split("\n")
     assert first.endswith("rises over 2% in 6 of 12 runs")
-    assert second == "in the last fifth: -28.8% (median over runs)"  # between 1 - 8/10 and 1 - 8/12.8
+    # the loss: between 8/10 - 1 and 8/12.8 - 1; L0: as `leave` writes it, (1 + 100/4920) over (1 + 100/3520)
+    assert second == "in the last fifth: loss -28.8%, L0 -0.8% (medians over runs)"
     figure = figure_training.draw(points, of(GRID).looks)
     assert second in figure._suptitle.get_text()
     assert all(axes.patches[0].get_x() == pytest.approx(4000) for axes in figure.axes)
@@ -399,6 +441,44 @@ def test_densities_count_every_feature_once(tmp_path: Path) -> None:
     assert 10 ** points["log10_low"].min() == pytest.approx(1 / TOKENS)
     figure = figure_density.draw(points, of([one]).looks)
     assert [text.get_text() for text in figure.axes[0].texts] == ["never fired: 19.5%"]
+    assert not figure.legends and "of seed 0" in figure._suptitle.get_text()
+
+
+def test_densities_show_from_where_on_a_feature_is_alive(tmp_path: Path) -> None:
+    rows = [row(arm, lam, seed=3, **{"eval.alive_frequency": 1e-3}) for arm in ("gated", "baseline") for lam in (1, 2)]
+    for one in rows:
+        leave(tmp_path, one)
+    source = of([*rows, row("gated", 1, seed=4)], tmp_path)
+    points = figure_density.data(source)
+    assert set(points["seed"]) == {3} and set(points["alive_frequency"]) == {1e-3}
+    figure = figure_density.draw(points, source.looks)
+    for axes in figure.axes:
+        (line,) = axes.lines
+        assert list(line.get_xdata()) == [pytest.approx(-3)] * 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["alive: fires on at least 0.001 of tokens"]
+    assert "of seed 3" in " ".join(figure._suptitle.get_text().split())
+
+
+@pytest.mark.parametrize("name", figures())
+def test_every_axis_says_what_it_measures_with_its_unit(name: str, tmp_path: Path) -> None:
+    """By its label, or that of the axes at the left of its row, or below or above it."""
+    rows = [*GRID, *(row(arm, lam, site=site) for site in ("mlp_out", "attn_z") for lam in (1, 2)
+                     for arm in ("gated_untied", "baseline_rescale_shift"))]  # fmt: skip
+    for one in rows:
+        leave(tmp_path, one)
+    source = of(rows, tmp_path, thresholds=(0.1,))
+    figure = figures()[name].draw(figures()[name].data(source), source.looks)
+    by_row, by_column = {}, {}
+    for axes in figure.axes:
+        place = axes.get_subplotspec()
+        by_row.setdefault(place.rowspan.start, []).append(axes.get_ylabel())
+        by_column.setdefault(place.colspan.start, []).append((axes.get_xlabel(), axes.get_title()))
+    in_title = name == "figure_training"  # whose columns are measures
+    for labels in by_row.values():
+        assert in_title or any("(" in label or "fraction" in label or "ratio" in label for label in labels)
+    for labels in by_column.values():
+        assert any("(" in label for label, _ in labels)
+        assert not in_title or any(title.endswith("per token)") for _, title in labels)
 
 
 def test_a_large_sweep_is_sampled_evenly() -> None:
@@ -417,7 +497,7 @@ def test_the_papers_points_stand_beside_ours_where_model_site_and_layer_match() 
     where = {"site": "resid_post", "layer": 20, "model": "google/gemma-7b@0123456789ab"}
     rows = [row(arm, lam, **where) for arm in ("gated", "baseline") for lam in (1, 2)]
     runs = table([*rows, row(site="resid_post", layer=20), row(**where | {"layer": 19})])
-    source = material(runs, published=paper_points(runs))
+    source = figure_inputs(runs, published=paper_points(runs))
     for name in ("figure_1", "figure_6"):
         points = figures()[name].data(source)
         theirs = points[points["architecture"].str.endswith(", paper")]

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from pipeline.figures.draw_all import figures
-from pipeline.figures.inputs import Material
+from pipeline.figures.find import figures
+from pipeline.figures.inputs import FigureInputs
 from pipeline.figures.panels import MOST_PIXELS, finish, log_axis
 from tests.figures.synthetic import busy, leave, of, row, written
 
@@ -40,19 +40,21 @@ def _inside(box: Bbox, page: Bbox) -> bool:
 
 
 @pytest.fixture(scope="module")
-def crowded(tmp_path_factory: pytest.TempPathFactory) -> Material:
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> FigureInputs:
     folder = tmp_path_factory.mktemp("sweeps")
     return of(busy(folder), folder, thresholds=(0.1, 0.4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", figures())
-def test_busy(name: str, crowded: Material) -> None:
+def test_busy(name: str, crowded: FigureInputs) -> None:
     figure = figures()[name]
     points = figure.data(crowded)
     assert len(points)
     assert overlapping(figure.draw(points, crowded.looks)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sites", [1, 2, 4])
 @pytest.mark.parametrize("name", figures())
 def test_few_panels(name: str, sites: int, tmp_path: Path) -> None:

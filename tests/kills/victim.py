@@ -2,38 +2,31 @@
 
 import json
 import mmap
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pipeline.config.launcher import LocalOptions
 from pipeline.config.schema import (
-    DataConfig,
-    EvalConfig,
-    Execution,
-    Job,
-    ModelConfig,
     ResampleConfig,
     RunConfig,
-    SiteConfig,
-    TrackerConfig,
     TrainConfig,
 )
-from pipeline.launching.launch import LaunchTarget, launch
-from pipeline.launching.this_process import ThisProcess
+from pipeline.launching import launch as launching
+from pipeline.launching.executors.this_process import ThisProcess
+from pipeline.launching.launch import launch
 from pipeline.monitoring.progress import Progress
-from pipeline.pack import Pack, evaluation, training
+from pipeline.pack import Pack
 from pipeline.records import record
 from pipeline.sae.architectures.baseline import BaselineConfig
 from pipeline.sae.architectures.gated import GatedConfig
-from pipeline.storage import lease
+from pipeline.storage import lease, phases
 from pipeline.storage.files import digest
-from pipeline.training import trainer
+from pipeline.training.trainer import Trainer
+from tests.factories import execution, jobs, tiny_run
 from tests.launching.sweeps import SAME
 
 PHASES = (
@@ -52,19 +45,9 @@ TRAIN = TrainConfig(
 
 def runs(model: Path, text: Path) -> list[RunConfig]:
     """Both architectures at two lambdas; five blocks, two resamplings."""
-    first = RunConfig(
-        model=ModelConfig(name="tiny", path=str(model), context=32, layer=1),
-        site=SiteConfig("mlp_out", "blocks.{layer}.hook_mlp_out"), architecture=GatedConfig(expansion=4.0),
-        data=DataConfig("files", "files", path=str(text), evaluation_fraction=0.3),
-        train=TRAIN, eval=EvalConfig(sequences=12, batch=4), layer=1, sparsity_coefficient=2.0, seed=0,
-    )  # fmt: skip
+    first = tiny_run(model, text, train=TRAIN)
     arms = (GatedConfig(expansion=4.0), BaselineConfig(expansion=6.0))
     return [replace(first, architecture=arm, sparsity_coefficient=value) for arm in arms for value in (2.0, 10.0)]
-
-
-def execution(sweeps_dir: Path) -> Execution:
-    """One thread, and a checkpoint after every block."""
-    return Execution(device="cpu", threads=1, history_every=5, checkpoint_seconds=0.0, sweeps_dir=str(sweeps_dir))
 
 
 def train(chosen: Sequence[RunConfig], sweeps_dir: Path, stop: threading.Event | None = None) -> None:
@@ -78,8 +61,8 @@ def launched(chosen: Sequence[RunConfig], sweeps_dir: Path) -> None:
 
     A sweep's packs too are trained in this very process, since it is the one that dies.
     """
-    jobs = [Job(run, execution(sweeps_dir), TrackerConfig(), "kills") for run in chosen]
-    assert launch(jobs, LocalOptions(poll_seconds=0.05) if len(jobs) > 1 else None, extend=True)
+    options = LocalOptions(poll_seconds=0.05) if len(chosen) > 1 else None
+    assert launch(jobs(chosen, sweeps_dir, "kills"), options, extend=True)
 
 
 def _note_what_is_there(folder: Path) -> None:
@@ -88,7 +71,7 @@ def _note_what_is_there(folder: Path) -> None:
     noted.parent.mkdir(exist_ok=True)
     digests = {path.name: digest(path.read_bytes()) for path in folder.iterdir() if path.name in SAME}
     noted.with_suffix(".tmp").write_text(json.dumps(digests))
-    os.rename(noted.with_suffix(".tmp"), noted)  # noqa: PTH104  Path.replace is marked above
+    noted.with_suffix(".tmp").replace(noted)
 
 
 class Phase:
@@ -109,53 +92,34 @@ class Phase:
             self._shared[0] = before
 
     def start(self) -> None:
-        """Mark what this process does from now on, around the project's own functions."""
+        """Follow what this process does from now on."""
         self._shared[0] = 0
-        trainer.write_checkpoint = self._marked("checkpoint", trainer.write_checkpoint)  # type: ignore[attr-defined]
-        training.read_block = self._marked("block", training.read_block)  # type: ignore[attr-defined]
-        trainer.resample = self._marked("resampling", trainer.resample)  # type: ignore[attr-defined]
-        evaluation.evaluate = self._marked("evaluation", evaluation.evaluate)  # type: ignore[attr-defined]
-        evaluation.references = self._marked("evaluation", evaluation.references)  # type: ignore[attr-defined]
-        record.start_run = self._marked("configuration", record.start_run)
-        record.write_training = self._marked("weights", record.write_training)
-        record.write_execution = self._marked("execution", record.write_execution)
-        lease.Leases._take = self._marked("lease", lease.Leases._take)  # type: ignore[method-assign]
-        lease.Leases.__init__.__defaults__ = (0.5,)  # seconds that the claim of a killed process is respected; else 20
-        LaunchTarget.executor = lambda _, *given: ThisProcess(*given)  # type: ignore[method-assign]
-        self._mark_steps()
-        self._mark_renames()
+        phases.listen(self._during)
+        lease.PATIENCE_SECONDS = 0.5  # for the claim of a killed process
+        launching.choose_executor = lambda options, execution, _: ThisProcess(options or LocalOptions(), execution)
 
-    def _marked(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def marked(*arguments: Any, **named: Any) -> Any:
-            with self.inside(name):
-                return function(*arguments, **named)
+    def _during(self, name: str, about: object) -> AbstractContextManager[None]:
+        if threading.current_thread() is not threading.main_thread():
+            return nullcontext()  # a heartbeat's rename, next to what the byte says
+        if name == "step":
+            assert isinstance(about, Trainer)
+            return self.inside("resampling" if _is_warming_up(about) else "training")
+        if name == "rename":
+            assert isinstance(about, Path)
+            return self._rename(about)
+        return self.inside(name)
 
-        return marked
+    @contextmanager
+    def _rename(self, path: Path) -> Iterator[None]:
+        name = "record" if path.name == record.METRICS else self.read()
+        with self.inside(name):
+            time.sleep(SLOWLY)
+            yield
+            if name == "record":
+                _note_what_is_there(path.parent)
+            time.sleep(SLOWLY)
 
-    def _mark_steps(self) -> None:
-        take_step = trainer.Trainer._train_step
 
-        def marked(self_: trainer.Trainer, block: Any) -> None:
-            resample = self_.run.train.resample
-            warming = any(0 <= self_.step - step < resample.lr_warmup for step in resample.steps)
-            with self.inside("resampling" if warming else "training"):
-                take_step(self_, block)
-
-        trainer.Trainer._train_step = marked  # type: ignore[method-assign]
-
-    def _mark_renames(self) -> None:
-        rename = Path.replace
-
-        def marked(path: Path, target: Path) -> Path:
-            if threading.current_thread() is not threading.main_thread():
-                return rename(path, target)  # a heartbeat, beside what the byte says
-            name = "record" if Path(target).name == record.METRICS else self.read()
-            with self.inside(name):
-                time.sleep(SLOWLY)
-                renamed = rename(path, target)
-                if name == "record":
-                    _note_what_is_there(Path(target).parent)
-                time.sleep(SLOWLY)
-            return renamed
-
-        Path.replace = marked  # type: ignore[method-assign]
+def _is_warming_up(trainer: Trainer) -> bool:
+    resample = trainer.run.train.resample
+    return any(0 <= trainer.step - step < resample.lr_warmup for step in resample.steps)

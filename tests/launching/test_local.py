@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from pipeline.storage.lease import process_start
 from pipeline.storage.reading import whole_object
 from tests.launching.sweeps import (
@@ -20,6 +22,8 @@ from tests.launching.sweeps import (
     tasks,
     wait_for,
 )
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_killed_pack_is_halved_until_the_culprit_is_alone(undisturbed, tiny_model, tiny_text, tmp_path):
@@ -56,7 +60,7 @@ def test_ctrl_c_saves_in_both_slots_and_the_same_command_goes_on(undisturbed, ti
     wait_for(lambda: len({path.parent for path in checkpoints(tmp_path)}) == 4)
     os.kill(process.pid, signal.SIGINT)
     code, output = finish(process)
-    assert code == 130 and "the same command goes on" in output, output
+    assert code == 130 and "the same command continues" in output, output
     stopped = tasks(tmp_path)
     assert [len(task["runs"]) for task in stopped] == [2, 2] and len({task["job_id"] for task in stopped}) == 2
     assert all(task["ended"] and not process_start(int(task["job_id"])) for task in stopped)

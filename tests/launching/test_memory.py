@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.config.schema import Job, RunConfig, TrackerConfig
+from pipeline.config.schema import RunConfig
 from pipeline.launching.exit_reason import by_signal, in_log
 from pipeline.launching.launch import launch
 from pipeline.pack.evaluation import Evaluation
@@ -16,7 +16,8 @@ from pipeline.sae import registry
 from pipeline.sae.architectures.baseline import BaselineConfig, BaselineSAE
 from pipeline.sae.objective import StepContext
 from pipeline.storage.reading import whole_object
-from tests.kills.victim import execution, runs, train
+from tests.factories import jobs
+from tests.kills.victim import runs, train
 from tests.launching.sweeps import assert_same_runs
 
 NO_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB"
@@ -68,10 +69,11 @@ def test_a_run_that_finds_no_memory_in_its_step_stops_no_other(four, undisturbed
 
 def halved(four: list[RunConfig], folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[bool, str]:
     """All four launched in this process, in one pack at first."""
-    complete = launch([Job(run, execution(folder), TrackerConfig(), "memory") for run in four])
+    complete = launch(jobs(four, folder, "memory"))
     return complete, capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "where"), [(Training, "_read_block"), (Evaluation, "_evaluate_together"), (Training, "_begin")]
 )
@@ -82,7 +84,7 @@ def test_a_pack_too_large_for_the_memory_is_halved_and_nobody_fails(
     real = getattr(part, where)
 
     def too_large(self: Training | Evaluation, *given):
-        if len(self.shared.roster.members) > 2:
+        if len(self.shared.pack.states) > 2:
             raise torch.OutOfMemoryError(NO_MEMORY)
         return real(self, *given)
 
@@ -93,11 +95,12 @@ def test_a_pack_too_large_for_the_memory_is_halved_and_nobody_fails(
     assert_same_runs(undisturbed, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_whose_forward_finds_no_memory_alone_is_named(four, undisturbed, tmp_path, monkeypatch, capsys):
     real, culprit = Training._read_block, four[2]
 
     def too_large(self: Training, *given):
-        if culprit in [member.run for member in self.shared.roster.left]:
+        if culprit in [state.run for state in self.shared.pack.active]:
             raise torch.OutOfMemoryError(NO_MEMORY)
         return real(self, *given)
 

@@ -8,17 +8,17 @@ import pytest
 
 from benchmarks.composed import compose
 from pipeline.config.launcher import LocalOptions
-from pipeline.config.schema import Execution, Job, RunConfig, TrackerConfig
+from pipeline.config.schema import Job, RunConfig
 from pipeline.launching import launch as launching
 from pipeline.monitoring.results_table import MEASURED
 from pipeline.records.sweep import OnDisk
+from tests import factories
 
 
 @pytest.fixture
 def jobs(tmp_path: Path) -> list[Job]:
     run = compose(["architecture=baseline", "site=mlp_out"])
-    runs = [replace(run, seed=seed) for seed in range(4)]
-    return [Job(run, Execution(device="cpu", sweeps_dir=str(tmp_path)), TrackerConfig(), "mine") for run in runs]
+    return factories.jobs([replace(run, seed=seed) for seed in range(4)], tmp_path, "mine")
 
 
 def looks(monkeypatch: pytest.MonkeyPatch, found: OnDisk) -> Counter[RunConfig]:
@@ -43,6 +43,7 @@ def test_failed_runs_are_read_once(jobs: list[Job], monkeypatch: pytest.MonkeyPa
     assert said.count("retry_failed=true tries again") == 4
 
 
+@pytest.mark.slow
 def test_missing_runs_are_read_and_packed_once(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
     seen, packed, pack_up = looks(monkeypatch, OnDisk("missing")), [], launching.pack_up
     monkeypatch.setattr(launching, "pack_up", lambda *given: packed.append(given) or pack_up(*given))

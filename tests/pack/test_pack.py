@@ -15,10 +15,8 @@ from pipeline.config.schema import (
     DataConfig,
     EvalConfig,
     Execution,
-    ModelConfig,
     ResampleConfig,
     RunConfig,
-    SiteConfig,
     TrainConfig,
     evaluation_settings,
 )
@@ -32,10 +30,12 @@ from pipeline.records.status import read_run
 from pipeline.sae.architectures.baseline import BaselineConfig
 from pipeline.sae.architectures.gated import GatedConfig
 from pipeline.storage.reading import whole_object
-from pipeline.tokens.prefetch import ReadAhead
+from pipeline.tokens.prefetch import PrefetchedContexts
 from pipeline.training.trainer import Trainer
+from tests.factories import HOOKS, tiny_run
 
-SITES = {"attn_z": "attn.hook_z", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}
+pytestmark = pytest.mark.xdist_group("packed")  # one worker trains the sixteen for all of them
+
 TRAIN = TrainConfig(
     steps=60, batch=32, lr=3e-2, lr_warmup=5, block=600, lm_batch=4, calibration=300,
     resample=ResampleConfig(steps=(25, 45), window=5, inputs=200, lr_warmup=10),
@@ -44,21 +44,15 @@ EVAL = EvalConfig(sequences=12, batch=4)
 
 
 def make_run(model: Path, text: Path, site: str = "mlp_out", architecture=None, **changes) -> RunConfig:
-    run = RunConfig(
-        model=ModelConfig(name="tiny", path=str(model), context=32, layer=1),
-        site=SiteConfig(site, f"blocks.{{layer}}.{SITES[site]}"),
-        architecture=architecture or GatedConfig(expansion=4),
-        data=DataConfig("files", "files", path=str(text), evaluation_fraction=0.3),
-        train=TRAIN, eval=EVAL, layer=1, sparsity_coefficient=2.0, seed=0,
-    )  # fmt: skip
-    return replace(run, **changes)
+    given = {"train": TRAIN, "eval": EVAL, "architecture": architecture or GatedConfig(expansion=4)}
+    return tiny_run(model, text, site=site, **(given | changes))
 
 
 def sixteen(model: Path, text: Path) -> list[RunConfig]:
     """Both arms, three sites, two widths, two layers; resampling in all; the last one diverges."""
     runs = [
         make_run(model, text, site, architecture, layer=layer, sparsity_coefficient=10.0 * (1 + layer))
-        for site in SITES
+        for site in HOOKS
         for layer, architecture in [
             (0, GatedConfig(expansion=2)), (1, GatedConfig(expansion=4)), (1, BaselineConfig(expansion=3)),
             (0, BaselineConfig(expansion=6)), (1, GatedConfig(expansion=2)),
@@ -106,6 +100,7 @@ def packed(tiny_model, tiny_text, tmp_path_factory):
     return folder, runs, execute(runs, folder)
 
 
+@pytest.mark.slow
 def test_each_run_of_a_pack_equals_its_lone_twin(packed, tmp_path):
     folder, runs, _ = packed
     resampled = 0
@@ -117,6 +112,7 @@ def test_each_run_of_a_pack_equals_its_lone_twin(packed, tmp_path):
     assert resampled, "no run had a dead feature to resample: the test shows nothing about resampling"
 
 
+@pytest.mark.slow
 def test_a_diverging_run_leaves_a_failure_record_and_stops_no_other(packed):
     folder, runs, _ = packed
     diverged = record.run_folder(folder, runs[-1])
@@ -126,6 +122,7 @@ def test_a_diverging_run_leaves_a_failure_record_and_stops_no_other(packed):
     assert all((record.run_folder(folder, run) / record.METRICS).exists() for run in runs[:-1])
 
 
+@pytest.mark.slow
 def test_each_run_is_the_first_of_a_block_as_often_as_any_other(packed, tmp_path, monkeypatch):
     """Whoever is first waits for more than its own work: seconds are compared between runs."""
     _, runs, _ = packed
@@ -142,6 +139,7 @@ def test_each_run_is_the_first_of_a_block_as_often_as_any_other(packed, tmp_path
     assert [first[index] for index in range(3)] == [run_name(run) for run in runs[:3]]
 
 
+@pytest.mark.slow
 def test_a_pack_reads_the_language_model_once(packed):
     _, runs, pack = packed
     shape = StreamShape.of(TRAIN, 32)
@@ -155,6 +153,7 @@ def test_a_pack_reads_the_language_model_once(packed):
     assert pack.language_model.forwards == training + calibration + references + evaluated
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_equals_uninterrupted_also_in_another_pack(packed, tiny_model, tiny_text, tmp_path):
     folder, runs, _ = packed
     chosen = [runs[1], runs[2]]
@@ -168,6 +167,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_also_in_another_pack(packe
         assert_same_run(record.run_folder(folder, run), record.run_folder(tmp_path, run))
 
 
+@pytest.mark.slow
 def test_a_stream_is_read_ahead_and_gone_on_with_where_it_was_left(tiny_model, tiny_text, tmp_path, monkeypatch):
     rows = [{"text": path.read_text()[:400]} for path in sorted(tiny_text.glob("*.txt"))]
     monkeypatch.setattr(
@@ -176,13 +176,13 @@ def test_a_stream_is_read_ahead_and_gone_on_with_where_it_was_left(tiny_model, t
     data = DataConfig("hub", "hub", dataset="somebody/something", revision="abc", evaluation_documents=8)
     runs = [make_run(tiny_model, tiny_text, data=data, architecture=a) for a in (GatedConfig(), BaselineConfig())]
     prepared: list[tuple[int, int]] = []
-    prepare = ReadAhead.prepare
+    prepare = PrefetchedContexts.prefetch
 
-    def noted(self: ReadAhead, first: int, count: int) -> None:
+    def noted(self: PrefetchedContexts, first: int, count: int) -> None:
         prepared.append((first, count))
         prepare(self, first, count)
 
-    monkeypatch.setattr(ReadAhead, "prepare", noted)
+    monkeypatch.setattr(PrefetchedContexts, "prefetch", noted)
     execute(runs, tmp_path / "whole")
     size = StreamShape.of(TRAIN, 32).contexts_per_block
     assert prepared == [(size * block, size) for block in (1, 2, 3)]
@@ -231,6 +231,7 @@ def test_versions_of_training_and_of_evaluation_name_different_things(tiny_model
     assert (evaluation_identity(run), reference_identity(run)) == before[1:], "other weights are compared on the same"
 
 
+@pytest.mark.slow
 def test_pruning_evaluates_finished_runs_again_and_trains_nothing(packed):
     """As they are they come out the same, bit for bit; each threshold costs one spliced pass a batch."""
     folder, runs, _ = packed
@@ -267,6 +268,7 @@ def test_pruning_evaluates_finished_runs_again_and_trains_nothing(packed):
         assert sums.tolist() == pytest.approx(l0[1:])
 
 
+@pytest.mark.slow
 def test_another_evaluation_does_not_train_again(packed, monkeypatch):
     folder, runs, _ = packed
     validation = replace(runs[0].data, validation_fraction=0.5)

@@ -1,14 +1,18 @@
 """A page of a synthetic sweep, and a browser to open it with."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
 from pipeline import plot_pareto
-from tests.comparison.records import Sweep, Text
+from pipeline.figures import find
+from tests.factories import Sweep, Text
 from tests.report.browser import Browser, why_not
 
 HOSTILE = (
@@ -18,14 +22,26 @@ SITE = '"><b>&amp;'
 
 
 def without_figures() -> Any:
-    """PNG and PDF take most of the time, and the page has its own."""
+    """They take most of the time."""
     return patch("pipeline.report.results.draw_figures", return_value=[])
 
 
+@contextmanager
+def only_svg(*names: str) -> Iterator[None]:
+    """Of these figures, and nothing but the SVG, which the page shows."""
+    chosen = {name: figure for name, figure in find.figures().items() if name in names}
+    with (
+        patch("pipeline.figures.draw_all.figures", return_value=chosen),
+        patch.object(FigureCanvasAgg, "print_png"),
+        patch.object(FigureCanvasPdf, "print_pdf"),
+    ):
+        yield
+
+
 def write(folder: Path, sweep: str, *arguments: str) -> Path:
-    """The page of a sweep whose records are in folder/sweeps."""
+    """The page of a sweep whose records are in folder/sweeps, with three measures against L0."""
     folders = [f"sweeps_dir={folder / 'sweeps'}", f"results_dir={folder / 'results'}"]
-    with without_figures():
+    with only_svg("figure_1", "figure_6"):
         assert plot_pareto.main([f"sweep={sweep}", *folders, *arguments]) == 0
     return folder / "results" / sweep / "report.html"
 

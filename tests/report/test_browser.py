@@ -1,25 +1,25 @@
 """The page in a real browser that can reach nothing: what it shows under the pointer, by keyboard, sorted, printed."""
 
+import base64
+import json
+import re
+from io import BytesIO
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 
 from pipeline import plot_pareto
-from pipeline.analysis.external_points import read_source
-from pipeline.analysis.frontier import on_frontier
-from pipeline.comparison import tables
-from pipeline.comparison.findings import findings
-from pipeline.figures import figure_1
-from pipeline.report.page import Results
-from pipeline.report.page import page as page_of
-from pipeline.storage.places import BASE, PAPER_TABLE
+from pipeline.figures import figure_1, labels
+from pipeline.storage.places import BASE
 from tests.report.browser import Browser
 from tests.report.conftest import SITE
 
 TIP = "document.getElementById('tip')"
-FIRST_PANEL = "document.querySelector('#figures figure')"
+FIRST_PANEL = "document.querySelector('#figures .panel')"
 
 
 def shown(browser: Browser) -> str:
@@ -177,9 +177,10 @@ def test_a_window_of_1400_cuts_no_table_and_shows_the_figures_themselves(browser
         around.scrollWidth > around.clientWidth || around.scrollHeight > around.clientHeight).length"""
     assert browser.script("document.querySelectorAll('#runs tbody tr').length") == len(pd.read_csv(source))
     assert browser.script(cut) == 0
-    assert browser.script("Array.from(document.images, (image) => image.naturalWidth > 500)") == [True]
-    assert browser.faults == [] and {url for url in browser.requests if url[:5] != "data:"} == {page.resolve().as_uri()}
-    links = browser.script("Array.from(document.querySelectorAll('#pictures a'), (link) => link.getAttribute('href'))")
+    width = "document.querySelector('#figure_1 svg').getBoundingClientRect().width"
+    assert browser.script(width) > 900
+    untouched(browser, page)
+    links = browser.script("Array.from(document.querySelectorAll('#figures a'), (link) => link.getAttribute('href'))")
     assert links == [f"figure_1.{kind}" for kind in ("png", "svg", "pdf", "csv")]
     assert all((page.parent / link).is_file() for link in links)
 
@@ -193,18 +194,38 @@ def test_printed_the_tables_fit_the_paper(browser: Browser, page: Path) -> None:
     assert browser.pdf().startswith(b"%PDF")
 
 
-def test_words_of_a_figure_do_not_touch(browser: Browser, tmp_path: Path) -> None:
-    """On the paper's 27 panels, whose axes are of all kinds."""
-    source = read_source(PAPER_TABLE)
-    found = findings(source.runs, None, 0, source.runs.iloc[:0])
-    runs = tables.with_intervals(found.runs, found.compared).assign(on_frontier=on_frontier(found.runs))
-    (tmp_path / "paper.html").write_text(page_of(Results("paper", found, runs, None, []), tmp_path))
-    browser.open(tmp_path / "paper.html")
-    assert browser.script("document.querySelectorAll('figure').length") == 3 * 27
-    touching = browser.script("""Array.from(document.querySelectorAll("figure svg")).flatMap((svg) => {
-        const texts = Array.from(svg.querySelectorAll("text"));
-        const boxes = texts.map((text) => [text.textContent, text.getBoundingClientRect()]);
-        return boxes.flatMap(([a, p], i) => boxes.slice(i + 1).filter(([, q]) =>
-            p.left < q.right && q.left < p.right && p.top < q.bottom && q.top < p.bottom).map(([b]) => [a, b]));
-    })""")
-    assert touching == []
+def pixels(browser: Browser, selector: str) -> np.ndarray:
+    """[height, width, 4] of an element, once nothing else is on the page, so that its corner lies on whole pixels."""
+    browser.script(f"document.body.replaceChildren(document.querySelector({json.dumps(selector)}))")
+    box = "(({x, y, width, height}) => [x, y, width, height])(document.body.firstChild.getBoundingClientRect())"
+    x, y, width, height = browser.script(box)
+    assert x == int(x) and y == int(y)
+    clip = {"x": x, "y": y, "width": width, "height": int(height), "scale": 1}
+    data = browser.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)["data"]
+    image: np.ndarray = imread(BytesIO(base64.b64decode(data)))
+    return image
+
+
+@pytest.mark.parametrize("name", ["figure_1", "figure_6"])
+def test_the_page_shows_the_figures_as_their_files_do(browser: Browser, page: Path, tmp_path: Path, name: str) -> None:
+    browser.size(1600)  # in which all margins are whole pixels
+    browser.open(page)
+    shown = pixels(browser, f"#{name} svg")
+    width = browser.script("document.body.firstChild.getAttribute('width')")
+    file = (page.parent / f"{name}.svg").read_text()
+    alone = tmp_path / "alone.html"
+    alone.write_text(f"<!doctype html><body>{re.sub('width=.*? height=.*? ', f'width={width} ', file, count=1)}")
+    browser.open(alone)
+    expected = pixels(browser, "svg")
+    assert shown.shape == expected.shape
+    assert np.abs(shown - expected).max() < 0.2, "but for the edges of lines"
+    assert np.mean(shown[..., :3].min(2) < 0.9) > 0.02, "something is drawn"
+
+
+@pytest.mark.parametrize("width", [340, 1280])
+def test_no_word_of_a_figure_is_too_small_to_read(browser: Browser, page: Path, width: int) -> None:
+    browser.size(width)
+    browser.open(page)
+    sizes = browser.script("""Array.from(document.querySelectorAll("figure svg"), (svg) =>
+        svg.getBoundingClientRect().width / svg.viewBox.baseVal.width)""")
+    assert len(sizes) == 2 and min(sizes) * labels.SIZE >= 8, "pixels"

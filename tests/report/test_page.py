@@ -14,9 +14,12 @@ import pytest
 
 from pipeline import plot_pareto
 from pipeline.comparison import claims
+from pipeline.figures.draw_all import DrawnFigure
 from pipeline.figures.style import look
-from pipeline.report import charts, table
-from tests.comparison.records import Sweep, Text, put
+from pipeline.report import table
+from pipeline.report.figures import shown
+from pipeline.report.inline_svg import StyleClasses
+from tests.factories import Sweep, Text, put
 from tests.report.conftest import HOSTILE, SITE, without_figures, write
 
 
@@ -100,7 +103,7 @@ def test_nothing_on_the_page_leads_away(page: Path) -> None:
     elements = Elements(page)
     for tag, attributes in elements.found:
         assert not {"src", "srcset", "action", "style", "background"} & set(attributes), tag
-        assert re.match(r"#|\.\./|[\w]+\.(csv|md)$", attributes.get("href") or "#")
+        assert re.match(r"#|\.\./|[\w]+\.(csv|md|png|svg|pdf)$", attributes.get("href") or "#")
 
 
 def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
@@ -108,36 +111,70 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     assert write(tmp_path, "s", "replicates=200").read_bytes() == first
 
 
-def test_dominated_runs_are_hollow_and_every_finished_run_is_in_each_figure(page: Path) -> None:
-    marks = [use for use in Elements(page).all("use") if "data-row" in use]
-    hollow = {use["data-row"] for use in marks if use.get("class") == "hollow"}
+def points(page: Path) -> list[dict[str, str | None]]:
+    """Markers that stand for a run of the table."""
+    return [use for use in Elements(page).all("use") if "data-row" in use]
+
+
+def style_of(page: Path, name: str | None) -> str:
+    (found,) = re.findall(rf"^\.{name} {{ (.*) }}$", page.read_text(), re.MULTILINE)
+    return found
+
+
+def test_every_finished_run_is_a_point_of_each_measure_and_says_its_numbers(page: Path) -> None:
     runs = pd.read_csv(page.parent / "runs.csv")
-    assert hollow == {str(row) for row in runs.index[(runs["status"] == "done") & ~runs["on_frontier"]]}
-    assert Counter(use["data-row"] for use in marks) == dict.fromkeys(map(str, range(17)), 3)
+    done = runs[runs["status"] == "done"]
+    labels = {(int(use["data-row"] or -1), use["aria-label"]) for use in points(page)}
+    forms = {"loss_recovered": "loss recovered", "gamma": "gamma", "alive_fraction": "alive"}
+    assert labels == {
+        (row, f"{run['architecture']} ({run['architecture.expansion']:g} x d_in): L0 {run['l0']:.4g}, "
+              f"{words} {run[name]:.4g}")
+        for row, run in done.iterrows() for name, words in forms.items()
+    }  # fmt: skip
+    assert len(labels) == len(points(page)) == 3 * 17
 
 
-def test_looks_are_those_of_the_figures(page: Path) -> None:
+def test_points_lie_where_their_numbers_are(page: Path) -> None:
+    """Of one arm in one panel and measure: further right with a larger L0, higher with a larger value."""
+    groups: dict[tuple[str, str], list[tuple[float, float, float, float]]] = {}
+    numbers = re.compile(r"(.*): L0 ([\d.]+), (.*) (-?[\d.]+)")
+    runs = pd.read_csv(page.parent / "runs.csv")
+    for use in points(page):
+        arm, l0, measure, value = numbers.fullmatch(use["aria-label"] or "").groups()  # type: ignore[union-attr]
+        key = (runs.loc[int(use["data-row"] or -1), "site"], f"{arm} {measure}")
+        groups.setdefault(key, []).append((float(l0), float(use["x"] or 0), float(value), -float(use["y"] or 0)))
+    assert len(groups) == 2 * 2 * 3
+    for found in groups.values():
+        for known, drawn in ((0, 1), (2, 3)):
+            in_order = sorted((one[known], one[drawn]) for one in found)
+            assert [at for _, at in in_order] == sorted(at for _, at in in_order)
+
+
+def test_dominated_runs_are_hollow_and_colours_those_of_the_arms(page: Path) -> None:
+    runs = pd.read_csv(page.parent / "runs.csv")
+    for use in points(page):
+        run, words = runs.iloc[int(use["data-row"] or -1)], style_of(page, use["class"])
+        colour = look(run["architecture"]).colour.lower()
+        assert f"stroke: {colour}" in words
+        assert f"fill: {colour if run['on_frontier'] else '#ffffff'};" in words
+
+
+def test_ids_are_unique_and_every_reference_is_to_one(page: Path) -> None:
+    elements = Elements(page)
+    ids = Counter(attributes["id"] for _, attributes in elements.found if "id" in attributes)
+    assert set(ids.values()) == {1}
     text = page.read_text()
-    for number, name in enumerate(("baseline", "gated")):
-        assert f".a{number} {{ --arm: {look(name).colour.lower()};" in text
-        assert f'<path id="m{number}" d="{charts.outline(look(name).marker)}"/>' in text
-    assert len({charts.outline(marker) for marker in "os^DvPX*"}) == 8
-    up = [float(y) for y in re.findall(r",(-?[\d.]+)", charts.outline("^"))]
-    assert up[0] == min(up) < 0, "the tip points up, where SVG's y is small"
+    used = {use["href"] for use in elements.all("use")} | set(re.findall(r'url\((.*?)\)"', text))
+    assert len(used) > 50 and used <= {f"#{name}" for name in ids}
 
 
-def test_the_line_of_a_front_goes_through_means_over_seeds(tmp_path: Path) -> None:
-    page = two_arms(tmp_path, seeds=3)
-    lines = Elements(page).all("polyline")
-    assert len(lines) == 6 and all(len((line["points"] or "").split()) == 4 for line in lines)
-    assert len([use for use in Elements(page).all("use") if "data-row" in use]) == 3 * 24
-
-
-def test_intervals_are_drawn_where_there_are_some(tmp_path: Path) -> None:
-    with_intervals = two_arms(tmp_path).read_text()
-    (first, *others) = re.findall(r'class="bars" d="(.*?)"', with_intervals)
-    assert len(others) == 3 and first.count("M") == 4, "of loss recovered and of gamma, for two arms"
-    assert 'class="bars"' not in write(tmp_path, "s", "replicates=0").read_text()
+def test_a_figure_too_large_for_the_page_is_its_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.report.figures.LARGEST", 10)
+    files = [tmp_path / f"figure_1.{kind}" for kind in ("png", "svg")]
+    for path in files:
+        path.write_bytes(b"eleven long")
+    found = shown(DrawnFigure("figure_1", "caption", pd.DataFrame(), files), {}, StyleClasses())
+    assert found.svg == "" and found.png == f"data:image/png;base64,{base64.b64encode(b'eleven long').decode()}"
 
 
 def test_a_large_sweep_shows_its_fronts_first_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,8 +187,8 @@ def test_a_large_sweep_shows_its_fronts_first_and_says_so(tmp_path: Path, monkey
     page = write(tmp_path, "s", "replicates=0")
     elements = Elements(page)
     assert "5 more rows are not shown here" in elements.text
-    assert "5 runs are neither drawn nor in the table of runs, dominated ones first" in elements.text
-    assert not [use for use in elements.all("use") if use.get("class") == "hollow"]
+    assert "5 runs are not in the table of runs, dominated ones first" in elements.text
+    assert Counter(use["data-row"] for use in points(page)) == dict.fromkeys(map(str, range(8)), 3)
     assert elements.text.count("sweeps/runs/") == 8
 
 
@@ -197,6 +234,7 @@ def test_a_sweep_that_has_hardly_begun_has_a_page(tmp_path: Path) -> None:
     assert "There is nothing to compare yet." in text and "nothing to draw yet" in text and "not begun" in text
 
 
+@pytest.mark.slow
 def test_points_of_a_table_have_no_folder(tmp_path: Path) -> None:
     source = Path(__file__).parents[2] / "docs" / "gated_paper_tables.csv"
     with without_figures():

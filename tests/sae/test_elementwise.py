@@ -79,6 +79,7 @@ def rows(request, monkeypatch) -> None:
         assert 2 * request.param < BATCH and BATCH % request.param
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("share", SHARES)
 def test_gradients_are_those_of_the_plain_loss(share, sparse, rows, sae, monkeypatch) -> None:

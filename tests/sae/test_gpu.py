@@ -50,6 +50,7 @@ def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "SPARSE_BELOW", selection.SPARSE_BELOW | {DEVICE: 2.0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [-9.0, -1.0, 9.0])
 @pytest.mark.parametrize("kind", MAKERS)
 def test_gradients_are_those_of_the_plain_loss(kind, bias) -> None:
@@ -67,6 +68,7 @@ def test_gradients_are_those_of_the_plain_loss(kind, bias) -> None:
     assert step.l0() == plain.l0() and torch.equal(step.fired(), plain.fired())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta1", [0.0, 0.9])
 @pytest.mark.parametrize("kind", MAKERS)
 def test_training_is_that_of_a_cpu(kind, beta1, monkeypatch) -> None:
@@ -132,6 +134,7 @@ for averaged in (False, True):
 """
 
 
+@pytest.mark.slow
 def test_a_gpus_compiler_takes_the_loops_and_makes_no_atomic_operations(tmp_path) -> None:
     """Triton compiles for a GPU without one."""
     environment = {"TRITON_INTERPRET": "0", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
@@ -150,6 +153,7 @@ print(sae_class("gated")(GatedConfig(), 4, 8).take_gradients(torch.randn(3, 4), 
 """
 
 
+@pytest.mark.slow
 def test_nothing_of_triton_is_wanted_on_a_cpu() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["True"], done.stderr

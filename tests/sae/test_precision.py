@@ -31,7 +31,7 @@ def test_a_steps_gradients_are_close_to_float32s_whether_dense_or_sparse(share, 
             parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
         sae.b_gate -= 1
     exact = SAE.take_gradients(sae, x, StepContext(0.1)).gradients
-    sae.precision = "bfloat16"
+    sae.set_precision("bfloat16")
     step = sae.take_gradients(x, StepContext(0.1))
     assert step.sparse == bool(share) and sae.W_enc.dtype == torch.float32
     for name, gradient in exact.items():

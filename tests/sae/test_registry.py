@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.activations.blocks import Block, StreamShape, calibrate
 from pipeline.config.checked import checked
-from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from pipeline.config.schema import TrainConfig
 from pipeline.errors import UserError
 from pipeline.estimates.compute import training_dense_flops
 from pipeline.sae import registry
@@ -20,6 +20,7 @@ from pipeline.sae.base import SAE, Losses, PerFeature, squared_error
 from pipeline.sae.objective import StepContext
 from pipeline.sae.saved import load_sae, save_sae
 from pipeline.training.trainer import Trainer
+from tests.factories import run_config
 
 HOOK = "blocks.0.hook_resid_post"
 
@@ -70,11 +71,8 @@ def test_foreign_architecture_trains_and_comes_back_from_disk(tmp_path: Path) ->
     codes = torch.randn(shape.contexts_per_block * 8, 12, generator=generator).relu() * 2
     activations = codes @ torch.randn(12, 8, generator=generator)
     block = Block(0, shape, {HOOK: activations})
-    run = RunConfig(
-        model=ModelConfig(name="toy", context=9), site=SiteConfig("resid_post", "blocks.{layer}.hook_resid_post"),
-        architecture=TanhConfig(), data=DataConfig(name="toy", source="bundled"),
-        train=TrainConfig(steps=50, batch=32, lr=0.01), eval=EvalConfig(), layer=0, sparsity_coefficient=0.1, seed=0,
-    )  # fmt: skip
+    train = TrainConfig(steps=50, batch=32, lr=0.01)
+    run = run_config(architecture=TanhConfig(), train=train, sparsity_coefficient=0.1)
     trainer = Trainer(run, calibrate(activations), d_sae=16, history_every=5)
     trainer.train_on(block, threading.Event())
     assert trainer.done and isinstance(trainer.sae, TanhPenaltySAE)

@@ -39,6 +39,7 @@ def folders(undisturbed: Path) -> Iterator[Path]:
     yield from sorted((undisturbed / "runs").iterdir())
 
 
+@pytest.mark.slow
 def test_metadata_is_whole(undisturbed: Path) -> None:
     assert len(list(folders(undisturbed))) == 4
     for folder in folders(undisturbed):
@@ -64,6 +65,7 @@ HOOK = "blocks.1.hook_mlp_out"
 
 if PEERS.exists():
 
+    @pytest.mark.slow
     def test_saelens_loads_and_evaluates_runs_to_the_same_numbers(
         undisturbed: Path, tiny_model: Path, tiny_text: Path, tmp_path: Path
     ) -> None:

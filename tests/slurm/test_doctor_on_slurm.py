@@ -79,7 +79,7 @@ def test_a_probe_job_says_what_a_node_is_like(good, bad, tmp_path):
     assert fake.returncode == 1, fake.stdout + fake.stderr
     assert "a job runs there, finds this package" in fake.stdout
     assert "Slurm gave GPU 0, but PyTorch sees none" in fake.stdout  # the cluster's GPUs are fake
-    assert fake.stdout.splitlines()[-1].startswith("1 problems, ")
+    assert fake.stdout.splitlines()[-1].startswith("1 problem, ")
     assert not list(tmp_path.iterdir())
     none = doctor(bad, tmp_path, "partition=main")
     assert none.returncode == 0, none.stdout + none.stderr

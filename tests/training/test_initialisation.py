@@ -6,22 +6,19 @@ import pytest
 import torch
 
 from pipeline.activations.blocks import Calibration, calibrate
-from pipeline.config.schema import DataConfig, EvalConfig, ModelConfig, RunConfig, SiteConfig, TrainConfig
+from pipeline.config.schema import RunConfig, TrainConfig
 from pipeline.errors import UserError
-from pipeline.sae.registry import config_class
+from pipeline.sae.base import SAE
 from pipeline.training import initialisation
 from pipeline.training.initialisation import initialise
+from tests.factories import run_config
 
 D_IN, D_SAE = 8, 24
 
 
 def config(seed: int = 3, tied_init: bool = True, encoder_norm: float = 0.1, data_directions: float = 0.0) -> RunConfig:
-    return RunConfig(
-        model=ModelConfig(name="toy", context=9), site=SiteConfig("resid_post", "blocks.{layer}.hook_resid_post"),
-        architecture=config_class("gated")(), data=DataConfig(name="toy", source="bundled"),
-        train=TrainConfig(tied_init=tied_init, encoder_norm=encoder_norm, data_directions=data_directions),
-        eval=EvalConfig(), layer=0, sparsity_coefficient=1.0, seed=seed,
-    )  # fmt: skip
+    train = TrainConfig(tied_init=tied_init, encoder_norm=encoder_norm, data_directions=data_directions)
+    return run_config(train=train, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +72,12 @@ def test_b_dec_starts_at_the_mean_of_the_scaled_inputs(calibration):
     torch.testing.assert_close(sae.b_dec, calibration.mean * calibration.scale("sqrt_d_in"))
 
 
+class TrainedByAutograd(SAE):
+    feature_parameters = ()
+
+
 def test_bfloat16_is_refused_where_autograd_trains(calibration, monkeypatch):
-    monkeypatch.setattr(initialisation, "sae_class", lambda name: lambda *arguments: torch.nn.Linear(1, 1))
+    monkeypatch.setattr(initialisation, "sae_class", lambda name: TrainedByAutograd)
     run = config()
     with pytest.raises(UserError, match=r"train\.precision=bfloat16: gated is trained by autograd, in float32"):
         initialise(replace(run, train=replace(run.train, precision="bfloat16")), calibration, D_SAE)

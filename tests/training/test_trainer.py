@@ -11,23 +11,19 @@ from torch import Tensor
 
 from pipeline.activations.blocks import Block, Calibration, StreamShape, calibrate
 from pipeline.config.schema import (
-    DataConfig,
-    EvalConfig,
-    ModelConfig,
     ResampleConfig,
     RunConfig,
-    SiteConfig,
     TrainConfig,
 )
 from pipeline.errors import TrainingDiverged
 from pipeline.sae.kernels import jit
-from pipeline.sae.registry import config_class
 from pipeline.sae.sparse_step.selection import SPARSE_BELOW
 from pipeline.sae.sparse_step.step import ElementwiseSAE
-from pipeline.storage.files import SEAL, write_checksummed
+from pipeline.storage.files import CHECKSUM, write_checksummed
 from pipeline.training import trainer as trainer_module
 from pipeline.training.resampling import resample
 from pipeline.training.trainer import HISTORY_COLUMNS, Trainer
+from tests.factories import run_config
 
 HOOK = "blocks.0.hook_resid_post"
 D_IN, D_SAE, STEPS = 8, 40, 37
@@ -61,12 +57,8 @@ def calibration() -> Calibration:
 def config(architecture: str = "gated", coefficient: float = 8.0, **train: Any) -> RunConfig:
     """So fast and so sparse that features die within a few steps."""
     settings = {"steps": STEPS, "batch": 16, "lr": 0.05, "lr_warmup": 3, "lr_decay": 8, "sparsity_warmup": 5}
-    return RunConfig(
-        model=ModelConfig(name="toy", context=9), site=SiteConfig("resid_post", "blocks.{layer}.hook_resid_post"),
-        architecture=config_class(architecture)(), data=DataConfig(name="toy", source="bundled"),
-        train=TrainConfig(**(settings | {"resample": RESAMPLING} | train)), eval=EvalConfig(), layer=0,
-        sparsity_coefficient=coefficient, seed=3,
-    )  # fmt: skip
+    training = TrainConfig(**(settings | {"resample": RESAMPLING} | train))
+    return run_config(architecture=architecture, train=training, sparsity_coefficient=coefficient, seed=3)
 
 
 class StopAt(threading.Event):
@@ -276,7 +268,7 @@ def test_what_an_older_checkpoint_did_not_count_stays_unknown(blocks, calibratio
     trainer.save(tmp_path, {})
     (path,) = tmp_path.glob("*.json")
     state = {
-        name: value for name, value in json.loads(path.read_text()).items() if name not in {SEAL, "training_flops"}
+        name: value for name, value in json.loads(path.read_text()).items() if name not in {CHECKSUM, "training_flops"}
     }
     write_checksummed(path, state)
     resumed = Trainer(config(), calibration, D_SAE, 7)

@@ -3,14 +3,14 @@
 // The point nearest to the pointer, or under the keyboard's focus, shows its row of the table of runs; headings sort.
 
 const NOTHING = "\u2013";
-const REACH = 14; // units of the drawing within which a point is under the pointer
+const REACH = 7; // units of the drawing within which a point is under the pointer
 const tip = document.getElementById("tip");
 const table = document.getElementById("runs");
 const rows = Array.from(table.tBodies[0].rows); // as written: marks refer to them by number
 const headings = Array.from(table.tHead.rows[0].cells, (cell) => cell.textContent);
 const ring = document.createElementNS("http://www.w3.org/2000/svg", "circle");
 ring.setAttribute("class", "ring");
-ring.setAttribute("r", "7.5");
+ring.setAttribute("r", "4");
 let current = null;
 let kept = false;
 
@@ -41,8 +41,8 @@ function describe(row) {
 }
 
 function place(mark) {
-  const beside = mark.right + 12 + tip.offsetWidth < document.documentElement.clientWidth;
-  const left = beside ? mark.right + 12 : mark.left - 12 - tip.offsetWidth;
+  const fits = mark.right + 12 + tip.offsetWidth < document.documentElement.clientWidth;
+  const left = fits ? mark.right + 12 : mark.left - 12 - tip.offsetWidth;
   const lowest = document.documentElement.clientHeight - tip.offsetHeight - 8;
   tip.style.left = `${Math.max(8, left)}px`;
   tip.style.top = `${Math.max(8, Math.min(mark.top - 20, lowest))}px`;
@@ -73,9 +73,8 @@ function nearest(svg, marks, event) {
 }
 
 function listen(svg) {
-  const marks = Array.from(svg.querySelectorAll("use"));
-  const along = marks.toSorted((a, b) => a.x.baseVal.value - b.x.baseVal.value);
-  along.forEach((mark, number) => mark.setAttribute("tabindex", number ? "-1" : "0"));
+  const marks = Array.from(svg.querySelectorAll("[data-row]"));
+  svg.querySelectorAll(".panel").forEach(walk);
   svg.addEventListener("pointermove", (event) => {
     if (kept) return;
     const mark = nearest(svg, marks, event);
@@ -89,12 +88,17 @@ function listen(svg) {
     if (mark) event.stopPropagation();
   });
   svg.addEventListener("focusin", (event) => {
-    if (!event.target.matches("use:focus-visible")) return; // a click has been seen to
+    if (!event.target.matches("[data-row]:focus-visible")) return; // the click listener handles clicks
     kept = false;
     show(event.target);
   });
   svg.addEventListener("focusout", () => kept || hide());
-  svg.addEventListener("keydown", (event) => {
+}
+
+function walk(panel) {
+  const along = Array.from(panel.querySelectorAll("[data-row]")).sort((a, b) => a.x.baseVal.value - b.x.baseVal.value);
+  along.forEach((mark, number) => mark.setAttribute("tabindex", number ? "-1" : "0"));
+  panel.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     const number = along.indexOf(event.target);
     if (number < 0) return;

@@ -19,9 +19,10 @@ RATE = 0.01
 
 @dataclass(frozen=True)
 class BatchTopKConfig:
+    AXIS: ClassVar[str] = "k"
     name: Name = "batch_topk"
     expansion: Expansion = 4.0
-    k: Count = 32
+    k: Count = 32  # active features per input
     aux_k: CountOrZero | None = None  # dead features that reconstruct the residual; None: d_in / 2, 0: no such term
     aux_weight: Positive = 1 / 32
     dead_steps: Count = 1000  # a feature is dead that has been silent for this many steps

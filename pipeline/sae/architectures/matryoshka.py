@@ -1,6 +1,7 @@
 """Matryoshka SAEs (Bussmann et al., arXiv 2503.17547) with BatchTopK: the first features reconstruct by themselves."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pipeline.config.accepted import Count, CountOrZero, Expansion, Name, Positive
 from pipeline.sae.architectures.batch_topk import BatchTopKSAE
@@ -10,9 +11,10 @@ from pipeline.sae.registry import register
 
 @dataclass(frozen=True)
 class MatryoshkaConfig:
+    AXIS: ClassVar[str] = "k"
     name: Name = "matryoshka"
     expansion: Expansion = 4.0
-    k: Count = 32
+    k: Count = 32  # active features per input
     levels: Count = 5  # each prefix has half as many features as the next
     aux_k: CountOrZero | None = None  # dead features that reconstruct the residual; None: d_in / 2, 0: no such term
     aux_weight: Positive = 1 / 32

@@ -20,9 +20,10 @@ from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 @dataclass(frozen=True)
 class TopKConfig:
+    AXIS: ClassVar[str] = "k"
     name: Name = "topk"
     expansion: Expansion = 4.0
-    k: Count = 32
+    k: Count = 32  # active features per input
     aux_k: CountOrZero | None = None  # dead features that reconstruct the residual; None: d_in / 2, 0: no such term
     aux_weight: Positive = 1 / 32
     dead_steps: Count = 1000  # a feature is dead that has been silent for this many steps
@@ -33,7 +34,6 @@ class TopKSAE(ElementwiseSAE):
     """f = TopK(ReLU((x - b_dec) W_enc + b_enc)); the loss is the squared error, and AuxK's."""
 
     feature_parameters: ClassVar[tuple[PerFeature, ...]] = (PerFeature("b_enc"),)
-    axis: ClassVar[str] = "architecture.k"
     b_enc: nn.Parameter
 
     @property

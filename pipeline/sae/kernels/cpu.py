@@ -203,6 +203,7 @@ def reconstruct_two(
 
 @jit
 def sums_by_column(columns: Int[Array, " nnz"], values: Float[Array, " nnz"], out: Float[Array, " d_sae"]) -> None:
+    """out[i] = the sum of the values in column i."""
     out[:] = 0
     for k, column in enumerate(columns):
         out[column] += values[k]

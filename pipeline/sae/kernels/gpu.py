@@ -116,6 +116,7 @@ def dots(
 def sums(
     starts: Int[Tensor, " groups+1"], order: Int[Tensor, " nnz"], values: Float[Tensor, " nnz"]
 ) -> Float[Tensor, " groups"]:
+    """out[g] = the sum of values[order[k]] over the entries k of group g."""
     out = values.new_empty(len(starts) - 1)
     _sums[(len(out),)](starts, order, values, out, block=128, num_warps=1)
     return out

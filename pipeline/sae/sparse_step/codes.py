@@ -49,6 +49,7 @@ ParameterGrad: TypeAlias = Tensor | DeferredGrad
 
 
 def materialize(gradient: ParameterGrad) -> Tensor:
+    """A gradient as a tensor [d_sae, d_in], or [d] of a vector."""
     return gradient if isinstance(gradient, Tensor) else gradient.materialize()
 
 

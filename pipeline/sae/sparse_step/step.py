@@ -61,12 +61,14 @@ class ElementwiseSAE(SAE):
     is minimised (`objective`). Its encoder, its loss for autograd and its training step follow from that.
     """
 
-    precision = FLOAT32
-    """Of the training step's matrix products."""
     gate_bias: ClassVar[str] = "b_enc"
     """The parameter [d_sae] that is added to pre-activations where these decide which features are active."""
     uses_decoder_norm: ClassVar[bool] = False
     """Whether `activations` reads the norms of W_dec's rows, as a parameter called decoder_norm."""
+
+    def __init__(self, config: Any, d_in: int, d_sae: int) -> None:
+        super().__init__(config, d_in, d_sae)
+        self.precision = FLOAT32  # of the training step's matrix products
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """An architecture with other activations does not inherit its parent's derivative."""
@@ -115,6 +117,9 @@ class ElementwiseSAE(SAE):
 
     def observe(self, codes: Codes, pre_acts: Tensor, at: StepContext) -> None:
         """What an architecture keeps track of over training batches: called with the entries of each."""
+
+    def set_precision(self, precision: str) -> None:
+        self.precision = precision
 
     # The training step, from top to bottom
 
