@@ -190,16 +190,20 @@ class RunConfig:
     def slug(self) -> str:
         """What a person recognises the run by; no character that a shell or Hydra reads."""
         parts = (
-            self.model.name, self.site.name, f"L{self.layer}", self.architecture.name, self._on_axis,
-            f"seed{self.seed}",
+            self.model.name, self.site.name, f"L{self.layer}", self.architecture.name,
+            f"{'lam' if self.axis == 'sparsity_coefficient' else self.axis}{self.axis_value:g}", f"seed{self.seed}",
         )  # fmt: skip
         return "-".join(parts)
 
     @property
-    def _on_axis(self) -> str:
-        """The setting that the architecture's frontier is drawn along."""
-        axis = getattr(self.architecture, "AXIS", None)
-        return f"lam{self.sparsity_coefficient:g}" if axis is None else f"{axis}{getattr(self.architecture, axis):g}"
+    def axis(self) -> str:
+        """The setting that the architecture's frontier is drawn along: lambda, or what its settings call AXIS."""
+        return getattr(self.architecture, "AXIS", "sparsity_coefficient")
+
+    @property
+    def axis_value(self) -> float:
+        owner = self if self.axis == "sparsity_coefficient" else self.architecture
+        return float(getattr(owner, self.axis))
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,20 @@ from pipeline.records.columns import FORMS, heading
 from pipeline.records.sweep import OnDisk
 from pipeline.runtime.console import console
 
-SETTINGS = ("site", "layer", "architecture", "sparsity_coefficient", "seed")
+LAMBDA = "sparsity_coefficient"
 MEASURED = ("l0", "loss_recovered", "gamma", "alive_fraction")
 WORDS = {"site", "architecture", "status"}
 
 
 def print_results(runs: Mapping[RunConfig, OnDisk]) -> bool:
     """Print one row per run; returns whether every run has a record."""
-    table = Table(box=None)
-    for column in (*SETTINGS, *MEASURED, "status"):
+    table, axes = Table(box=None), sorted({run.axis for run in runs}, key=lambda axis: (axis != LAMBDA, axis))
+    for column in ("site", "layer", "architecture", *axes, "seed", *MEASURED, "status"):
         table.add_column(heading(column), justify="left" if column in WORDS else "right")
-    for run in sorted(runs, key=lambda r: (r.site.name, r.layer, r.architecture.name, r.sparsity_coefficient, r.seed)):
+    for run in sorted(runs, key=lambda r: (r.site.name, r.layer, r.architecture.name, r.axis, r.axis_value, r.seed)):
         values = _values(runs[run])
-        setting = (run.site.name, str(run.layer), run.architecture.name, f"{run.sparsity_coefficient:g}", str(run.seed))
+        along = (f"{run.axis_value:g}" if run.axis == axis else "" for axis in axes)
+        setting = (run.site.name, str(run.layer), run.architecture.name, *along, str(run.seed))
         table.add_row(*map(Text, (*setting, *values)))  # Text: names may look like rich's markup
     console().print(table)
     return all(found.status == "done" for found in runs.values())

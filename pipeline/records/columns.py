@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pipeline.config.meanings import OF_RUNS
 
 HEADINGS = {
-    "d_sae": "width", "sparsity_coefficient": "lambda", "l0": "L0", "loss_recovered": "loss recovered",
+    "d_sae": "width", "sparsity_coefficient": "lambda", "architecture.k": "k",
+    "architecture.target_l0": "target L0", "l0": "L0", "loss_recovered": "loss recovered",
     "loss_recovered_mean_ablation": "by mean ablation", "ce_sae": "CE", "delta_ce": "CE added",
     "alive_fraction": "alive", "fired_fraction": "fired", "effective_width": "effective width", "fvu": "FVU",
     "on_frontier": "on the front",
@@ -24,11 +25,11 @@ FORMS = {
 """How their numbers look there."""
 
 AXES = (
-    "sparsity_coefficient", "k", "topk", "top_k", "target_l0", "target", "target_sparsity", "sparsity", "l1",
-    "l1_coefficient", "l1_penalty", "penalty", "coefficient", "alpha", "beta", "theta", "threshold", "bandwidth",
-    "budget",
+    "sparsity_coefficient", "architecture.k", "architecture.target_l0", "k", "topk", "top_k", "target_l0", "target",
+    "target_sparsity", "sparsity", "l1", "l1_coefficient", "l1_penalty", "penalty", "coefficient", "alpha", "beta",
+    "theta", "threshold", "bandwidth", "budget",
 )  # fmt: skip
-"""Columns that a front can be swept along; a sweep's runs have the first, tables may have others."""
+"""Columns that a front can be swept along; runs have one of the first three, tables may have others."""
 
 HELD_OUT = "on the held-out text"
 MEASURED = {

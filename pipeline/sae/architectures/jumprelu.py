@@ -29,6 +29,10 @@ class JumpReLUConfig:
     threshold: Positive = 0.001  # theta at the start, for inputs with E||x||^2 = 1
     bandwidth: Positive = 0.001  # epsilon, the width of the kernel that estimates gradients, for such inputs
 
+    @property
+    def AXIS(self) -> str:  # noqa: N802  as architectures with one axis have it
+        return "target_l0" if self.penalty == "target_l0" else "sparsity_coefficient"
+
 
 @register("jumprelu", JumpReLUConfig)
 class JumpReLUSAE(ElementwiseSAE):
