@@ -11,7 +11,7 @@ from pipeline.records import record
 from pipeline.records.finished import finished, read_failure
 from pipeline.records.identity import evaluation_identity, run_name
 from pipeline.storage.layout import checkpoints_folder
-from pipeline.storage.reading import folder_fault
+from pipeline.storage.reading import DENIED, folder_fault
 from pipeline.training.checkpoint import checkpoints
 
 
@@ -37,7 +37,8 @@ def on_disk(sweeps_dir: Path, run: RunConfig) -> OnDisk:
     """
     folder = record.run_folder(sweeps_dir, run)
     if why := folder_fault(folder):
-        raise UserError(f"{why}: move it away, or make it accessible, and give the same command again")
+        advice = "make it accessible" if DENIED in why else "move it away"
+        raise UserError(f"{why}: {advice} and give the same command again")
     if found := finished(folder, evaluation_identity(run)):
         return OnDisk("done", metrics=found["metrics"])
     if failure := read_failure(folder):

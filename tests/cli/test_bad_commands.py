@@ -94,7 +94,7 @@ LINES = [
     ("-m train.lr=range(0,1,1e-12)", "1,000,000,000,000"), ("-m seed=range(0,1e99)", "1e+99"),
     ("-m seed=range(5,1)", "no values"), ("-m seed=range(1,2,0)", "no end"), ("-m train.lr=interval(0,1)", "interval"),
     ("plan", "true or false"), ("local=default", "conf/local/default.yaml"),
-    ("model.hub_id=x", "model.path names a folder"),
+    ("model.hub_id=x", "but model.path is local"),
     ("architecture=baseline architecture.stop_pre_bias=true", "+architecture.stop_pre_bias"),
     # other programs' words
     ("lambda=4", "sparsity_coefficient?"), ("train.learning_rate=1", "train.lr?"),
