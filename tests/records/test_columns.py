@@ -101,7 +101,7 @@ def test_what_aggregation_and_the_configuration_add_is_described_by_name() -> No
 
 
 def test_screen_page_and_table_of_results_have_the_same_names() -> None:
-    for name in (*results_table.SETTINGS, *results_table.MEASURED, *terminal.BEFORE, *terminal.AFTER, *table.MEASURED):
+    for name in (results_table.LAMBDA, *results_table.MEASURED, *terminal.BEFORE, *terminal.AFTER, *table.MEASURED):
         assert columns.heading(name) == columns.HEADINGS.get(name, name)
     assert set(results_table.MEASURED) == set(terminal.AFTER) <= set(table.MEASURED)
     assert columns.heading(AXES[0]) == "lambda"

@@ -19,7 +19,7 @@ RATE = 0.01
 
 @dataclass(frozen=True)
 class BatchTopKConfig:
-    AXIS: ClassVar[str] = "k"
+    AXIS = "k"
     name: Name = "batch_topk"
     expansion: Expansion = 4.0
     k: Count = 32  # active features per input

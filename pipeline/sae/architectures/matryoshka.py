@@ -1,7 +1,6 @@
 """Matryoshka SAEs (Bussmann et al., arXiv 2503.17547) with BatchTopK: the first features reconstruct by themselves."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from pipeline.config.accepted import Count, CountOrZero, Expansion, Name, Positive
 from pipeline.sae.architectures.batch_topk import BatchTopKSAE
@@ -11,7 +10,7 @@ from pipeline.sae.registry import register
 
 @dataclass(frozen=True)
 class MatryoshkaConfig:
-    AXIS: ClassVar[str] = "k"
+    AXIS = "k"
     name: Name = "matryoshka"
     expansion: Expansion = 4.0
     k: Count = 32  # active features per input

@@ -20,7 +20,7 @@ from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 @dataclass(frozen=True)
 class TopKConfig:
-    AXIS: ClassVar[str] = "k"
+    AXIS = "k"
     name: Name = "topk"
     expansion: Expansion = 4.0
     k: Count = 32  # active features per input
