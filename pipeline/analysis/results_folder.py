@@ -20,7 +20,7 @@ def check_writable(folder: Path) -> None:
     there = next(path for path in (whole, *whole.parents) if os.path.lexists(path))
     try:
         if not there.is_dir():
-            raise UserError(f"results_dir: {there} is no folder; give one that can be written")
+            raise UserError(f"results_dir: {there} is not a folder; expected a folder that can be written")
         with tempfile.TemporaryDirectory(prefix=".check-", dir=there) as made:
             (Path(made) / whole.relative_to(there)).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -118,7 +118,7 @@ def _rows(text: str, separator: str, path: Path) -> list[tuple[int, list[str]]]:
         return _parsed(text, separator, strict=True)
     except csv.Error as error:
         if "expected after" not in str(error):  # else: spaces after a closing quote
-            raise UserError(f"source={path} is no CSV ({error})") from error
+            raise UserError(f"source={path} is not a CSV ({error})") from error
     return _parsed(text, separator, strict=False)
 
 

@@ -3,7 +3,7 @@ ablated losses, so that what runs share cancels. Sequences of one document stay 
 
 A percentile interval from G documents is too narrow, by sqrt(1 - 1/G) and for lack of Student's t. Both are corrected
 by stretching the quantiles about the estimate, with G - 1 degrees of freedom where G is the number of equally large
-documents that would average as well.
+documents that would give a mean as precise.
 """
 
 import math

@@ -28,33 +28,33 @@ PREFERRED = ("width_1.5", "equal_width", "equal_flops", "equal_seconds", "equal_
 """Of the comparisons that a panel holds, claims are judged by the first; the paper's own is 1.5 x width."""
 THESE = "for these SAEs"
 RULES = {
-    DIRECTION: "Above, at a site: the band of the L0 ratio lies above 1 along all that the fronts share. Below: "
-    "it lies below 1. Crossing: above 1 in one place and below in another. "
-    "Where there is no ratio, or hardly more than one point of it, the same is asked of what the candidate saves at "
-    "equal L0; and where there is none of that either, whether all points of one front are better in both.",
+    DIRECTION: "Above, at a site: the band of the L0 ratio lies above 1 over the whole range that both fronts reach. "
+    "Below: it lies below 1. Crossing: it lies above 1 in one place and below 1 in another. "
+    "Where there is no ratio, or its range is narrow, the rule is applied to the loss that the candidate saves at "
+    "equal L0. Where there is none of that either, one front must be better in both L0 and loss at all its points.",
     SHRINKAGE: f"No shrinkage, at a site where both arms have {FEWEST_POINTS} points on the front with {HEALTHY:.0%} "
     "of their features alive. Supported: the interval of the candidate's mean of |gamma - 1| lies below "
-    f"{UNBIASED:g}, and that of the reference's mean gamma below {SHRUNK:g}. Contradicted: that of the candidate's "
-    f"mean gamma lies below {SHRUNK:g}, or that of the reference's above. Both means are over those points alone.",
+    f"{UNBIASED:g}, and that of the reference's mean gamma below {SHRUNK:g}. Contradicted: the interval of the "
+    f"candidate's mean gamma lies below {SHRUNK:g}, or the reference's above. Means are over those points only.",
     HALF: f"About half, at a site where both arms have {HEALTHY:.0%} of their features alive, on average over the "
     f"points that the ratio rests on. Supported: the interval of the L0 ratio lies within {ABOUT_HALF[0]:g} to "
     f"{ABOUT_HALF[1]:g}. Contradicted: it lies outside.",
 }
 OVERALL = (
-    "Over all sites: supported where every pair of fronts says so; contradicted where some say the opposite and none "
-    "says so; mixed where fronts cross, or some say the one and some the other; else undecided. A pair that is not "
-    "judged leaves a claim undecided that the others support."
+    "Over all sites: supported if every pair of fronts supports the claim; contradicted if some contradict it and none "
+    "supports it; mixed if fronts cross, or some support it and others contradict it; otherwise undecided. If a pair "
+    "is not judged, the claim is undecided even where all others support it."
 )
 LEVELS = (
-    "All verdicts of a sweep are one family (Holm's procedure), which aims at no wrong one in 95 of 100 sweeps; `make "
-    "interval-coverage` measures that for directions and for about half, as trained. So a band is taken at the level "
-    "that the family leaves, and is wider than the 95 % of the figures; a band along a whole front is wider than the "
-    "interval of its median, too. A verdict may be undecided where that interval alone would say more. verdicts.csv "
-    "has every p-value (0.001 is 0.001 or less), docs/statistics.md the method."
+    "All verdicts of a sweep are corrected together (Holm's procedure), so that 95 of 100 sweeps should have no wrong "
+    "verdict; `make interval-coverage` measures this for directions and for about half, as trained. A verdict's band "
+    "is therefore wider than the 95 % band of the figures. A band over a whole front is also wider than the interval "
+    "of its median. A verdict may be undecided although that interval excludes 1. verdicts.csv has every p-value "
+    "(0.001 means 0.001 or less); docs/statistics.md describes the method."
 )
 SCOPE = (
-    f'"{THESE}": on other text of the same kind. How far another training would move it was not measured: that takes '
-    f"{FEWEST_SEEDS} seeds at every point of both fronts."
+    f'"{THESE}": the verdict holds on other text of the same kind. How much another training would change it was not '
+    f"measured: that takes {FEWEST_SEEDS} seeds at every point of both fronts."
 )
 
 
@@ -159,7 +159,7 @@ def _together(words: Sequence[str], complete: bool) -> str:
 
 
 def where(answers: Sequence[Answer]) -> str:
-    """What the pairs of fronts are of, as they are: sites of one layer are no independent findings."""
+    """How many sites, layers, models and texts the pairs of fronts cover: sites of one layer are not independent."""
     keys = [answer.panel.key for answer in answers]
     counts = {what: len({key[name] for key in keys}) for what, name in PLACES.items()}
     said = ", ".join(f"{count} {what}{'s' if count > 1 else ''}" for what, count in counts.items())

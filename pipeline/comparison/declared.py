@@ -1,4 +1,4 @@
-"""What a sweep declares of a panel beside what is finished there: pairs without a number, points without a run."""
+"""What a sweep declares in a panel that is not finished: pairs without a number, points without a run."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

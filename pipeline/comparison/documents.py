@@ -43,7 +43,7 @@ class Documents:
 
     @property
     def effective(self) -> float:
-        """The number of equally large documents that would average as well: (sum n)^2 / sum n^2."""
+        """Effective number of documents, (sum n)^2 / sum n^2: as many of equal length would give a mean as precise."""
         return float(self.predictions.sum() ** 2 / (self.predictions**2).sum())
 
 
@@ -112,11 +112,11 @@ def _alike(first: dict[str, Floats], second: dict[str, Floats]) -> bool:
     return all(first[n].shape == second[n].shape and np.allclose(first[n], second[n], rtol=ROUNDING) for n in first)
 
 
-def _arrays(path: Path, names: Sequence[str], beside: Sequence[str] = ()) -> dict[str, Floats]:
-    """Arrays of a safetensors file, and those of `beside` that it has; others in it are not read."""
+def _arrays(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Floats]:
+    """Arrays of a safetensors file, and those of `optional` that it has; others in it are not read."""
     try:
         found = read_arrays(path)
-        return {name: found[name] for name in names} | {name: found[name] for name in beside if name in found}
+        return {name: found[name] for name in names} | {name: found[name] for name in optional if name in found}
     except FileNotFoundError as error:
         raise Unusable(f"{path.name} is absent") from error
     except DamagedFile as error:

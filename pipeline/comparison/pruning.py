@@ -26,13 +26,13 @@ REFERENCE_PRUNED, BOTH_PRUNED = "reference pruned", "both pruned"
 SCENARIOS = (AS_TRAINED, REFERENCE_PRUNED, BOTH_PRUNED)
 SAME_ARM = "same_arm"
 METHOD = """\
-Activations below a threshold were set to zero at inference too. A pruned arm's front is taken over its runs as they
-are and at every threshold, chosen on the text that judges it, which favours it. Two things count against it. At the
-dense end it is the front as trained, so that a pruned reference is hardly ever shown to be better everywhere. And a
-pruned point that is hardly better than its neighbours may pull the line between them down. Ratios are read along what
-the fronts as trained share. Shrinkage is judged as trained alone, because pruning itself shrinks reconstructions. The
-share of features that are alive is counted after pruning, over that front's points: it is not comparable with the share
-as trained."""
+Activations below a threshold were set to zero at inference too. A pruned arm's front uses each run unpruned and at
+every threshold. The front is chosen on the same text that it is judged on, which favours the pruned arm. Two things
+work against it. At the dense end its front is the front as trained, so a pruned reference is rarely better everywhere.
+And a pruned point that is only slightly better than its neighbours may pull the line between them down. Ratios are
+read over the range that both fronts reach as trained. Shrinkage is judged only as trained, because pruning itself
+shrinks reconstructions. The share of features alive is counted after pruning, over that front's points: it is not
+comparable with the share as trained."""
 
 
 @dataclass(frozen=True)

@@ -266,7 +266,7 @@ def _shrinkage(panel: Panel, shrunk: Shrinkage) -> Answer:
     holds, fails = float(np.maximum(none, some)), min(1.0, 2 * float(np.fmin(too, neither)))
     arms = [(front.architecture, one) for front, one in zip(shrunk.pair.fronts, (reference, candidate), strict=True)]
     gammas = ", ".join(f"{name} {_number(one)}" for name, one in reversed(arms))
-    said = f"mean gamma {gammas}; {arms[1][0]} is {_number(bias)} from 1 on the average"
+    said = f"mean gamma {gammas}; mean distance of {arms[1][0]}'s gamma from 1: {_number(bias)}"
     trainings = shrunk.n_seeds >= FEWEST_SEEDS
     left_out = "" if math.isfinite(holds) else "no interval of gamma"
     word, p = (SUPPORTED, holds) if not holds > fails else (CONTRADICTED, fails)

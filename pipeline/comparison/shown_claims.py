@@ -68,7 +68,7 @@ def judged_on(found: Findings) -> list[str]:
             pair, keys = claim.judged[0].pair, [answer.panel.key for answer in claim.judged]
             arms = f"{pair.candidate.architecture} against {pair.reference.architecture}, {claim.name}"
             one = len(keys) > 1 and all(len({key[name] for key in keys}) == 1 for name in ("model", "data.name"))
-            shared = "; sites of one model on one text are no independent findings" if one else ""
+            shared = "; sites of one model on one text are not independent evidence" if one else ""
             lines.append(f"Judged on {claims.where(claim.judged)} ({arms}){shared}.")
     return lines
 

@@ -16,10 +16,10 @@ from pipeline.comparison.shown_claims import word
 
 NOISES = tuple(f"95 %, over {kind}" for kind in KINDS)
 RATIOS = (
-    "where", "fronts", "fair by", "verdict", "ratio", *NOISES, "a repeat", "other choices", "along", "alive",
+    "where", "fronts", "fair by", "verdict", "ratio", *NOISES, "repeat, new seeds", "other choices", "along", "alive",
     "effective width",
 )  # fmt: skip
-DIFFERENCE = "reference less candidate"
+DIFFERENCE = "reference minus candidate"
 
 
 def ratios(found: Findings) -> Shown:
@@ -45,7 +45,7 @@ def _ratio(group: pd.DataFrame) -> dict[str, str]:
     return {
         "ratio": f"{row['ratio_median']:.2f}",
         **{heading: ends(once.loc[kind], "ratio", "{:.2f}") for heading, kind in zip(NOISES, KINDS, strict=True)},
-        "a repeat": ends(once.loc["seeds"], "ratio_repeat", "{:.2f}"),
+        "repeat, new seeds": ends(once.loc["seeds"], "ratio_repeat", "{:.2f}"),
         "along": f"{fidelity} {limits[0]:.3f} to {limits[1]:.3f}" + (", narrow" if row["narrow"] else ""),
         "alive": _both(row, "alive", "{:.0%}"), "effective width": _both(row, "effective", "{:,.0f}"),
     }  # fmt: skip
@@ -116,7 +116,7 @@ def robustness(found: Findings) -> Shown:
 
 
 def ce_at_l0(found: Findings) -> Shown:
-    """One row per pair of fronts and L0: the cross-entropy that each adds, and how much less the candidate adds."""
+    """One row per pair of fronts and L0: the cross-entropy each arm adds, and reference minus candidate."""
     cells = []
     for group in of_pairs(found.at_l0[found.at_l0["ce_added"].notna()]):
         here = group[group["comparison"] == group["comparison"].iloc[0]]

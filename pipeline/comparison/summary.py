@@ -19,24 +19,25 @@ from pipeline.comparison.shown import NOTHING, Shown, all_arms, arms, key, place
 from pipeline.comparison.words import explained
 
 METHOD = """\
-The ratio is L0 of the reference over L0 of the candidate at equal loss recovered: its median along what both fronts
-reach. Fronts join means over seeds, by straight lines in (log L0, loss recovered), and end at their last points.
-Intervals are 95 %: over sequences, what other text would move, with the trained weights as they are; over seeds, what
-other trainings would move, on this text; over both, the two together. docs/statistics.md has the definitions."""
+The ratio is L0 of the reference over L0 of the candidate at equal loss recovered: its median over the range that both
+fronts reach. A front joins the means over seeds by straight lines in (log L0, loss recovered), and ends at its last
+points. Intervals are 95 %. Over sequences: the effect of other text, with the trained weights fixed. Over seeds: the
+effect of other trainings, on this text. Over both: the two together. docs/statistics.md has the definitions."""
 MOVED = """\
-Equally defensible choices of points, and of how to join them, move these ratios outside their 95 % intervals, which
-count noise alone. "The ratio with other choices" lists them. Choices of training (learning rate, its decay, start,
-length) may move them as far; they are not in that table."""
-OUT_ON_ONE_SIDE = "A dash: no choice goes out on that side."
+Equally defensible choices of points, and of how to join them, move these ratios outside their 95 % intervals. The
+intervals cover noise only. "The ratio with other choices" lists the choices. Training settings (learning rate, its
+decay, initialisation, length) may move the ratios as far; they are not in that table."""
+OUT_ON_ONE_SIDE = "A dash: no choice leaves the interval on that side."
 CHOICES = """\
-Each lambda was left out in turn; shown are the two that move the ratio most, for each arm. The ratios that claims are
-judged by have their intervals above; the others have none of their own."""
+Each lambda was left out in turn. For each arm, the table shows the two that move the ratio most. Only the ratios that
+claims are judged by have intervals; they are above."""
 ADDED = """\
-Nats per prediction with the widest 95 % interval measured, and as a share of the clean cross-entropy. A range of
-L0: the mean along it, even in log L0. A dash: the front does not reach that far. ce_at_l0.csv has every interval."""
+Nats per prediction with the widest 95 % interval measured, and as a share of the clean cross-entropy. For a range of
+L0: the mean over it, evenly weighted in log L0. A dash: the front does not reach this L0. ce_at_l0.csv has every
+interval."""
 SPENT_NOTE = """\
-Fronts are compared at equal cost as spent (equal_flops, equal_seconds) only where training both took as much, within
-10 %. Operations count what was computed, not what a step left out."""
+Fronts are compared at equal cost (equal_flops, equal_seconds) only if both trainings cost the same within 10 %.
+Operations count what was computed, not the zeros that a step skipped."""
 SPENT = ("training_flops", "training_seconds")
 MOST_RUNS = 3
 """Of those without usable sequences for one reason, that are named."""
@@ -129,9 +130,9 @@ def _text(found: Findings) -> list[str]:
 
 def _of_documents(sums: Documents, resamples: int) -> str:
     return (
-        f"Held-out text: {sums.tokens.sum():,.0f} tokens of {len(sums.tokens)} documents, which average as well as "
-        f"{sums.effective:.0f} equally long ones would. Intervals over sequences rest on {resamples:,} resamples of "
-        "these documents."
+        f"Held-out text: {sums.tokens.sum():,.0f} tokens of {len(sums.tokens)} documents. Their lengths differ, so "
+        f"that they are worth {sums.effective:.0f} documents of equal length. Intervals over sequences use "
+        f"{resamples:,} resamples of these documents."
     )
 
 

@@ -93,7 +93,7 @@ def fidelity_of(measured: Measured) -> str:
 
 
 def _numbers(found: Estimate | None, kind: Kind, name: str, scale: Any) -> dict[str, float]:
-    """The estimate, its interval and that of a repeat."""
+    """The estimate, its interval, and the range for a repeat with new seeds."""
     if found is None:
         values: Sequence[float] = [np.nan] * 5
     else:

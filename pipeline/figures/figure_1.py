@@ -34,5 +34,5 @@ def refused(points: pd.DataFrame) -> list[str]:
     several = points["model"].nunique() > 1
     places = [f"{site}, layer {layer}" + (f", {model}" if several else "")
               for model, site, layer in points[["model", "site", "layer"]].drop_duplicates().to_numpy()]  # fmt: skip
-    return [f"loss recovered refused, as ablation costs hardly more than nothing: {'; '.join(places)} "
+    return [f"loss recovered refused, because ablating the site costs almost nothing: {'; '.join(places)} "
             "(cross-entropies: figure_diagnostics)"]  # fmt: skip

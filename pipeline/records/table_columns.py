@@ -1,6 +1,7 @@
 """What every column of the tables beside runs.csv means: results/<sweep>/*.csv, and history.csv of a run's folder."""
 
 from pipeline.records.columns import meaning
+from pipeline.storage import layout
 
 PAIR = {
     "reference": "architecture that candidates are compared with",
@@ -154,7 +155,7 @@ TABLES = {
         "document": "number of the held-out document",
         "tokens": "held-out tokens of the document that are evaluated",
     },
-    "history.csv": HISTORY,
+    layout.HISTORY: HISTORY,
     "figure_1.csv": FIGURE,
     "figure_6.csv": FIGURE,
     "figure_8.csv": FIGURE,

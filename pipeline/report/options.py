@@ -26,7 +26,7 @@ names there, and leaves others alone:
   l0_ratio.csv               L0 of the reference over L0 of a candidate at equal loss recovered, with intervals
   l0_ratio_curve.csv         that ratio along loss recovered, with a simultaneous band, as trained and pruned
   saved.csv                  cross-entropy that a candidate saves at equal L0, with intervals
-  ce_at_l0.csv               cross-entropy added at L0 of 10, 20, 50, 100, and between the fronts on the average
+  ce_at_l0.csv               cross-entropy added at L0 of 10, 20, 50, 100, and its mean difference between the fronts
   robustness.csv             the ratio with other choices: a lambda left out, pruned, joined otherwise, ...
   documents.csv              the held-out documents that intervals resample, with their numbers of tokens
   compute_hit.csv            with family=: the share of training compute that each run's loss is worth
@@ -39,7 +39,7 @@ names there, and leaves others alone:
 REPLICATES = 2000
 """Draws of the bootstrap unless others are asked for."""
 FEWEST_REPLICATES = 100
-"""Of fewer, the quantiles that an interval ends at are hardly those of the noise: equal arms would get a verdict."""
+"""With fewer, the quantiles at the ends of an interval are too coarse: equal arms would get a verdict."""
 
 
 MOST_REPLICATES = 100_000

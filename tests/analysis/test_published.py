@@ -53,7 +53,7 @@ def test_damaged_rows_are_left_out_and_counted(tmp_path: Path) -> None:
         ([HEADER + ",d_sae", ROWS[0] + ",5"], "two columns for d_sae"),
         ([HEADER, ROWS[0], ROWS[1].replace("20", "twenty")], "line 3: l0=twenty is not a number"),
         ([HEADER, ROWS[0].replace(",3,", ",3.5,")], "line 2: layer=3.5 is not a whole number"),
-        ([HEADER, ROWS[0] + ',1,2,"'], "is no CSV"),
+        ([HEADER, ROWS[0] + ',1,2,"'], "is not a CSV"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(tmp_path: Path, lines: list[str], expected: str) -> None:

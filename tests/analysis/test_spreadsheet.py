@@ -113,7 +113,7 @@ WRONG = {
         [*in_percent(lambda value: f"{value:g}")[:8], GRID[8]],
         "line 2: loss_recovered=99 where other rows are fractions .0.88 in line 9.: the column mixes fractions",
     ),
-    "unclosed quote": ([*GRID, '"gated,m'], "is no CSV"),
+    "unclosed quote": ([*GRID, '"gated,m'], "is not a CSV"),
 }
 
 

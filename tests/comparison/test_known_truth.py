@@ -353,7 +353,7 @@ def test_only_three_trainings_reach_further_than_these_saes(sweep: Sweep, seeds:
         assert claim(found, question).headline == f"supported{scope}"
         assert answer(found, question).trainings == (seeds == 3)
     words = summary("s", found)
-    assert ("How far another training would move it was not measured" in words) == bool(scope)
+    assert ("How much another training would change it was not measured" in words) == bool(scope)
     assert ratios(found).columns["verdict"] == [f"above{scope}"]
 
 

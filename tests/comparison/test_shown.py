@@ -41,7 +41,9 @@ def test_an_interval_that_was_not_measured_has_no_column_and_no_seed_no_further_
     sweep.arms(Text(sequences=90, documents=30))
     found = found_in(sweep)
     table = shown_numbers.ratios(found)
-    assert "95 %, over sequences" in table.columns and not {"95 %, over seeds", "a repeat"} & set(table.columns)
+    assert "95 %, over sequences" in table.columns and not {"95 %, over seeds", "repeat, new seeds"} & set(
+        table.columns
+    )
     assert table.columns["verdict"] == ["above for these SAEs"]
     assert shown_claims.verdicts(found).columns["as trained"][0] == "supported for these SAEs: 1 above"
     (line,) = ratio_lines(found)
@@ -52,7 +54,7 @@ def test_three_seeds_give_every_interval_and_the_whole_verdict(sweep: Sweep) -> 
     sweep.arms(Text(sequences=90, documents=30), seeds=3, noise=0.02)
     found = found_in(sweep)
     table = shown_numbers.ratios(found)
-    assert {"95 %, over sequences", "95 %, over seeds", "95 %, over both", "a repeat"} <= set(table.columns)
+    assert {"95 %, over sequences", "95 %, over seeds", "95 %, over both", "repeat, new seeds"} <= set(table.columns)
     assert shown_claims.verdicts(found).columns["as trained"][0] == "supported: 1 above"
     assert "for these SAEs" not in summary("s", found)
 
@@ -80,7 +82,7 @@ def test_losses_at_equal_l0_have_a_dash_where_a_front_does_not_reach(sweep: Swee
     assert set(at) == {"10", "20", "50", "5 to 30, mean"}
     names = list(table.columns)
     assert at["50"][names.index("candidate")] == NOTHING != at["50"][names.index("reference")]
-    difference = at["20"][names.index("reference less candidate")]
+    difference = at["20"][names.index("reference minus candidate")]
     assert float(difference.split(" ")[0]) == pytest.approx(0.5 * (0.85 - 0.75), abs=0.02)
 
 

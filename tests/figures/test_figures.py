@@ -168,7 +168,7 @@ def test_a_panel_whose_loss_recovered_is_refused_is_named_and_not_drawn() -> Non
     figure = figure_1.draw(points, source.looks)
     assert [axes.get_title() for axes in figure.axes] == ["mlp_out, layer 2\ntoy"]
     said = " ".join(figure._suptitle.get_text().split())
-    assert "refused, as ablation costs hardly more than nothing: attn_z, layer 2 (cross-entropies:" in said
+    assert "refused, because ablating the site costs almost nothing: attn_z, layer 2 (cross-entropies:" in said
     assert len(figure_1.data(of([one | blank for one in GRID]))) == 0
     stands_instead = figure_diagnostics.draw(figure_diagnostics.data(source), source.looks)
     assert [axes.get_title() for axes in stands_instead.axes][::3] == ["attn_z, layer 2\ntoy", "mlp_out, layer 2\ntoy"]

@@ -40,7 +40,7 @@ def test_more_runs_replace_fewer_and_fewer_are_refused_unless_they_extend(jobs):
     before = path.read_bytes()
     for call in (declare, lambda jobs, _: declared(jobs)):
         with pytest.raises(
-            UserError, match=r"^sweep_name=mine has 2 runs .* drop, as bundled-.*seed1-.*extend=true.*NAME$"
+            UserError, match=r"^sweep_name=mine has 2 runs .* drop, for example bundled-.*seed1-.*extend=true.*NAME$"
         ):
             call(jobs(seeds=(2, 3)), "other")
     assert path.read_bytes() == before
@@ -68,7 +68,7 @@ def test_another_version_names_the_same_settings_differently(jobs):
         del entry["settings"]["train"]["encoder_norm"]
         entry["settings"]["train"]["of_before"] = 1
     path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"has 1 runs .* as of-before-.*seed1-"):
+    with pytest.raises(UserError, match=r"has 1 runs .* for example of-before-.*seed1-"):
         declared(jobs(seeds=(0,)))
     with pytest.raises(UserError, match="has 2 runs"):
         declared(jobs("train.lr=0.5", seeds=(0, 1)))

@@ -345,8 +345,8 @@ def test_the_names_that_data_had_before_these_settings_stay(tmp_path: Path):
     [
         ({"encoding": "utf-99"}, "data.encoding=utf-99 is not a text encoding"),
         ({"encoding": "hex"}, "data.encoding=hex is not a text encoding"),
-        ({"document_column": "text"}, "data.document_column=text is data.text_column too"),
-        ({"document_column": "n", "token_column": "n"}, "data.document_column=n is data.token_column too"),
+        ({"document_column": "text"}, "data.document_column=text is also data.text_column"),
+        ({"document_column": "n", "token_column": "n"}, "data.document_column=n is also data.token_column"),
         ({"source": "hub", "document_column": "title"}, "data.document_column is a setting of data.source=files"),
         ({"source": "bundled", "encoding": "latin-1"}, "data.encoding is a setting of data.source=files"),
         ({"source": "bundled", "token_column": "ids"}, "data.token_column is a setting of data.source=files and hub"),
