@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.sae.registry import config_class, registered
 from pipeline.storage.places import CONF
 
-NULL = {
+NULL = {"architecture.aux_k",
     "model.hub_id", "model.revision", "model.tokenizer_id", "model.shape", "model.shape.positions",
     "data.path", "data.dataset", "data.subset", "data.revision", "data.token_column", "data.document_column",
     "execution.threads",
@@ -30,7 +30,7 @@ NULL = {
     )),
 }  # fmt: skip
 """Keys that may be null."""
-ZERO = {
+ZERO = {"architecture.aux_k",
     "model.layer", "model.shape.d_mlp", "layer", "sparsity_coefficient", "seed", "train.lr_warmup", "train.lr_decay",
     "train.sparsity_warmup", "train.beta1", "train.beta2", "train.data_directions", "train.resample.lr_factor",
     "train.resample.lr_warmup", "execution.checkpoint_seconds", "data.validation_fraction",
