@@ -1,4 +1,7 @@
-"""The Gated SAE (section 3.2 of the paper, equations 6-8): one path decides which features fire, one how much."""
+"""The Gated SAE (section 3.2 of the paper, equations 6-8): one path decides which features fire, one how much.
+
+Its loss is summed up, and differentiated, in pipeline/sae/sparse_step/step.py.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
