@@ -90,8 +90,8 @@ def drawn(source: FigureInputs, columns: Iterable[str]) -> pd.DataFrame:
     names = [*columns]
     runs = pd.concat([source.runs, source.published], ignore_index=True) if len(source.published) else source.runs
     known = np.isfinite(as_floats(runs["l0"])) & np.any([np.isfinite(as_floats(runs[name])) for name in names], axis=0)
-    wanted = [part for name in names for part in (name, f"{name}_low", f"{name}_high") if part in runs]
+    with_ends = [part for name in names for part in (name, f"{name}_low", f"{name}_high") if part in runs]
     axes = [name for name in axes_of(source.runs) if name not in DRAWN]
     axes += [ALIVE_FREQUENCY] if "alive_fraction" in names and ALIVE_FREQUENCY in runs else []
-    found: pd.DataFrame = runs.loc[known, [*DRAWN, *axes, *wanted, "on_frontier"]]
+    found: pd.DataFrame = runs.loc[known, [*DRAWN, *axes, *with_ends, "on_frontier"]]
     return found.sort_values([*KEY, "l0", "run"], ignore_index=True)
