@@ -31,7 +31,8 @@ RULES = {
     DIRECTION: "Above, at a site: the band of the L0 ratio lies above 1 over the whole range that both fronts reach. "
     "Below: it lies below 1. Crossing: it lies above 1 in one place and below 1 in another. "
     "Where there is no ratio, or its range is narrow, the rule is applied to the loss that the candidate saves at "
-    "equal L0. Where there is none of that either, one front must be better in both L0 and loss at all its points.",
+    "equal L0, with 0 in place of 1. Where there is none of that either, one front must be better in both L0 and loss "
+    "at all its points.",
     SHRINKAGE: f"No shrinkage, at a site where both arms have {FEWEST_POINTS} points on the front with {HEALTHY:.0%} "
     "of their features alive. Supported: the interval of the candidate's mean of |gamma - 1| lies below "
     f"{UNBIASED:g}, and that of the reference's mean gamma below {SHRUNK:g}. Contradicted: the interval of the "
@@ -49,8 +50,8 @@ LEVELS = (
     "All verdicts of a sweep are corrected together (Holm's procedure), so that 95 of 100 sweeps should have no wrong "
     "verdict; `make interval-coverage` measures this for directions and for about half, as trained. A verdict's band "
     "is therefore wider than the 95 % band of the figures. A band over a whole front is also wider than the interval "
-    "of its median. A verdict may be undecided although that interval excludes 1. verdicts.csv has every p-value "
-    "(0.001 means 0.001 or less); docs/statistics.md describes the method."
+    "of its median. A verdict may be undecided although that interval alone would decide. verdicts.csv has every "
+    "p-value (0.001 means 0.001 or less); docs/statistics.md describes the method."
 )
 SCOPE = (
     f'"{THESE}": the verdict holds on other text of the same kind. How much another training would change it was not '

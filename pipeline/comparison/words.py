@@ -14,7 +14,7 @@ WORDS = {
     "over sequences": "noise of the held-out text: its documents are resampled, the trained weights stay fixed",
     "over seeds": "noise of training: runs that differ only in their seed, on this text",
     "over both": "both kinds of noise, new trainings and new text; never narrower than either alone",
-    "repeat, new seeds": "95 % range for the ratio if the sweep were trained again with as many new seeds",
+    "repeat, new seeds": "95 % range for the ratio if as many new seeds were trained, on this text",
     "seed noise": "the noise of training; measuring it takes three seeds",
     "other choices": "the lowest and the highest ratio that other choices of points, and of how to join them, give",
     "loss recovered": "the range that both fronts reach: 1 is no loss, 0 is what zero ablation of the site costs",
