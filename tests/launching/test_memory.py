@@ -14,7 +14,6 @@ from pipeline.pack.training import Training
 from pipeline.records import record
 from pipeline.sae import registry
 from pipeline.sae.architectures.baseline import BaselineConfig, BaselineSAE
-from pipeline.sae.objective import StepContext
 from pipeline.storage.reading import whole_object
 from tests.factories import jobs
 from tests.kills.victim import runs, train
@@ -32,11 +31,11 @@ class HungrySAE(BaselineSAE):
 
     steps = 0
 
-    def take_gradients(self, x, coefficient):
+    def take_gradients(self, x, at):
         self.steps += 1
         if self.steps == 5:
             raise torch.OutOfMemoryError(NO_MEMORY)
-        return super().take_gradients(x, StepContext(coefficient))
+        return super().take_gradients(x, at)
 
 
 @pytest.fixture(scope="module")
