@@ -191,9 +191,7 @@ def _crosses(chosen: Measured) -> str:
         return ""
     better = f"{np.mean(found.difference > 0):.0%} of what they share"
     at = ", ".join(f"{place:.3g}" for place in places[:3])
-    return (
-        f", the estimated fronts cross at {along} {at}; {chosen.pair.candidate.architecture} is better along {better}"
-    )
+    return f", the estimated fronts cross at {along} {at}; {chosen.pair.candidate.architecture} is estimated better along {better}"
 
 
 def quantity(chosen: Measured) -> str:

@@ -32,5 +32,5 @@ def data(source: FigureInputs) -> pd.DataFrame:
 def draw(points: pd.DataFrame, looks: Looks) -> Figure:
     pruned = {label: looks[label.replace(PRUNED, "")].pruned() for label in points["arm"].unique() if PRUNED in label}
     below = ", ".join(f"{value:g}" for value in sorted(points["prune_below"].unique()) if value > 0)
-    thresholds = f"small dots: activations below {below} set to zero, of inputs scaled as train.input_scale says"
+    thresholds = f"small dots: activations below {below} set to zero, for inputs with E||x||^2 = d_in"
     return versus_l0.draw(points, looks | pruned, MEASURES, [thresholds, NO_BARS])

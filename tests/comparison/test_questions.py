@@ -89,7 +89,7 @@ def test_the_direction_with_its_number() -> None:
     crossing = asked([read(RATIO, [1.0, 0.5, 0.5, -0.5, -1.0], of)], DIRECTION)
     assert (crossing.word, crossing.supports) == ("crossing", "mixed")
     assert crossing.numbers.endswith(
-        ", the estimated fronts cross at loss recovered 0.75; gated is better along 60% of what they share"
+        ", the estimated fronts cross at loss recovered 0.75; gated is estimated better along 60% of what they share"
     )
     outright = asked([nothing(RATIO, of, "a"), nothing(SAVED, of, "b"), read(OUTRIGHT, 0.5, of)], DIRECTION)
     assert outright.word == "above" and outright.said == "all points of gated have fewer features and less loss"
