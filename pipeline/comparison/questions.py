@@ -189,9 +189,11 @@ def _crosses(chosen: Measured) -> str:
     along = "L0" if chosen.kind == SAVED else _fidelity(chosen)
     if not places:
         return ""
-    better = f"{np.mean(found.difference > 0):.0%} of what they share"
-    at = ", ".join(f"{place:.3g}" for place in places[:3])
-    return f", the estimated fronts cross at {along} {at}; {chosen.pair.candidate.architecture} is estimated better along {better}"
+    at, better = ", ".join(f"{place:.3g}" for place in places[:3]), np.mean(found.difference > 0)
+    return (
+        f", the estimated fronts cross at {along} {at}; {chosen.pair.candidate.architecture} is estimated better along "
+        f"{better:.0%} of what they share"
+    )
 
 
 def quantity(chosen: Measured) -> str:

@@ -24,9 +24,9 @@ fronts reach. A front joins the means over seeds by straight lines in (log L0, l
 points. Intervals are 95 %. Over sequences: the effect of other text, with the trained weights fixed. Over seeds: the
 effect of other trainings, on this text. Over both: the two together. docs/statistics.md has the definitions."""
 MOVED = """\
-Equally defensible choices of points, and of how to join them, move these ratios outside their 95 % intervals. The
-intervals cover noise only; numbers are compared as they are printed. "The ratio with other choices" lists the choices. Training settings (learning rate, its
-decay, initialisation, length) may move the ratios as far; they are not in that table."""
+Equally defensible choices of points, and of how to join them, move these ratios outside their 95 % intervals, compared
+as printed. The intervals cover noise only. "The ratio with other choices" lists the choices. Training settings
+(learning rate, its decay, initialisation, length) may move the ratios as far; they are not in that table."""
 OUT_ON_ONE_SIDE = "A dash: no choice leaves the interval on that side."
 CHOICES = """\
 Each lambda was left out in turn. For each arm, the table shows the two that move the ratio most. Only the ratios that
