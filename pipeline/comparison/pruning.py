@@ -28,11 +28,11 @@ SAME_ARM = "same_arm"
 METHOD = """\
 Activations below a threshold were set to zero at inference too. A pruned arm's front uses each run unpruned and at
 every threshold. The front is chosen on the same text that it is judged on, which favours the pruned arm. Two things
-work against it. At the dense end its front is the front as trained, so a pruned reference is rarely better everywhere.
-And a pruned point that is only slightly better than its neighbours may pull the line between them down. Ratios are
-read over the range that both fronts reach as trained. Shrinkage is judged only as trained, because pruning itself
-shrinks reconstructions. The share of features alive is counted after pruning, over that front's points: it is not
-comparable with the share as trained."""
+work against it. At its densest point its front meets the front as trained, so a pruned reference is rarely better
+everywhere. And a pruned point that is only slightly better than its neighbours may pull the line between them down.
+Ratios are read over the range that both fronts reach as trained. Shrinkage is judged only as trained, because pruning
+itself shrinks reconstructions. The share of features alive is counted after pruning, over that front's points: it is
+not comparable with the share as trained."""
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ fronts reach. A front joins the means over seeds by straight lines in (log L0, l
 points. Intervals are 95 %. Over sequences: the effect of other text, with the trained weights fixed. Over seeds: the
 effect of other trainings, on this text. Over both: the two together. docs/statistics.md has the definitions."""
 MOVED = """\
-Equally defensible choices of points, and of how to join them, move these ratios outside their 95 % intervals, compared
-as printed. The intervals cover noise only. "The ratio with other choices" lists the choices. Training settings
+Some equally defensible choices move these ratios outside their 95 % intervals, compared as printed. The table has the
+lowest and the highest; "The ratio with other choices" has more. The intervals cover noise only. Training settings
 (learning rate, its decay, initialisation, length) may move the ratios as far; they are not in that table."""
 OUT_ON_ONE_SIDE = "A dash: no choice leaves the interval on that side."
 CHOICES = """\
-Each lambda was left out in turn. For each arm, the table shows the two that move the ratio most. Only the ratios that
-claims are judged by have intervals; they are above."""
+Each lambda was left out in turn. For each arm, the table shows the two that give the lowest and the highest ratio. Only
+the ratios that claims are judged by have intervals; they are above."""
 ADDED = """\
 Nats per prediction with the widest 95 % interval measured, and as a share of the clean cross-entropy. For a range of
 L0: the mean over it, evenly weighted in log L0. A dash: the front does not reach this L0. ce_at_l0.csv has every
