@@ -96,10 +96,6 @@ class SAE(nn.Module):
     feature_parameters: ClassVar[tuple[PerFeature, ...]] = ()
     feature_buffers: ClassVar[tuple[str, ...]] = ()
     """Names of what training keeps track of per feature, in proportion to it."""
-    unit_norm_decoder: ClassVar[bool] = True
-    """Whether training keeps the rows of W_dec on the unit sphere."""
-    frozen: ClassVar[frozenset[str]] = frozenset()
-    """Names of parameters that training leaves as they start."""
     dense_products: int | None = None
     """Matrix products of batch x d_in x d_sae in a dense training step, forward and backward.
 
@@ -137,12 +133,9 @@ class SAE(nn.Module):
         """The terms of the loss, from which autograd can compute gradients."""
         raise NotImplementedError
 
-    def trained_parameters(self) -> dict[str, nn.Parameter]:
-        return {name: parameter for name, parameter in self.named_parameters() if name not in self.frozen}
-
     def take_gradients(self, x: Float[Tensor, "batch d_in"], at: StepContext) -> Step:
-        """Gradients of the whole loss with respect to what is trained: here by autograd, for any architecture."""
-        losses, parameters = self.training_losses(x, at), self.trained_parameters()
+        """Gradients of the whole loss with respect to every parameter: here by autograd, for any architecture."""
+        losses, parameters = self.training_losses(x, at), dict(self.named_parameters())
         total = losses.total(at.sparsity_coefficient)
         gradients = torch.autograd.grad(total, list(parameters.values()), materialize_grads=True)
         named = {name: by_feature(name, gradient) for name, gradient in zip(parameters, gradients, strict=True)}

@@ -23,34 +23,29 @@ class StepContext:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A term weight * ||x - a @ W_dec - b_dec||^2 of the activations a, summed over dimensions.
+    """A term ||x - a @ W_dec - b_dec||^2 of the activations a, summed over dimensions.
 
     With `prefixes` it has a further term for the first m features alone, for each m among them (Matryoshka SAEs,
     arXiv 2503.17547).
     """
 
     of: str  # the activations' name
-    weight: float = 1.0
     trains_decoder: bool = True  # false: W_dec and b_dec are frozen copies in this term
     prefixes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Penalty:
-    """A term coefficient * S, where S is the sum of the activations `of` over features, averaged over the batch.
+    """A term lambda * S, where S is the sum of the activations `of` over features, averaged over the batch.
 
-    With `target` it is coefficient * (S / target - 1)^2.
+    With `target` it is lambda * (S / target - 1)^2.
     """
 
     of: str
-    coefficient: float | None = None  # None: the step's sparsity coefficient
     target: float | None = None
 
-    def factor(self, at: StepContext) -> float:
-        return at.sparsity_coefficient if self.coefficient is None else self.coefficient
-
     def value(self, mean: T) -> T:
-        """What the coefficient multiplies, from S."""
+        """What lambda multiplies, from S."""
         return mean if self.target is None else (mean / self.target - 1) ** 2
 
     def slope(self, mean: float) -> float:
@@ -91,8 +86,3 @@ class Objective(NamedTuple):
 
 Values = Mapping[str, Tensor]
 """Activations by name: the shape of the pre-activations, zero for inactive features."""
-
-
-def times(values: Tensor, weight: float) -> Tensor:
-    """weight * values; the same tensor where the weight is 1."""
-    return values if weight == 1.0 else weight * values

@@ -65,9 +65,7 @@ class Optimizer:
                 move = self._move_on_cpu if on_cpu else self._move_by_torch
             else:
                 move = self._move_on_cpu if isinstance(gradient, DeferredGradCPU) else self._move_by_triton
-            move(
-                values, gradient, self.moments[name], learning_rate, unit=name == "W_dec" and self.sae.unit_norm_decoder
-            )
+            move(values, gradient, self.moments[name], learning_rate, unit=name == "W_dec")
         if vectors:
             self._move_vectors_on_cpu(vectors, learning_rate)
 

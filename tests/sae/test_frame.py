@@ -6,19 +6,23 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.sae.architectures.batch_topk import BatchTopKConfig, BatchTopKSAE
 from pipeline.sae.architectures.jumprelu import JumpReLUConfig, JumpReLUSAE
 from pipeline.sae.architectures.matryoshka import MatryoshkaConfig, MatryoshkaSAE
 from pipeline.sae.architectures.topk import TopKConfig, TopKSAE
 from pipeline.sae.base import SAE, Step
+from pipeline.sae.kernels import jit
 from pipeline.sae.objective import StepContext
+from pipeline.sae.registry import config_class
 from pipeline.sae.sparse_step import selection
 from pipeline.sae.sparse_step import step as sparse_step
 from pipeline.sae.sparse_step.codes import materialize
 from pipeline.sae.sparse_step.step import ElementwiseSAE
 
 D_IN, D_SAE, BATCH = 12, 40, 30
+NAMES = {TopKSAE: "topk", BatchTopKSAE: "batch_topk", MatryoshkaSAE: "matryoshka", JumpReLUSAE: "jumprelu"}
 Maker = Callable[[], ElementwiseSAE]
 
 
@@ -107,3 +111,29 @@ def test_inference_is_the_same_dense_and_sparse(sae: ElementwiseSAE, way: str) -
     f = sae.encode(inputs()).detach()
     torch.testing.assert_close(codes.decode(values, sae.W_dec), f @ sae.W_dec, rtol=1e-10, atol=1e-12)
     assert torch.equal(codes.counts(values, torch.ones(BATCH, dtype=torch.bool))[0], (f > 0).sum(1))
+
+
+@pytest.mark.parametrize("kind", [TopKSAE, BatchTopKSAE, MatryoshkaSAE, JumpReLUSAE])
+def test_bits_do_not_follow_the_number_of_threads(kind: type[ElementwiseSAE], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a size where torch does use several threads; with five dead features, whose products are narrow."""
+    monkeypatch.setattr(jit, "MIN_PARALLEL_WORK", 0)
+    silent = torch.zeros(2048, dtype=torch.int64)
+    silent[:5] = 5000
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        sae = kind(config_class(NAMES[kind])(), 256, 2048)
+        with torch.no_grad():
+            sae.W_enc.copy_(torch.randn(256, 2048, generator=torch.Generator().manual_seed(4)) / 16)
+            sae.W_dec.copy_(sae.W_enc.T)
+        x = torch.randn(512, 256, generator=torch.Generator().manual_seed(3))
+        step = sae.take_gradients(x, StepContext(0.3, 0, 100, silent))
+        found.append(gradients(step) | {"terms": torch.tensor(step.terms(), dtype=torch.float64)})
+    for name, value in found[0].items():
+        assert torch.equal(value, found[1][name]), name
+
+
+def test_operations_of_dead_features_are_counted() -> None:
+    with FlopCounterMode(display=False) as counter, selection.sparse_below(selection.NEVER):
+        step = MAKERS["topk, dead"]().double().take_gradients(inputs(), context())
+    assert step.flops == counter.get_total_flops()

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.config.accepted import Count, CountOrZero, Expansion, Name, Positive
-from pipeline.sae.architectures.topk import TopKSAE
+from pipeline.config.accepted import Name
+from pipeline.sae.architectures.topk import TopKConfig, TopKSAE
 from pipeline.sae.objective import StepContext
 from pipeline.sae.registry import register
 from pipeline.sae.sparse_step.codes import Codes
@@ -18,14 +18,8 @@ RATE = 0.01
 
 
 @dataclass(frozen=True)
-class BatchTopKConfig:
-    AXIS = "k"
+class BatchTopKConfig(TopKConfig):
     name: Name = "batch_topk"
-    expansion: Expansion = 4.0
-    k: Count = 32  # active features per input
-    aux_k: CountOrZero | None = None  # dead features that reconstruct the residual; None: d_in / 2, 0: no such term
-    aux_weight: Positive = 1 / 32
-    dead_steps: Count = 1000  # a feature is dead that has been silent for this many steps
 
 
 @register("batch_topk", BatchTopKConfig)

@@ -2,22 +2,17 @@
 
 from dataclasses import dataclass
 
-from pipeline.config.accepted import Count, CountOrZero, Expansion, Name, Positive
+from pipeline.config.accepted import Count, Name
 from pipeline.sae.architectures.batch_topk import BatchTopKSAE
+from pipeline.sae.architectures.topk import TopKConfig
 from pipeline.sae.objective import Decoded, Objective
 from pipeline.sae.registry import register
 
 
 @dataclass(frozen=True)
-class MatryoshkaConfig:
-    AXIS = "k"
+class MatryoshkaConfig(TopKConfig):
     name: Name = "matryoshka"
-    expansion: Expansion = 4.0
-    k: Count = 32  # active features per input
     levels: Count = 5  # each prefix has half as many features as the next
-    aux_k: CountOrZero | None = None  # dead features that reconstruct the residual; None: d_in / 2, 0: no such term
-    aux_weight: Positive = 1 / 32
-    dead_steps: Count = 1000  # a feature is dead that has been silent for this many steps
 
 
 @register("matryoshka", MatryoshkaConfig)

@@ -53,11 +53,10 @@ def materialize(gradient: ParameterGrad) -> Tensor:
     return gradient if isinstance(gradient, Tensor) else gradient.materialize()
 
 
-def add_rows(gradient: ParameterGrad, features: Int[Tensor, " n"] | None, rows: Tensor) -> ParameterGrad:
-    """A gradient by feature with these rows added, one for each of some features (None: of all)."""
+def add_rows(gradient: ParameterGrad, features: Int[Tensor, " n"], rows: Tensor) -> ParameterGrad:
+    """A gradient by feature with these rows added, one for each of some features."""
     if isinstance(gradient, Tensor):
-        return gradient + rows if features is None else gradient.index_add(0, features, rows)
-    features = torch.arange(len(rows), device=rows.device) if features is None else features
+        return gradient.index_add(0, features, rows)
     return gradient.plus_rows(features, rows)
 
 
@@ -230,6 +229,15 @@ class IndexedCodes:
         row, feature = self.row[values > 0], self.feature[values > 0]
         by_row = torch.bincount(row, minlength=batch)
         return by_row, torch.bincount(feature[counted[row]], minlength=d_sae)
+
+
+def joined(chunks: Sequence[Reconstruction]) -> Reconstruction:
+    """Of a whole batch from its chunks', in their order."""
+    errors = tuple(torch.cat(each) for each in zip(*(chunk.errors for chunk in chunks), strict=True))
+    if len(errors) == 1:
+        return Reconstruction(errors, errors[0], chunks[0].grad)
+    rows = [chunk.rows.view(len(errors), -1, chunk.rows.shape[1]) for chunk in chunks]
+    return Reconstruction(errors, torch.cat(rows, dim=1).flatten(0, 1), chunks[0].grad)
 
 
 def _slices(prefixes: Sequence[int], d_sae: int) -> list[slice]:

@@ -28,8 +28,7 @@ class DeferredGradCPU(NamedTuple):
     added: Float[Array, "n d_in"] | None = None
 
     def plus_rows(self, features: Int[Tensor, " n"], rows: Float[Tensor, "n d_in"]) -> ParameterGrad:
-        if self.added is not None:
-            return self.materialize().index_add(0, features, rows)
+        assert self.added is None, "rows are added once"
         added_to = np.full(len(self.starts) - 1, -1, np.int32)
         added_to[features.numpy()] = np.arange(len(rows))
         return self._replace(added_to=added_to, added=rows.contiguous().numpy())
@@ -190,7 +189,9 @@ ROWS_PER_GROUP = 512
 
 
 def weighted_sum(weights: Float[Tensor, " n"], table: Float[Tensor, "n d"]) -> Float[Tensor, " d"]:
-    """weights @ table, with the same bits on any number of threads, which BLAS does not promise."""
+    """weights @ table; on a CPU with the same bits on any number of threads, which BLAS does not promise."""
+    if weights.device.type != "cpu":
+        return table.T @ weights
     starts = np.append(np.arange(0, len(table), ROWS_PER_GROUP), len(table))
     return _weighted_rows(starts, np.arange(len(table), dtype=np.int32), weights.numpy(), table).sum(0)
 

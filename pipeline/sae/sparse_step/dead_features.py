@@ -9,8 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pipeline.sae.objective import StepContext
+from pipeline.sae.precision import product
 from pipeline.sae.sparse_step.activation import ActivationVJP, AutogradVJP, PreActs
-from pipeline.sae.sparse_step.codes import DenseCodes, ParameterGrad, add_rows
+from pipeline.sae.sparse_step.codes import DenseCodes, ParameterGrad, add_rows, materialize
+from pipeline.sae.sparse_step.codes_cpu import weighted_sum
 from pipeline.sae.sparse_step.selection import top_k_mask
 
 if TYPE_CHECKING:
@@ -51,14 +53,19 @@ class DeadStep:
         sae, rule, name = self.sae, self.sae.objective.dead, self.sae.objective.features
         assert rule is not None
         f, W_dec, factor = self.vjp.values[name], sae.W_dec[self.features], rule.weight * scale
-        torch.addmm(error, f, W_dec, out=self.error)
-        grads = self.vjp.backward({name: factor * self.error @ W_dec.T})
-        gradients["W_dec"] = add_rows(gradients["W_dec"], self.features, factor * f.T @ self.error)
-        gradients["W_enc"] = add_rows(gradients["W_enc"], self.features, grads.pre_acts.T @ centred)
-        through_encoder = sae.W_enc[:, self.features] @ grads.pre_acts_sum
-        gradients["b_dec"] = add_rows(gradients["b_dec"], None, -through_encoder)
+        torch.add(error, product(f, W_dec), out=self.error)
+        grads = self.vjp.backward({name: product(factor * self.error, W_dec.T)})
+        gradients["W_dec"] = add_rows(gradients["W_dec"], self.features, product((factor * f).T, self.error))
+        gradients["W_enc"] = add_rows(gradients["W_enc"], self.features, product(grads.pre_acts.T, centred))
+        through_encoder = weighted_sum(grads.pre_acts_sum, sae.W_enc.T[self.features])
+        gradients["b_dec"] = materialize(gradients["b_dec"]) - through_encoder
         for each, gradient in grads.parameters.items():
             gradients[each] = add_rows(gradients[each], self.features, gradient)
+
+    @property
+    def flops(self) -> int:
+        """Of its four products over the dead features: decoding, and the gradients of f, W_dec and W_enc."""
+        return 8 * self.error.numel() * len(self.features)
 
     def loss(self) -> float:
         rule = self.sae.objective.dead

@@ -49,30 +49,23 @@ def select_active(
 
 
 def select_top_k(
-    pre_acts: Float[Tensor, "batch d_sae"], bias: Float[Tensor, " d_sae"], k: int, precision: str = FLOAT32
-) -> Selection:
+    pre_acts: Float[Tensor, "batch d_sae"], bias: Float[Tensor, " d_sae"], k: int, precision: str = FLOAT32,
+    over_batch: bool = False,
+) -> Selection:  # fmt: skip
     """Of each row the k entries with the largest pre-activation plus bias above zero; of equal ones the first.
 
     All entries, with a mask, if these are too many for a sparse step.
+
+    Args:
+        over_batch: the k * batch largest of the whole batch instead.
     """
     values, biases = pre_acts.detach(), bias.detach()
+    mask, on_cpu = (batch_top_k_mask, batch_top_k_cpu) if over_batch else (top_k_mask, top_k_cpu)
     if not _few(k / pre_acts.shape[1], pre_acts, precision):
-        return Selection(DenseCodes(precision, top_k_mask(values + biases, k)), pre_acts, False)
+        return Selection(DenseCodes(precision, mask(values + biases, k)), pre_acts, False)
     if pre_acts.device.type == "cpu":
-        return Selection(*top_k_cpu(values, biases, k), True)
-    return Selection(*_indexed_gpu(values, top_k_mask(values + biases, k)), True)
-
-
-def select_batch_top_k(
-    pre_acts: Float[Tensor, "batch d_sae"], bias: Float[Tensor, " d_sae"], k: int, precision: str = FLOAT32
-) -> Selection:
-    """As `select_top_k`, of the whole batch the k * batch entries."""
-    values, biases = pre_acts.detach(), bias.detach()
-    if not _few(k / pre_acts.shape[1], pre_acts, precision):
-        return Selection(DenseCodes(precision, batch_top_k_mask(values + biases, k)), pre_acts, False)
-    if pre_acts.device.type == "cpu":
-        return Selection(*batch_top_k_cpu(values, biases, k), True)
-    return Selection(*_indexed_gpu(values, batch_top_k_mask(values + biases, k)), True)
+        return Selection(*on_cpu(values, biases, k), True)
+    return Selection(*_indexed_gpu(values, mask(values + biases, k)), True)
 
 
 def top_k_mask(scores: Float[Tensor, "rows n"], k: int) -> Bool[Tensor, "rows n"]:

@@ -12,7 +12,6 @@ from pipeline.sae.sparse_step.selection import (
     Selection,
     batch_top_k_mask,
     select_active,
-    select_batch_top_k,
     select_top_k,
     top_k_mask,
 )
@@ -71,7 +70,7 @@ class BatchTopK:
         if at is None:
             found = select_active(pre_acts, self._threshold(sae))
             return found if found.sparse else found._replace(codes=DenseCodes(mask=self.mask(sae, pre_acts, at)))
-        return select_batch_top_k(pre_acts, sae.gate_biases(), self.k, sae.precision)
+        return select_top_k(pre_acts, sae.gate_biases(), self.k, sae.precision, over_batch=True)
 
     def mask(self, sae: "ElementwiseSAE", pre_acts: Tensor, at: StepContext | None) -> Tensor:
         if at is None:

@@ -21,21 +21,21 @@ the active entries is exact.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.sae.base import SAE, Losses, squared_error
-from pipeline.sae.objective import Decoded, Objective, StepContext, Values, times
+from pipeline.sae.objective import Decoded, Objective, StepContext, Values
 from pipeline.sae.precision import FLOAT32, product, rounded
 from pipeline.sae.sparse_step.activation import ActivationGrads, ActivationVJP, AutogradVJP, PreActs
-from pipeline.sae.sparse_step.codes import Codes, DenseCodes, ParameterGrad, Reconstruction, WeightGradTerm, add_rows
+from pipeline.sae.sparse_step.codes import Codes, DenseCodes, ParameterGrad, Reconstruction, WeightGradTerm, joined
 from pipeline.sae.sparse_step.codes_cpu import SparseCodes, weighted_sum
-from pipeline.sae.sparse_step.dead_features import DeadStep, dead_loss, mean_square
+from pipeline.sae.sparse_step.dead_features import DeadStep, dead_loss
+from pipeline.sae.sparse_step.result import ElementwiseStep
 from pipeline.sae.sparse_step.selectors import ByThreshold, Selector
 
 MAX_ELEMENTS = 2**26
@@ -63,8 +63,6 @@ class ElementwiseSAE(SAE):
 
     gate_bias: ClassVar[str] = "b_enc"
     """The parameter [d_sae] that is added to pre-activations where these decide which features are active."""
-    uses_decoder_norm: ClassVar[bool] = False
-    """Whether `activations` reads the norms of W_dec's rows, as a parameter called decoder_norm."""
 
     def __init__(self, config: Any, d_in: int, d_sae: int) -> None:
         super().__init__(config, d_in, d_sae)
@@ -124,7 +122,7 @@ class ElementwiseSAE(SAE):
     # The training step, from top to bottom
 
     @torch.no_grad()
-    def take_gradients(self, x: Float[Tensor, "batch d_in"], at: StepContext) -> "ElementwiseStep":
+    def take_gradients(self, x: Float[Tensor, "batch d_in"], at: StepContext) -> ElementwiseStep:
         """The gradients of `training_losses(x, at).total(at.sparsity_coefficient)`, without the terms that are zero."""
         centred, scale, terms = x - self.b_dec, 2 / len(x), self.objective.decoded  # [batch, d_in]
         dense = product(centred, self.W_enc, self.precision)  # [batch, d_sae]
@@ -140,34 +138,31 @@ class ElementwiseSAE(SAE):
         pre_acts_sum = grads.pre_acts_sum
         del dense, pre_acts, grads, W_dec  # a dense step's largest tensors
         trains = [each for each in zip(terms, decoded, found, strict=True) if each[0].trains_decoder]
-        weights = [WeightGradTerm(times(f, term.weight), of.rows, term.prefixes) for term, f, of in trains]
+        weights = [WeightGradTerm(f, of.rows, term.prefixes) for term, f, of in trains]
         gradients["W_dec"] = codes.weight_grad(*weights, scale=scale)  # [d_sae, d_in]
-        errors = [times(error.sum(0), term.weight) for term, _, of in trains for error in of.errors]
-        gradients["b_dec"] = scale * sum(errors) - self._through_encoder(pre_acts_sum)  # [d_in]
-        if self.uses_decoder_norm:
-            self._add_grad_of_decoder_norm(gradients)
+        through_decoder = scale * sum(error.sum(0) for _, _, of in trains for error in of.errors)
+        gradients["b_dec"] = through_decoder - weighted_sum(pre_acts_sum, self.W_enc.T)  # [d_in]
+        flops = 2 * self.d_in * (len(x) * self.d_sae + (self.dense_products - 1) * decoded[0].numel())
         if dead:
             dead.add_gradients(gradients, centred, found[0].errors[-1], scale)
-        gradients = {name: gradient for name, gradient in gradients.items() if name not in self.frozen}
-        flops = 2 * self.d_in * (len(x) * self.d_sae + (self.dense_products - 1) * decoded[0].numel())
+            flops += dead.flops
         batch_errors = [each.errors for each in found]
         return ElementwiseStep(
-            gradients, sparse, codes, decoded[0], penalised, flops, self.objective, batch_errors, dead
+            gradients, sparse, codes, decoded[0], penalised, flops, self.objective.penalties, batch_errors, dead
         )
 
     def _penalty_slopes(self, codes: Codes, pre_acts: Tensor, at: StepContext, batch: int) -> list[float]:
         """Of each penalty: the derivative of the loss with respect to each of its entries."""
-        penalties = self.objective.penalties
-        factors = [penalty.factor(at) / batch for penalty in penalties]
+        penalties, per_input = self.objective.penalties, at.sparsity_coefficient / batch
         if all(penalty.target is None for penalty in penalties):
-            return factors
+            return [per_input for _ in penalties]
         sums: list[list[float]] = [[] for _ in penalties]
         for part, of_part in self._chunks(codes, pre_acts):
             values = self._vjp(part, of_part, at).values
             for total, penalty in zip(sums, penalties, strict=True):
                 total.extend(part.sum(values[penalty.of]).tolist())
         means = [math.fsum(total) / batch for total in sums]
-        return [factor * p.slope(mean) for factor, p, mean in zip(factors, penalties, means, strict=True)]
+        return [per_input * penalty.slope(mean) for penalty, mean in zip(penalties, means, strict=True)]
 
     def _forward_backward(
         self, codes: Codes, pre_acts: Tensor, centred: Float[Tensor, "batch d_in"], W_dec: Float[Tensor, "d_sae d_in"],
@@ -183,8 +178,7 @@ class ElementwiseSAE(SAE):
             found = codes.reconstruct(decoded, W_dec, centred, scale)
         grads: dict[str, Tensor] = {}  # with respect to the activations
         for term, of in zip(terms, found, strict=True):
-            grad = times(of.grad, term.weight)
-            grads[term.of] = grads[term.of] + grad if term.of in grads else grad
+            grads[term.of] = grads[term.of] + of.grad if term.of in grads else of.grad
         for penalty, slope in zip(penalties, slopes, strict=True):
             so_far = grads.get(penalty.of)
             grads[penalty.of] = torch.full_like(values[penalty.of], slope) if so_far is None else so_far.add_(slope)
@@ -196,16 +190,6 @@ class ElementwiseSAE(SAE):
         if isinstance(codes, SparseCodes):
             return self.sparse_vjp(codes, pre_acts, at)
         return AutogradVJP(self.activations, self.by_feature(), codes, pre_acts, at)
-
-    def _through_encoder(self, pre_acts_sum: Float[Tensor, " d_sae"]) -> Float[Tensor, " d_in"]:
-        on_cpu = pre_acts_sum.device.type == "cpu"
-        return weighted_sum(pre_acts_sum, self.W_enc.T) if on_cpu else self.W_enc @ pre_acts_sum
-
-    def _add_grad_of_decoder_norm(self, gradients: dict[str, ParameterGrad]) -> None:
-        """The norm of a row grows along the row."""
-        grad, norm = gradients.pop("decoder_norm"), self.decoder_norm()
-        assert isinstance(grad, Tensor)
-        gradients["W_dec"] = add_rows(gradients["W_dec"], None, (grad / norm)[:, None] * self.W_dec)
 
     def _chunks(self, codes: Codes, pre_acts: Tensor) -> Iterator[tuple[Codes, Tensor]]:
         """Dense codes some rows at a time; sparse ones as a whole."""
@@ -246,12 +230,7 @@ class ElementwiseSAE(SAE):
 
     def by_feature(self) -> dict[str, Tensor]:
         """Numbers [d_sae] that `activations` reads, by name."""
-        found: dict[str, Tensor] = {each.name: getattr(self, each.name) for each in self.feature_parameters}
-        return found | {"decoder_norm": self.decoder_norm()} if self.uses_decoder_norm else found
-
-    def decoder_norm(self) -> Float[Tensor, " d_sae"]:
-        norm: Tensor = torch.linalg.vector_norm(self.W_dec, dim=1)
-        return norm
+        return {each.name: getattr(self, each.name) for each in self.feature_parameters}
 
     # The same mathematics for inference and for autograd
 
@@ -276,14 +255,10 @@ class ElementwiseSAE(SAE):
         encoded, (terms, penalties, dead) = x @ self.W_enc, self.objective
         pre_acts = PreActs(encoded - self.b_dec @ self.W_enc, encoded - self.b_dec.detach() @ self.W_enc)
         values = self._dense_values(pre_acts, at)
-        reconstruction, *others = [term.weight * self._decoded_loss(x, values[term.of], term) for term in terms]
-        sparsity, auxiliary = x.new_zeros(()), sum(others, x.new_zeros(()))
-        for penalty in penalties:
-            value = penalty.value(values[penalty.of].sum(1).mean())
-            if penalty.coefficient is None:
-                sparsity = sparsity + value
-            else:
-                auxiliary = auxiliary + penalty.coefficient * value
+        reconstruction, *others = [self._decoded_loss(x, values[term.of], term) for term in terms]
+        zero = x.new_zeros(())
+        sparsity = sum((penalty.value(values[penalty.of].sum(1).mean()) for penalty in penalties), zero)
+        auxiliary = sum(others, zero)
         f = values[self.objective.features].detach()
         if dead:
             auxiliary = auxiliary + dead_loss(self, x, pre_acts, f, at)
@@ -298,55 +273,6 @@ class ElementwiseSAE(SAE):
         W_dec, b_dec = (each.detach() if frozen else each for each in (self.W_dec, self.b_dec))
         ends = (*term.prefixes, self.d_sae)
         return torch.stack([squared_error(x, values[:, :m] @ W_dec[:m] + b_dec) for m in ends]).sum()
-
-
-@dataclass(frozen=True)
-class ElementwiseStep:
-    """Result of a step: gradients, and what the loss, L0 and dead features are computed from."""
-
-    gradients: Mapping[str, ParameterGrad]
-    sparse: bool
-    codes: Codes
-    f: Tensor  # values of the codes
-    penalised: list[Tensor]  # of each penalty: values of the codes; [chunks, d_sae] if the batch was split
-    flops: int  # of its matrix products
-    objective: Objective
-    errors: list[tuple[Float[Tensor, "batch d_in"], ...]]  # of each decoded term, by prefix: reconstruction minus x
-    dead: DeadStep | None
-
-    def fired(self) -> Bool[Tensor, " d_sae"]:
-        return self.codes.fired(self.f)
-
-    def l0(self) -> float:
-        return (self.f > 0).sum().item() / self._batch
-
-    @property
-    def _batch(self) -> int:
-        return len(self.errors[0][0])
-
-    def terms(self) -> tuple[float, float, float]:
-        """Reconstruction, sparsity and auxiliary term: means over the batch, summed exactly."""
-        reconstruction, *others = [
-            term.weight * sum(map(mean_square, errors))
-            for term, errors in zip(self.objective.decoded, self.errors, strict=True)
-        ]
-        sparsity, auxiliary = 0.0, sum(others)
-        for penalty, values in zip(self.objective.penalties, self.penalised, strict=True):
-            value = penalty.value(math.fsum(self.codes.sum(values).tolist()) / self._batch)
-            if penalty.coefficient is None:
-                sparsity += value
-            else:
-                auxiliary += penalty.coefficient * value
-        return reconstruction, sparsity, auxiliary + (self.dead.loss() if self.dead else 0.0)
-
-
-def joined(chunks: Sequence[Reconstruction]) -> Reconstruction:
-    """Of a whole batch from its chunks', in their order."""
-    errors = tuple(torch.cat(each) for each in zip(*(chunk.errors for chunk in chunks), strict=True))
-    if len(errors) == 1:
-        return Reconstruction(errors, errors[0], chunks[0].grad)
-    rows = [chunk.rows.view(len(errors), -1, chunk.rows.shape[1]) for chunk in chunks]
-    return Reconstruction(errors, torch.cat(rows, dim=1).flatten(0, 1), chunks[0].grad)
 
 
 def _sum(grads: list[ActivationGrads], pre_acts: Float[Tensor, "batch d_sae"]) -> ActivationGrads:
